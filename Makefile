@@ -1,0 +1,61 @@
+# Everything this project does, on a fresh machine. `make help` lists it.
+STUDY ?= fashion_mnist
+SEEDS ?= 1
+JOBS ?=
+STEPS ?=
+PYTHON ?= python3
+BIN := .venv/bin
+WORDS := study=$(STUDY) seeds=$(SEEDS) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)])
+
+.DEFAULT_GOAL := help
+.PHONY: help setup data roadmap sweep costs collate plot view test test-slow lint bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo "  with STUDY=fashion_mnist SEEDS=1 JOBS= STEPS=gelu,layer_norm where they make sense"
+
+setup: .venv/installed ## install into .venv (LOCK=1: the exact versions behind the committed results)
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet $(if $(LOCK),-c requirements.lock) -e '.[dev]'
+	@touch $@
+
+roadmap: sweep ## replay the ablation: train every rung, then the table and the figure
+	$(BIN)/python scripts/collate.py study=$(STUDY)
+	$(BIN)/python scripts/plot.py study=$(STUDY)
+
+sweep: setup
+	$(BIN)/python scripts/sweep.py $(WORDS)
+
+data: setup ## fetch the study's data set
+	$(BIN)/python scripts/prepare_data.py study=$(STUDY)
+
+costs: setup ## parameters and multiply-adds of every rung, beside the paper's
+	$(BIN)/python scripts/costs.py
+
+collate: setup ## the table from the results that are there
+	$(BIN)/python scripts/collate.py study=$(STUDY)
+
+plot: setup ## the figure from the table
+	$(BIN)/python scripts/plot.py study=$(STUDY)
+
+view: setup ## open the figure, or say where it is
+	$(BIN)/python scripts/view.py study=$(STUDY)
+
+test: setup ## the fast tests
+	$(BIN)/python -m pytest -n 2
+
+test-slow: setup ## the slow tests
+	$(BIN)/python -m pytest -m slow
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup ## images a second and time outside the networks, by rung
+	$(BIN)/python scripts/benchmark.py study=$(STUDY)
+
+clean: ## remove runs and caches; results, data and .venv stay
+	rm -rf runs .pytest_cache .mypy_cache .ruff_cache

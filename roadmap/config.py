@@ -1,0 +1,211 @@
+"""From words on a command line to one checked, resolved configuration; and that configuration as a file.
+
+The only module that knows Hydra. `compose` is for command lines; `load` reads a frozen configuration back.
+"""
+
+import difflib
+import hashlib
+import json
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from roadmap import schema
+from roadmap.files import write_atomic
+from roadmap.schema import Config, ConfigError, check
+from roadmap.steps import CONF
+
+# Lines of Hydra's and OmegaConf's messages that say nothing to the person who typed the words.
+NOISE = re.compile(
+    r"full_key:|object_type=|reference_type=|Config search path|provider=|Set the env|See https|To append|Available options|\w+$"
+)
+# Not part of what a run computes, so not of its identity either.
+OUTSIDE_IDENTITY = ("study.seeds", "training", "runs_dir", "data.root", "budget", "regime", "step")
+
+
+def compose(overrides: list[str], *, config_name: str = "config") -> Config:
+    """Build the configuration that Hydra override words such as `+step=gelu recipe.lr=0.1` ask for.
+
+    A study with overrides is another study, named after them: `fashion_mnist,recipe.lr=0.1`.
+
+    Raises:
+        ConfigError: one or two lines that name the key and the allowed values.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+
+    _register()
+    try:
+        given = parse_overrides(overrides)
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            composed = hydra_compose(config_name, overrides)
+        config = parse(cast(dict[str, Any], OmegaConf.to_container(composed)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error)) from error
+    except ValueError as error:  # Hydra's own checks of some words
+        raise error if isinstance(error, ConfigError) else ConfigError(_explain(error)) from error
+    if "study.name" not in given:
+        config.study.name = _study_name(config.study.name, given)
+    check(config)
+    return config
+
+
+def parse(raw: dict[str, Any]) -> Config:
+    """Type and resolve a plain dictionary; an unknown key or a wrong type is an OmegaConf error."""
+    _register()
+    merged = OmegaConf.merge(OmegaConf.structured(Config), raw)
+    missing = sorted(OmegaConf.missing_keys(merged))
+    if missing:
+        raise ConfigError(f"{missing[0]}: a value is needed")
+    OmegaConf.resolve(cast(DictConfig, merged))
+    return cast(Config, OmegaConf.to_object(merged))
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """A configuration as plain data."""
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True))
+
+
+def as_yaml(config: Config) -> str:
+    """A configuration as YAML text."""
+    return yaml.safe_dump(to_dict(config), sort_keys=False)
+
+
+def save(config: Config, path: Path) -> None:
+    """Freeze a configuration into a YAML file."""
+    write_atomic(path, as_yaml(config))
+
+
+def load(path: Path) -> Config:
+    """Read a frozen configuration back.
+
+    Raises:
+        ConfigError: the file is missing, damaged or of another shape.
+    """
+    try:
+        config = parse(yaml.safe_load(path.read_text()))
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path}: {_explain(error)}") from error
+    check(config)
+    return config
+
+
+def identity(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a plain configuration that decides what a run computes: dotted key to value."""
+    flat = flatten(config)
+    kept = {k: v for k, v in flat.items() if not any(f"{k}.".startswith(f"{out}.") for out in OUTSIDE_IDENTITY)}
+    return kept | {"step.name": flat["step.name"], "regime.name": flat["regime.name"]}
+
+
+def digest(config: dict[str, Any]) -> str:
+    """A name for what a run computes: equal exactly when `identity` is."""
+    return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def difference(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Dotted keys in which two plain configurations differ, with both values."""
+    left, right = flatten(a), flatten(b)
+    return {k: (left.get(k), right.get(k)) for k in left | right if left.get(k) != right.get(k)}
+
+
+def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested dictionary as dotted keys; lists stay whole."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def parse_overrides(overrides: list[str]) -> dict[str, str]:
+    """Override words as key to value text, with what Hydra would let pass refused.
+
+    Raises:
+        ConfigError: two steps at once, a step without its plus, several values for one key.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    given: dict[str, str] = {}
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        raise ConfigError(_explain(error)) from error
+    for override in parsed:
+        key = override.key_or_group
+        if not key:
+            raise ConfigError(f"{override.input_line}: write key=value")
+        if override.is_sweep_override():
+            raise ConfigError(f"{override.input_line}: one value a run; to train several rungs: scripts/sweep.py steps=[a,b]")
+        value = override.get_value_element_as_str()
+        if key == "step" and (key in given or value.startswith("[")):
+            raise ConfigError(f"step={value}: allowed is one +step=NAME; a step contains all steps before it")
+        if key == "step" and not override.is_add():
+            raise ConfigError(f"step={value}: a step is added to the ResNet, write +step={value}")
+        given[key] = value
+    return given
+
+
+def _study_name(name: str, given: dict[str, str]) -> str:
+    """`name`, with the overrides that make it another study; a rung of one's own keeps its model to itself."""
+    inside = ("study", "step", "seed", "training", "runs_dir", "data.root", *(["model"] if "step.name" in given else []))
+    other = [f"{k}={v}" for k, v in sorted(given.items()) if not any(f"{k}.".startswith(f"{i}.") for i in inside)]
+    full = re.sub(r"[^\w.,=+\[\]-]", "_", ",".join([name, *other]))
+    return full if len(full) < 120 else f"{name},{hashlib.sha256(full.encode()).hexdigest()[:12]}"
+
+
+def _explain(error: BaseException) -> str:
+    """The part of an error that helps, in one or two lines: what and where, then what is allowed."""
+    texts = [str(error)]
+    while (error_cause := error.__cause__) is not None:
+        error = error_cause
+        texts.append(str(error))
+    whole = "\n".join(texts)
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    kept = [line for line in lines if line and not NOISE.match(line)]
+    text = " ".join(dict.fromkeys([kept[0], kept[-1]])) if kept else type(error).__name__
+    if options := re.findall(r"^\t(\w+)$", whole, flags=re.MULTILINE):
+        text = f"{kept[0]}\nallowed: {' '.join(options)}"
+    unknown = re.search(r"Key '(\w+)' (?:is )?not in '(\w+)'", whole)
+    owner = getattr(schema, unknown[2], None) if unknown else None
+    if unknown and is_dataclass(owner):
+        allowed = [f.name for f in fields(owner)]
+        near = difflib.get_close_matches(unknown[1], allowed, n=1)
+        text += f"\nallowed: {' '.join(allowed)}" + (f" (did you mean {near[0]}?)" if near else "")
+    return text
+
+
+def _register() -> None:
+    """Make the schema and the formulas of the recipes known to Hydra and OmegaConf."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store("schema", Config)
+    for formula in (budget, shrink, share, budget_lr):
+        OmegaConf.register_new_resolver(formula.__name__, formula, replace=True)
+
+
+def budget(key: str, published: Any, *, _root_: DictConfig) -> Any:
+    """What the study's budget says of `key`, else the published value."""
+    value = _root_.budget[key]
+    return published if value is None else value
+
+
+def shrink(published: float, neutral: float = 0.0, *, _root_: DictConfig) -> float:
+    """The published strength drawn towards the neutral value: all of it at budget.strength 1, none at 0."""
+    strength = _root_.budget.strength
+    return published * strength + neutral * (1 - strength)
+
+
+def share(part: float, whole: float, *, _root_: DictConfig) -> float:
+    """As large a share of this run's epochs as `part` is of `whole`."""
+    return _root_.recipe.epochs * part / whole
+
+
+def budget_lr(lr: float, batch_size: int, power: float, *, _root_: DictConfig) -> float:
+    """The published rate for the budget's batch: lr * (batch / published batch) ** power."""
+    return lr * (_root_.budget.batch_size / batch_size) ** power if _root_.budget.batch_size else lr

@@ -1,0 +1,1 @@
+"""Images and labels: fetched, held in memory, augmented in batches."""

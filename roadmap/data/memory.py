@@ -1,0 +1,70 @@
+"""Small data sets as tensors in memory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor
+
+from roadmap.data.fetch import TORCHVISION, DataError, damaged_fashion_mnist
+from roadmap.schema import DataConfig, Dataset, require
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images (N, C, H, W) uint8 and labels (N,) int64, on one device."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str) -> "Images":
+        """The same on another device."""
+        return Images(self.images.to(device), self.labels.to(device))
+
+
+def load(data: DataConfig, train: bool) -> Images:
+    """The first data.max_train or max_test images, padded with zeros on all sides to data.img_size.
+
+    Raises:
+        DataError: files are missing or damaged.
+        ConfigError: the images are larger than data.img_size, or have other channels or more classes.
+    """
+    images, labels = _read(data.name.value, Path(data.root).expanduser(), train)
+    limit = data.max_train if train else data.max_test
+    images, labels = images[:limit], labels[:limit]
+    channels, height, width = images.shape[1:]
+    classes = int(labels.max()) + 1
+    require(
+        data.img_size >= max(height, width), "data.img_size", data.img_size, f"{max(height, width)} or more"
+    )
+    require(data.in_chans == channels, "data.in_chans", data.in_chans, f"{channels} for {data.name.value}")
+    require(data.num_classes >= classes, "data.num_classes", data.num_classes, f"{classes} or more")
+    return Images(_pad(images, data.img_size), labels)
+
+
+def _read(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
+    """All images (N, C, H, W) uint8 and labels (N,) int64, checked."""
+    if name == Dataset.imagenet.value:
+        raise DataError("data=imagenet: this version has no ImageNet loader yet")
+    if name == Dataset.fashion_mnist.value and (
+        damaged := damaged_fashion_mnist(root, "train" if train else "t10k")
+    ):
+        raise DataError(f"{', '.join(map(str, damaged))} missing or damaged: run `make data`")
+    try:
+        dataset = getattr(torchvision.datasets, TORCHVISION[name])(root, train=train, download=False)
+    except RuntimeError as error:
+        raise DataError(f"{name} is missing or damaged in {root}: run `make data`") from error
+    images = torch.as_tensor(dataset.data)
+    images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
+    return images, torch.as_tensor(dataset.targets, dtype=torch.int64)
+
+
+def _pad(images: Tensor, size: int) -> Tensor:
+    height, width = images.shape[2:]
+    top, left = (size - height) // 2, (size - width) // 2
+    return F.pad(images, (left, size - width - left, top, size - height - top)).contiguous()

@@ -1,0 +1,157 @@
+"""Augmentation of whole batches, on the device that holds them.
+
+Deciding and doing are apart: `draw` decides on the CPU, for every image of an epoch at once, what is flipped,
+cropped and erased where; `augment` carries it out. So what becomes of an image is a function of
+(seed, epoch, index), whatever batch it comes in.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from roadmap.data.randomness import Stream, epoch_normals, epoch_uniforms
+from roadmap.schema import DataConfig, RecipeConfig
+
+ERASED_AREA = (0.02, 1 / 3)
+ERASED_RATIO = (0.3, 1 / 0.3)
+"""Random erasing (Zhong et al., arXiv 1708.04896): share of the image and aspect ratio, as timm has them."""
+NOISE_PLACES = 1 << 18
+"""Places in an epoch's noise at which an erased image may begin to take its own."""
+TRIES = 10
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What chance decides for the N images of an epoch; None: that operation is off."""
+
+    flipped: Tensor | None = None
+    """(N,) bool."""
+    crops: Tensor | None = None
+    """(N, 4) int64: top, left, height, width in pixels."""
+    erasures: Tensor | None = None
+    """(N, 4) int64 likewise; height and width 0 where nothing is erased."""
+    noise_places: Tensor | None = None
+    """(N,) int64."""
+    noise: Tensor | None = None
+    """(NOISE_PLACES + C*H*W,) float32."""
+
+
+def draw(recipe: RecipeConfig, shape: torch.Size, *, seed: int, epoch: int, device: torch.device) -> Draws:
+    """An epoch's draws for images of shape (N, C, H, W); operations that are off cost nothing."""
+    n, size = shape[0], shape[2:]
+    draws: dict[str, Tensor] = {}
+
+    def uniforms(k: int, stream: Stream) -> Tensor:
+        return epoch_uniforms(seed, epoch, n, k=k, stream=stream)
+
+    if recipe.hflip > 0:
+        draws["flipped"] = uniforms(1, Stream.flips)[:, 0] < recipe.hflip
+    if [*recipe.scale, *recipe.ratio] != [1, 1, 1, 1]:
+        draws["crops"] = crop_boxes(
+            uniforms(2 * TRIES + 2, Stream.crops), size, recipe.scale, ratio=recipe.ratio
+        )
+    if recipe.reprob > 0:
+        u = uniforms(2 * TRIES + 4, Stream.erasures)
+        draws["erasures"] = erased_boxes(u[:, 2:], size) * (u[:, :1] < recipe.reprob)
+        draws["noise_places"] = (u[:, 1] * NOISE_PLACES).long()
+        draws["noise"] = epoch_normals(seed, epoch, NOISE_PLACES + shape[1:].numel())
+    return Draws(**{name: values.to(device) for name, values in draws.items()})
+
+
+def augment(images: Tensor, index: Tensor, draws: Draws, *, data: DataConfig) -> Tensor:
+    """The images (N, C, H, W) uint8 at `index` (B,), augmented and normalized: (B, C, H, W) float32."""
+    x = images.index_select(0, index)
+    if draws.flipped is not None:
+        x = _at(draws.flipped[index], x, lambda rows: x[rows].flip(-1))
+    y = normalize(x, data)
+    if draws.crops is not None:
+        y = resized_crop(y, draws.crops[index])
+    if draws.erasures is not None and draws.noise_places is not None and draws.noise is not None:
+        boxes, places, noise = draws.erasures[index], draws.noise_places[index], draws.noise
+        y = _at(boxes[:, 2] > 0, y, lambda rows: erase(y[rows], boxes[rows], noise, places=places[rows]))
+    return y
+
+
+def normalize(x: Tensor, data: DataConfig) -> Tensor:
+    """Images (B, C, H, W) uint8 to float32, 0..255 to 0..1, less data.mean, by data.std of each channel."""
+    mean, std = (
+        torch.tensor(list(values), device=x.device).view(-1, 1, 1) for values in (data.mean, data.std)
+    )
+    return x.float().div_(255).sub_(mean).div_(std)
+
+
+def crop_boxes(u: Tensor, size: Sequence[int], scale: Sequence[float], *, ratio: Sequence[float]) -> Tensor:
+    """Boxes (N, 4) for random resized crops of images of size (H, W), from uniforms (N, 2 * TRIES + 2).
+
+    As torchvision's RandomResizedCrop: area share uniform in `scale`, aspect ratio (width by height)
+    log-uniform in `ratio`, whole pixels; the first of ten tries that fits, else the largest box in the middle
+    that `ratio` allows.
+    """
+    height, width = size
+    boxes = _boxes(u, size, scale, ratio=ratio, longest=(height, width))
+    aspect = min(max(width / height, ratio[0]), ratio[1])
+    h, w = min(height, round(width / aspect)), min(width, round(height * aspect))
+    middle = torch.tensor([(height - h) // 2, (width - w) // 2, h, w])
+    return torch.where(boxes[:, 2:3] > 0, boxes, middle)
+
+
+def erased_boxes(u: Tensor, size: Sequence[int]) -> Tensor:
+    """Boxes (N, 4) for random erasing of images of size (H, W), from uniforms (N, 2 * TRIES + 2).
+
+    As timm's RandomErasing: the first of ten tries that is smaller than the image on both sides, else zeros.
+    """
+    return _boxes(u, size, ERASED_AREA, ratio=ERASED_RATIO, longest=(size[0] - 1, size[1] - 1))
+
+
+def resized_crop(x: Tensor, boxes: Tensor) -> Tensor:
+    """Every image of x (B, C, H, W) cut to its box (B, 4) and brought back to H x W, bilinearly."""
+    b, _, height, width = x.shape
+    top, left, h, w = boxes.unsqueeze(2).unbind(1)  # each (B, 1)
+    rows, columns = _positions(top, h, height), _positions(left, w, width)
+    grid = torch.stack(
+        (columns.unsqueeze(1).expand(b, height, width), rows.unsqueeze(2).expand(b, height, width)), -1
+    )
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def erase(x: Tensor, boxes: Tensor, noise: Tensor, *, places: Tensor) -> Tensor:
+    """Every image of x (B, C, H, W) with its box (B, 4) filled with normal noise, from its place (B,) on."""
+    top, left, h, w = boxes.view(-1, 4, 1, 1, 1).unbind(1)  # each (B, 1, 1, 1)
+    rows = torch.arange(x.shape[2], device=x.device).view(-1, 1)
+    columns = torch.arange(x.shape[3], device=x.device)
+    inside = (rows >= top) & (rows < top + h) & (columns >= left) & (columns < left + w)
+    pixels = places.view(-1, 1) + torch.arange(x[0].numel(), device=x.device)
+    return torch.where(inside, noise[pixels].view_as(x), x)
+
+
+def _boxes(
+    u: Tensor, size: Sequence[int], area: Sequence[float], *, ratio: Sequence[float], longest: Sequence[int]
+) -> Tensor:
+    """The first of TRIES boxes (N, 4) with no side over `longest`, placed uniformly; zeros if none is."""
+    height, width = size
+    shares = area[0] + u[:, :TRIES] * (area[1] - area[0])
+    aspects = torch.exp(math.log(ratio[0]) + u[:, TRIES : 2 * TRIES] * math.log(ratio[1] / ratio[0]))
+    h = torch.sqrt(shares * (height * width) / aspects).round()
+    w = torch.sqrt(shares * (height * width) * aspects).round()
+    fits = (h >= 1) & (h <= longest[0]) & (w >= 1) & (w <= longest[1])
+    first = fits.int().argmax(1, keepdim=True)
+    h, w, fits = (values.gather(1, first) for values in (h, w, fits))
+    place = u[:, 2 * TRIES :] * torch.cat((height - h + 1, width - w + 1), 1)
+    return torch.cat((place.floor(), h, w), 1).long() * fits
+
+
+def _positions(start: Tensor, length: Tensor, size: int) -> Tensor:
+    """Where (B, size) a crop's pixels lie in the image, -1..1 from edge to edge, within the box (B, 1)."""
+    pixels = (torch.arange(size, device=start.device) + 0.5) * (length / size) - 0.5
+    pixels = torch.minimum(pixels.clamp_min(0), length - 1) + start
+    return (2 * pixels + 1) / size - 1
+
+
+def _at(chosen: Tensor, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """x with its rows where `chosen` (B,) replaced, in place, by change(rows): the others cost nothing."""
+    rows = chosen.nonzero().squeeze(1)
+    return x.index_copy_(0, rows, change(rows))

@@ -1,0 +1,87 @@
+"""The state of a sweep, as rows to look at."""
+
+import time
+from dataclasses import dataclass, field
+from enum import Enum
+
+from rich.table import Table
+
+from roadmap import runs
+from roadmap.ladder.plan import Run
+
+
+class State(Enum):
+    """Where a run stands."""
+
+    waiting = "waiting"
+    running = "running"
+    finished = "finished"
+    failed = "failed"
+
+
+@dataclass
+class Row:
+    """A run and what is known of it."""
+
+    run: Run
+    state: State = State.waiting
+    started: float = 0.0
+    seconds: float = 0.0
+    top1: float | None = None
+    epoch: str = ""
+    share: float = 0.0
+    """Of the run's steps that are done, 0 to 1."""
+    new: bool = field(default=False)
+    """Whether this sweep worked on it."""
+
+    def look(self) -> None:
+        """Read from the run's files how far it is."""
+        if self.state is State.running:
+            self.seconds = time.monotonic() - self.started
+            progress = runs.read_json(self.run.directory / runs.PROGRESS)
+            if progress:
+                self.epoch = f"{progress['epoch']}/{progress['epochs']}"
+                self.share = progress["step"] / progress["steps"]
+        if self.state is State.finished:
+            result = runs.read_result(self.run.directory / runs.RESULT)
+            self.top1, self.seconds, self.share = result["top1"], result["wall_seconds"], 1.0
+            self.epoch = f"{result['epochs']}/{result['epochs']}"
+
+
+def seconds_left(rows: list[Row], jobs: int) -> float | None:
+    """An estimate for all that is not done; None while nothing can be said."""
+    whole = [r.seconds / r.share for r in rows if r.state in (State.finished, State.running) and r.share > 0.05]
+    if not whole:
+        return None
+    each = sum(whole) / len(whole)
+    return each * sum(1 - r.share for r in rows if r.state in (State.waiting, State.running)) / jobs
+
+
+def summary(rows: list[Row], jobs: int) -> str:
+    """One line: how many runs stand where, and the time left."""
+    counts = [f"{sum(r.state is state for r in rows)} {state.value}" for state in State]
+    left = seconds_left(rows, jobs)
+    about = "" if left is None else f", about {duration(left)} left"
+    return f"{len(rows)} runs: {', '.join(counts)}{about}"
+
+
+def table(rows: list[Row], jobs: int, height: int) -> Table:
+    """What fits into `height` lines: what runs and what failed first of all, then what finished last and comes next."""
+    order = (State.running, State.failed, State.finished, State.waiting)
+    chosen = sorted(rows, key=lambda r: (order.index(r.state), -r.started))[: max(1, height - 6)]
+    drawn = Table("rung", "seed", "state", "epoch", "top-1", "time", caption=summary(rows, jobs), caption_justify="left")
+    for row in (row for row in rows if row in chosen):
+        top1 = "" if row.top1 is None else f"{row.top1:.2f}"
+        time_ = duration(row.seconds) if row.seconds else ""
+        drawn.add_row(row.run.step, str(row.run.seed), row.state.value, row.epoch, top1, time_)
+    return drawn
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 42 s, 3 min 20 s, 5 h 12 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

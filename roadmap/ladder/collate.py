@@ -1,0 +1,216 @@
+"""From result files to the table of a study: means over seeds, changes, agreement with the paper."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from roadmap.files import write_atomic
+from roadmap.ladder.mixing import refuse_mixed
+from roadmap.ladder.paper import paper_regime, published
+from roadmap.ladder.statistics import deviation, kendall_tau, same_sign, welch
+from roadmap.ladder.table import Row, to_markdown, write_csv
+from roadmap.runs import RESULT, find_results, read_result
+from roadmap.schema import ConfigError
+from roadmap.steps import steps
+
+PAPER_TABLE = {"resnet50": "ResNet-50 regime, Table 10", "resnet200": "ResNet-200 regime, Table 11"}
+Result = dict[str, Any]
+
+
+def collate(study: str, runs_dir: Path = Path("runs"), results_dir: Path = Path("results")) -> list[Path]:
+    """Write a study's ladder.csv and ladder.md, and beside them, in runs/, what they are made from.
+
+    Reads <runs_dir>/<study>; where that does not exist, the result files kept from the last time. What is
+    kept is always exactly what the table was made from. Returns the two paths written.
+
+    Raises:
+        ConfigError: no finished run, a damaged result, or runs that do not belong into one table.
+    """
+    kept = results_dir / study / "runs"
+    source = runs_dir / study if (runs_dir / study).is_dir() else kept
+    results = read(source)
+    if not results:
+        first = f"first run: python scripts/sweep.py study={study}"
+        raise ConfigError(f"study={study}: no finished run in {runs_dir / study}; {first}")
+    if results[0]["study"] != study:
+        raise ConfigError(f"study={study}: {source} holds runs of another study, {results[0]['study']}")
+    table = rows(results)
+    if source != kept:
+        _keep(source, kept, [_place(result) for result in results])
+    written = {"ladder.csv": write_csv(table), "ladder.md": report(table, results)}
+    for name, text in written.items():
+        write_atomic(results_dir / study / name, text)
+    return [results_dir / study / name for name in written]
+
+
+def read(directory: Path) -> list[Result]:
+    """All results of a study's directory that may stand in one table, by step and seed.
+
+    Raises:
+        ConfigError: a damaged result, one in the wrong place, or runs that do not belong into one table.
+    """
+    results = []
+    for path in find_results(directory):
+        result = read_result(path)
+        if path.relative_to(directory) != _place(result):
+            raise ConfigError(f"{path}: holds the result of {_place(result).parent}")
+        results.append(result)
+    refuse_mixed(results)
+    return results
+
+
+def rows(results: Sequence[Result]) -> list[Row]:
+    """One row a rung in ladder order, blank where nothing was run; rungs without a step file at the end."""
+    by_step: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        by_step[result["step"]].append(result)
+    study, regime, data = results[0]["study"], results[0]["regime"], results[0]["config"]["data"]["name"]
+    blank = [
+        Row(study, regime, data, step.name, step.parent, step.group, step.title, step.on_path)
+        for step in steps()
+    ]
+    titles = {row.title for row in blank}
+    for name in sorted(by_step.keys() - {row.rung for row in blank}):
+        parent, title = by_step[name][0]["parent"], by_step[name][0]["title"]
+        # One that was made from a step on the command line has that step's title unless it was given its own.
+        blank.append(Row(study, regime, data, name, parent, "own", name if title in titles else title, False))
+    return [_measured(_with_paper(row), by_step) for row in blank]
+
+
+def report(table: Sequence[Row], results: Sequence[Result]) -> str:
+    """The table as a page of Markdown, with what is to be known about how it came about."""
+    first = results[0]
+    lines = [
+        f"# The ladder: {first['study']}",
+        "",
+        f"Top-1 on {first['test_images']:,} images, raw weights, mean over n seeds; changes to the parent.",
+        _intervals(table),
+        "",
+        to_markdown(table),
+        *(f"- {key}: {value}" for key, value in _facts(table, results).items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _with_paper(row: Row) -> Row:
+    paper = published(row.regime)
+    here, parent = paper.get(row.rung), paper.get(row.parent or "")
+    if here is None:
+        return row
+    change = round(here.top1 - parent.top1, 2) if parent else None
+    return replace(row, paper_top1=here.top1, paper_change=change)
+
+
+def _measured(row: Row, by_step: Mapping[str, Sequence[Result]]) -> Row:
+    results = by_step.get(row.rung, [])
+    if not results:
+        return row
+    accuracies, before = _top1(results), _top1(by_step.get(row.parent or "", []))
+    row = replace(
+        row,
+        n=len(results),
+        top1=fmean(accuracies),
+        top1_std=deviation(accuracies),
+        params=results[0]["params"],
+        gflops=results[0]["macs"] / 1e9,
+        images_per_second=fmean([result["images_per_second"] for result in results]),
+    )
+    if not before:
+        return row
+    change = welch(before, accuracies)
+    return replace(
+        row,
+        change=change.mean,
+        change_low=change.low,
+        change_high=change.high,
+        told_from_zero=change.told_from_zero,
+    )
+
+
+def _top1(results: Iterable[Result]) -> list[float]:
+    return [100 * result["top1_count"] / result["test_images"] for result in results]
+
+
+def _intervals(table: Sequence[Row]) -> str:
+    single = [row.rung for row in table if row.n == 1]
+    if len(single) == sum(row.n > 0 for row in table):
+        return "One seed: no interval. Which changes are more than chance cannot be told from it."
+    text = "Intervals are Welch's, each for its change alone."
+    return f"{text} One seed, no interval: {', '.join(single)}." if single else text
+
+
+def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
+    seconds = sum(result["wall_seconds"] for result in results)
+    return {
+        f"Agreement with the paper ({PAPER_TABLE[paper_regime(table[0].regime)]})": _agreement(table),
+        "Hardware": _distinct(_hardware(result["hardware"]) for result in results),
+        "Commit": _distinct(_commit(result) for result in results),
+        "Versions": _distinct(
+            ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+            for result in results
+        ),
+        "Total time": f"{_duration(seconds)} of training in {len(results)} runs",
+    }
+
+
+def _agreement(table: Sequence[Row]) -> str:
+    levels = [
+        (row.top1, row.paper_top1) for row in table if row.top1 is not None and row.paper_top1 is not None
+    ]
+    changes = [
+        (row.change, row.paper_change, row.told_from_zero)
+        for row in table
+        if row.change is not None and row.paper_change is not None
+    ]
+    tau = kendall_tau([level for level, _ in levels], [level for _, level in levels])
+    text = f"Kendall's tau {'not defined' if tau is None else f'{tau:.2f}'} over {len(levels)} rungs"
+    if changes:
+        agree = same_sign([change for change, _, _ in changes], [change for _, change, _ in changes])
+        text += f"; {agree} of {len(changes)} changes have the same sign ({agree / len(changes):.0%})"
+    told = [(change, paper) for change, paper, told in changes if told]
+    if told:
+        agree = same_sign([change for change, _ in told], [change for _, change in told])
+        text += f", {agree} of the {len(told)} that can be told from zero"
+    return text
+
+
+def _hardware(hardware: Mapping[str, Any]) -> str:
+    gpu = f"{hardware['gpu']}, " if hardware.get("gpu") else ""
+    return f"{gpu}{hardware['cpu']}, {hardware['cores']} cores, threads a run: {hardware['threads']}"
+
+
+def _commit(result: Result) -> str:
+    if result["commit"] is None:
+        return "unknown"
+    return f"`{result['commit'][:12]}`" + (" with uncommitted changes" if result["dirty"] else "")
+
+
+def _distinct(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min" if minutes else f"{seconds:.0f} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _place(result: Result) -> Path:
+    """Where a result lies in its study."""
+    return Path(result["step"]) / f"seed-{result['seed']}" / RESULT
+
+
+def _keep(source: Path, kept: Path, places: Sequence[Path]) -> None:
+    """Make `kept` hold exactly these result files of `source`."""
+    for path in find_results(kept):
+        if path.relative_to(kept) not in places:
+            path.unlink()
+    for place in places:
+        content = (source / place).read_bytes()
+        if not (kept / place).exists() or (kept / place).read_bytes() != content:
+            (kept / place).parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(kept / place, content)

@@ -1,0 +1,92 @@
+"""Which runs may stand in one table: those whose configurations differ in step and seed alone."""
+
+from collections.abc import Container, Sequence, Set
+from typing import Any
+
+from roadmap.config import difference
+from roadmap.schema import ConfigError
+from roadmap.steps import Step, steps
+
+STUDY = ("study.name", "regime", "data", "budget")
+# How a run is carried out, how many there are, and words about it: not what it computes.
+FREE = (
+    "seed",
+    "training",
+    "runs_dir",
+    "study.seeds",
+    "data.root",
+    "step.section",
+    "step.group",
+    "step.title",
+)
+
+
+def refuse_mixed(results: Sequence[dict[str, Any]]) -> None:
+    """Refuse results that do not belong into one table.
+
+    All runs share study, regime, data and budget; runs of one step share everything but the seed; runs with a
+    recipe of one name share the recipe; and a known rung differs from the nearest rung it builds on only in
+    what the steps between them declare.
+
+    Raises:
+        ConfigError: naming the key, the two values and the two runs.
+    """
+    study: dict[str, dict[str, Any]] = {}
+    by_step: dict[str, dict[str, Any]] = {}
+    by_recipe: dict[str, dict[str, Any]] = {}
+    for result in results:
+        config = result["config"]
+        step, recipe = config["step"]["name"], config["recipe"]["name"]
+        _compare(study.setdefault("", result), result, STUDY, why="one table is one study")
+        _compare(
+            by_step.setdefault(step, result),
+            result,
+            list(config),
+            why="runs of one step differ in their seed alone",
+        )
+        _compare(
+            by_recipe.setdefault(recipe, result), result, ["recipe"], why=f"both call their recipe {recipe}"
+        )
+    _refuse_undeclared(by_step)
+
+
+def under(key: str, parts: Sequence[str]) -> bool:
+    """Whether a dotted key is one of `parts` or lies below one."""
+    return any(f"{key}.".startswith(f"{part}.") for part in parts)
+
+
+def _compare(
+    a: dict[str, Any], b: dict[str, Any], parts: Sequence[str], *, why: str, declared: Set[str] = frozenset()
+) -> None:
+    for key, (left, right) in sorted(difference(a["config"], b["config"]).items()):
+        if under(key, parts) and not under(key, FREE) and key not in declared:
+            raise ConfigError(f"{key}: {_word(left)} in {_run(a)}, {_word(right)} in {_run(b)}: {why}")
+
+
+def _refuse_undeclared(present: dict[str, dict[str, Any]]) -> None:
+    known = {step.name: step for step in steps()}
+    for name in [step for step in known if step in present]:
+        ancestor, declared = _nearest(known[name], known, present)
+        if ancestor is not None:
+            parts = ["model"] if "recipe" in declared else ["model", "recipe.name"]
+            why = f"from {ancestor} to {name} only {', '.join(sorted(declared))} may change"
+            _compare(present[ancestor], present[name], parts, why=why, declared=declared)
+
+
+def _nearest(step: Step, known: dict[str, Step], present: Container[str]) -> tuple[str | None, set[str]]:
+    """The nearest ancestor that has results, and what the steps from there to `step` declare."""
+    declared: set[str] = set()
+    while step.parent is not None:
+        declared |= step.declares
+        if step.parent in present:
+            return step.parent, declared
+        step = known[step.parent]
+    return None, declared
+
+
+def _run(result: dict[str, Any]) -> str:
+    return f"{result['step']}/seed-{result['seed']}"
+
+
+def _word(value: Any) -> str:
+    return "[" + ",".join(map(str, value)) + "]" if isinstance(value, list) else str(value)

@@ -1,0 +1,40 @@
+"""The published ladder (arXiv 2201.03545, Tables 10 and 11), as it lies in results/reference."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of the paper's tables."""
+
+    top1: float
+    """ImageNet-1K top-1 in percent."""
+    gflops: float
+    """As printed."""
+
+
+def paper_regime(regime: str) -> str:
+    """The paper's regime that a regime is compared with: its own, else the small one."""
+    return "resnet200" if regime == "resnet200" else "resnet50"
+
+
+def published(regime: str) -> dict[str, Published]:
+    """The paper's rows for a regime, by step; a rung the paper does not have is not in it."""
+    rungs = [row for row in _rows(regime) if row["adopted"] != "reference"]
+    return {row["step"]: Published(float(row["top1"]), float(row["gflops"])) for row in rungs}
+
+
+def to_beat(regime: str) -> tuple[str, float]:
+    """The transformer that the road is measured by, and its top-1: ("Swin-T", 81.3)."""
+    row = next(row for row in _rows(regime) if row["adopted"] == "reference")
+    family, size = row["step"].split("_")
+    return f"{family.title()}-{size.upper()}", float(row["top1"])
+
+
+def _rows(regime: str) -> list[dict[str, str]]:
+    with (REFERENCE / "convnext_paper.csv").open(newline="") as stream:
+        return [row for row in csv.DictReader(stream) if row["regime"] == paper_regime(regime)]

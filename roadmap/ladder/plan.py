@@ -1,0 +1,111 @@
+"""What a sweep is asked to do, as a list of frozen runs."""
+
+import os
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from roadmap import runs
+from roadmap.config import compose, parse_overrides
+from roadmap.schema import Config, ConfigError, require
+from roadmap.steps import find, steps
+
+
+class Only(Enum):
+    """Which rungs: the adopted path, or the side rungs as well."""
+
+    path = "path"
+    all = "all"
+
+
+@dataclass
+class Options:
+    """What a sweep takes besides the options of a run."""
+
+    seeds: int | None = None
+    """Seeds 0 to seeds - 1; unset: as many as the study says."""
+    jobs: int | None = None
+    """Processes at a time; unset: as many as the threads of one fit into the cores."""
+    steps: list[str] = field(default_factory=list)
+    """These rungs only; empty: all of `only`."""
+    only: Only = Only.all
+
+
+@dataclass(frozen=True)
+class Run:
+    """One (step, seed) of a sweep."""
+
+    step: str
+    seed: int
+    directory: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a sweep, the first seed of every rung before the second of any."""
+
+    configs: list[Config]
+    jobs: int
+
+    @property
+    def study(self) -> Path:
+        """The directory of the study."""
+        return runs.study_directory(self.configs[0])
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs in the order they are started."""
+        return [Run(c.step.name, c.seed, runs.run_directory(c)) for c in self.configs]
+
+    def freeze(self) -> None:
+        """Write every run's configuration, after seeing that none would be mixed with another.
+
+        Raises:
+            ConfigError: a directory holds another run.
+        """
+        for config in self.configs:
+            runs.refuse_mixing(config)
+        for config in self.configs:
+            runs.prepare(config)
+
+
+def make_plan(words: list[str]) -> Plan:
+    """The plan that words such as `study=smoke seeds=3 jobs=2 steps=[gelu,layer_norm]` ask for.
+
+    Raises:
+        ConfigError: one or two lines that name the key and the allowed values.
+    """
+    options, overrides = _split(words)
+    first = compose(overrides)
+    rungs = steps(first.regime.name)
+    if options.steps:
+        wanted = {find(name).name for name in options.steps}
+        rungs = [rung for rung in rungs if rung.name in wanted]
+    elif options.only is Only.path:
+        rungs = [rung for rung in rungs if rung.on_path]
+    composed = [compose([*overrides, f"+step={r.name}"] if r.parent else overrides) for r in rungs]
+    seeds = range(options.seeds or first.study.seeds)
+    jobs = options.jobs or max(1, (os.cpu_count() or 1) // (first.training.threads or os.cpu_count() or 1))
+    return Plan([replace(config, seed=seed) for seed in seeds for config in composed], jobs)
+
+
+def _split(words: list[str]) -> tuple[Options, list[str]]:
+    """Separate the sweep's own words from those of a run."""
+    own, overrides = [], []
+    for word in words:
+        key = next(iter(parse_overrides([word])))
+        require(key not in ("seed", "step"), key, word, "seeds=N and steps=[NAME,...] in a sweep")
+        (own if key in Options.__dataclass_fields__ else overrides).append(word)
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(own))
+        options = cast(Options, OmegaConf.to_object(merged))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{' '.join(own)}: {str(error).splitlines()[0]}") from error
+    for key in ("seeds", "jobs"):
+        value = getattr(options, key)
+        require(value is None or value > 0, key, value, "more than 0")
+    return options, overrides

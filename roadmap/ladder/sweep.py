@@ -1,0 +1,149 @@
+"""The sweep as a build system: do what is missing, resume what is broken, leave alone what is done."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.live import Live
+
+from roadmap import runs
+from roadmap.files import lock
+from roadmap.ladder.board import Row, State, duration, summary, table
+from roadmap.ladder.plan import Plan, Run
+
+TRAIN = Path(__file__).resolve().parents[2] / "train.py"
+POLL_SECONDS, GRACE_SECONDS, HEARTBEAT_SECONDS = 0.2, 30.0, 60.0
+
+
+class Interrupted(Exception):
+    """The sweep was asked to stop, and all its processes are gone; its first argument is the signal's number."""
+
+
+def sweep(plan: Plan, console: Console) -> list[Row]:
+    """Bring every run of the plan to its result, `plan.jobs` processes at a time; returns how each stands.
+
+    A run that fails is reported at once and the others go on.
+
+    Raises:
+        Locked: another sweep works on this study.
+        ConfigError: a directory holds another run.
+        Interrupted: by SIGINT or SIGTERM.
+    """
+    with lock(plan.study), stop_signals() as stop:
+        plan.freeze()
+        rows = [Row(run, State.finished if runs.finished(run.directory) else State.waiting) for run in plan.runs]
+        for row in rows:
+            row.look()
+        processes: dict[int, subprocess.Popen[bytes]] = {}
+        live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
+        try:
+            if live:
+                live.start()
+            _work(plan, rows, processes, console, live, stop)
+        finally:
+            end(list(processes.values()))
+            if live:
+                live.stop()
+        return rows
+
+
+def _work(
+    plan: Plan,
+    rows: list[Row],
+    processes: dict[int, subprocess.Popen[bytes]],
+    console: Console,
+    live: Live | None,
+    stop: list[int],
+) -> None:
+    said = time.monotonic()
+    while True:
+        for index, row in enumerate(rows):
+            if row.state is State.waiting and len(processes) < plan.jobs and not stop:
+                processes[index] = start(row.run)
+                row.state, row.started, row.new = State.running, time.monotonic(), True
+            row_process = processes.get(index)
+            if row_process and row_process.poll() is not None:
+                del processes[index]
+                close(row, row_process.returncode, console)
+                console.print(summary(rows, plan.jobs)) if not live else None
+                said = time.monotonic()
+            elif row_process:
+                row.look()
+        if live:
+            live.update(table(rows, plan.jobs, console.height))
+        elif time.monotonic() - said > HEARTBEAT_SECONDS:
+            said = time.monotonic()
+            running = ", ".join(f"{r.run.step} seed {r.run.seed} {r.share:.0%}" for r in rows if r.state is State.running)
+            console.print(f"{summary(rows, plan.jobs)} [{running}]", markup=False)
+        if stop:
+            raise Interrupted(stop[0])
+        if not processes and not any(row.state is State.waiting for row in rows):
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def start(run: Run) -> subprocess.Popen[bytes]:
+    """Start a run's process, which ends when this one is gone, and keep what it prints in its directory."""
+    command = [sys.executable, str(TRAIN), "--run", str(run.directory), "--child"]
+    with (run.directory / runs.LOG).open("ab") as log:
+        # A session of its own: Ctrl-C reaches the sweep alone, which then stops its processes in good order.
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+
+
+def close(row: Row, code: int, console: Console) -> None:
+    """Record how a run's process ended, and say so."""
+    row.look()
+    name = f"{row.run.step} seed {row.run.seed}"
+    if code == 0 and runs.finished(row.run.directory):
+        row.state = State.finished
+        row.look()
+        console.print(f"{name}: top-1 {row.top1:.2f} % in {duration(row.seconds)}", highlight=False)
+    else:
+        row.state = State.failed
+        console.print(f"{name} FAILED: {why(row.run, code)} (see {row.run.directory / runs.LOG})", markup=False, highlight=False)
+
+
+def why(run: Run, code: int) -> str:
+    """The reason of a failure in one line."""
+    failure = runs.read_json(run.directory / runs.FAILURE)
+    if failure:
+        return str(failure.get("error"))
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    lines = (run.directory / runs.LOG).read_text(errors="replace").strip().splitlines()
+    return f"exit code {code}: {lines[-1] if lines else 'no output'}"
+
+
+def end(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Ask processes to stop, which lets them write a checkpoint, and kill those that do not."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """A list in which SIGINT and SIGTERM appear."""
+    seen: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,21 @@
+"""Options of a script as key=value words, like those of a run."""
+
+from collections.abc import Mapping, Sequence
+
+from roadmap.schema import NAME, ConfigError, require
+
+
+def options(words: Sequence[str], defaults: Mapping[str, str]) -> dict[str, str]:
+    """The defaults with what the words say instead.
+
+    Raises:
+        ConfigError: a word that is not key=value, an unknown key, or a study that is not a name.
+    """
+    chosen = dict(defaults)
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key not in defaults:
+            raise ConfigError(f"{word}: allowed is {' '.join(f'{name}=...' for name in defaults)}")
+        chosen[key] = value
+    require(bool(NAME.fullmatch(chosen["study"])), "study", chosen["study"], "letters, digits and _ . , = + -")
+    return chosen

@@ -1,0 +1,43 @@
+"""The layers that torch does not have in the form the ladder needs."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class SpatialConv2d(nn.Conv2d):
+    """A conv with padding k // 2 that leaves out the taps which can only ever meet padding.
+
+    On a map of H pixels, taps further than H - 1 from the centre see nothing but zeros: cropping the kernel to 2H - 1
+    changes no output, and spares the slow path that frameworks take for kernels larger than the map.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, D, ceil(H / stride), ceil(W / stride))."""
+        k = self.kernel_size[0]
+        trim_h, trim_w = max(0, (k + 1) // 2 - x.shape[2]), max(0, (k + 1) // 2 - x.shape[3])
+        if not trim_h and not trim_w:
+            return super().forward(x)
+        weight = self.weight[:, :, trim_h : k - trim_h, trim_w : k - trim_w]
+        padding = (k // 2 - trim_h, k // 2 - trim_w)
+        return F.conv2d(x, weight, self.bias, self.stride, padding, 1, self.groups)
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer norm over the channels of (N, C, H, W); on a channels-last tensor it works without a copy."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class LayerScale(nn.Module):
+    """A learnt factor for every channel (Touvron et al., arXiv 2103.17239)."""
+
+    def __init__(self, channels: int, init_value: float) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((channels,), init_value))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        return x * self.gamma.view(-1, 1, 1)

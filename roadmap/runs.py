@@ -1,0 +1,122 @@
+"""The life of a run as files: one directory a run, finished exactly when its result is there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from roadmap import config as configuration
+from roadmap.files import write_atomic
+from roadmap.schema import Config, ConfigError
+
+CONFIG = "config.yaml"
+METRICS = "metrics.jsonl"
+CHECKPOINT = "checkpoint.pt"
+PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
+PROGRESS = "progress.json"
+LOG = "log.txt"
+FAILURE = "failure.json"
+RESULT = "result.json"
+
+# Of a result, what a table is made of; a file without all of it is no result.
+RESULT_KEYS = (
+    "study", "regime", "step", "parent", "title", "group", "section", "seed", "test_images", "top1_count", "top1",
+    "top5_count", "top5", "ema_top1_count", "ema_top1", "ema_top5_count", "ema_top5", "train_loss", "params", "macs",
+    "epochs", "wall_seconds", "images_per_second", "overhead_share", "config_hash", "config", "commit", "dirty",
+    "versions", "hardware", "finished_at",
+)  # fmt: skip
+
+
+def study_directory(config: Config) -> Path:
+    """Where the runs of a study live."""
+    return Path(config.runs_dir) / config.study.name
+
+
+def run_directory(config: Config) -> Path:
+    """Where a run lives: the same for every process that works on it."""
+    return study_directory(config) / config.step.name / f"seed-{config.seed}"
+
+
+def refuse_mixing(config: Config) -> None:
+    """See that a run's directory is free, or holds the same run.
+
+    Raises:
+        ConfigError: another configuration lives there; it names the keys that differ.
+    """
+    directory = run_directory(config)
+    if not (directory / CONFIG).exists():
+        return
+    there, wanted = configuration.to_dict(configuration.load(directory / CONFIG)), configuration.to_dict(config)
+    changed = configuration.difference(configuration.identity(there), configuration.identity(wanted))
+    if changed:
+        listed = ", ".join(f"{key} ({old} there, now {new})" for key, (old, new) in sorted(changed.items()))
+        raise ConfigError(
+            f"{directory} holds another run: {listed}\n"
+            "give this one a study of its own (study.name=...), or move the old directory away"
+        )
+
+
+def prepare(config: Config) -> Path:
+    """Make a run's directory and freeze its configuration there; how it is carried out may change, what it is may not.
+
+    Raises:
+        ConfigError: another configuration lives there already.
+    """
+    refuse_mixing(config)
+    directory = run_directory(config)
+    directory.mkdir(parents=True, exist_ok=True)
+    configuration.save(config, directory / CONFIG)
+    return directory
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object from a file; None where there is no file or no whole object in it."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object, atomically."""
+    write_atomic(path, json.dumps(content, indent=1) + "\n")
+
+
+def json_lines(rows: list[dict[str, Any]]) -> str:
+    """Rows as text, a JSON object a line."""
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A result, believed only if it is whole.
+
+    Raises:
+        ConfigError: naming the file and what is wrong with it.
+    """
+    result = read_json(path)
+    if result is None:
+        raise ConfigError(f"{path}: not a result: no whole JSON object")
+    missing = [key for key in RESULT_KEYS if key not in result]
+    if missing:
+        raise ConfigError(f"{path}: not a result: {', '.join(missing[:3])} missing")
+    try:
+        sound = configuration.digest(result["config"]) == result["config_hash"]
+    except (KeyError, TypeError, AttributeError):
+        sound = False
+    if not sound:
+        raise ConfigError(f"{path}: damaged: config_hash does not belong to its config")
+    return result
+
+
+def finished(directory: Path) -> bool:
+    """Whether a run directory holds a whole result of the configuration that is frozen there."""
+    try:
+        frozen = configuration.to_dict(configuration.load(directory / CONFIG))
+        return bool(read_result(directory / RESULT)["config_hash"] == configuration.digest(frozen))
+    except ConfigError:
+        return False
+
+
+def find_results(study: Path) -> list[Path]:
+    """All result files of a study's directory, by step and seed."""
+    return sorted(study.glob(f"*/seed-*/{RESULT}"))

@@ -1,0 +1,83 @@
+"""Print one rung: what it changes, its block before and after, what it costs.
+
+    python -m roadmap.show                                     all rungs, a line each
+    python -m roadmap.show inverted_bottleneck
+    python -m roadmap.show inverted_bottleneck --regime micro
+"""
+
+import argparse
+import sys
+from typing import Any
+
+from rich.console import Console
+
+from roadmap.model.costs import cost
+from roadmap.schema import ConfigError, ModelConfig, Op
+from roadmap.steps import Step, find, model_config, regimes, steps
+
+
+def main() -> int:
+    """Return the exit code: 0, or 2 for a rung that is not there."""
+    parser = argparse.ArgumentParser(
+        prog="python -m roadmap.show", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("step", nargs="?", help="a rung; without it, the list of them")
+    parser.add_argument("--regime", default="resnet50", choices=regimes())
+    arguments = parser.parse_args()
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        lines = describe(arguments.step, arguments.regime) if arguments.step else overview(arguments.regime)
+    except ConfigError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    for line in lines:
+        console.print(line, markup=False)
+    return 0
+
+
+def overview(regime: str) -> list[str]:
+    """All rungs of a regime, a line each."""
+    return [f"{rung.name:22} {rung.title}{'' if rung.on_path else ' (side rung)'}" for rung in steps(regime)]
+
+
+def describe(name: str, regime: str) -> list[str]:
+    """One rung as lines of text."""
+    rung = find(name, regime)
+    lines = [f"{rung.title} ({name}), section {rung.section or '-'} of the paper, regime {regime}", "", *delta(rung)]
+    for title, step in (("before", rung.parent), ("after", name)):
+        if step:
+            lines += ["", f"{title} ({step})", *network(model_config(step, regime))]
+    return lines
+
+
+def delta(rung: Step) -> list[str]:
+    """What a rung changes, and the file that says so."""
+    if not rung.parent:
+        return ["the start of the road: conf/model/resnet.yaml"]
+    changes = [f"  {key}: {_short(old)} -> {_short(new)}" for key, (old, new) in sorted(rung.changes.items())]
+    return [f"changes over {rung.parent} (conf/step/{rung.name}.yaml):", *(changes or ["  nothing in this regime"])]
+
+
+def network(model: ModelConfig) -> list[str]:
+    """A block as a line of words, with the channels of the first stage; and what the network costs on ImageNet."""
+    k, size = model.kernel_size, cost(model)
+    words = {
+        Op.pw_hidden: f"1x1->{model.width * model.hidden_ratio}",
+        Op.pw_stream: f"1x1->{model.width * model.stream_ratio}",
+        Op.conv: f"{k}x{k}",
+        Op.dwconv: f"dw{k}x{k}",
+        Op.norm: model.norm.value,
+        Op.act: model.act.value,
+    }
+    return [
+        "  block  " + " ".join(words.get(word, word.value) for word in model.block),
+        f"  cost   {size.params:,} parameters, {size.macs:,} multiply-adds (224x224, 1000 classes)",
+    ]
+
+
+def _short(value: Any) -> str:
+    return " ".join(value) if isinstance(value, list) and value and isinstance(value[0], str) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One run: from a frozen configuration to a result."""

@@ -1,0 +1,86 @@
+"""What a run tells while it works: a bar on a terminal, plain lines elsewhere, and a small file for the sweep."""
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from roadmap.files import write_atomic
+from roadmap.runs import PROGRESS, json_lines
+from roadmap.schema import Config
+
+FILE_SECONDS, LINE_SECONDS = 1.0, 10.0
+
+
+class Progress:
+    """Reports the steps and epochs of one run."""
+
+    def __init__(self, config: Config, directory: Path) -> None:
+        self._config, self._file = config, directory / PROGRESS
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%  {task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._name = f"{config.step.name} seed {config.seed}"
+        self._steps = 0
+        self._task = self._bar.add_task(self._name, total=None, note="")
+        self._filed = self._said = self._last = time.monotonic()
+        self._rate = 0.0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._bar.stop()
+
+    def begin(self, steps: int) -> None:
+        """State how many steps the whole run has."""
+        self._steps, self._last = steps, time.monotonic()
+        self._bar.update(self._task, total=steps)
+
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        self._console.print(f"{self._name}: {text}")
+
+    def step(self, step: int, loss: float, lr: float) -> None:
+        """After every optimizer step; `step` counts from 1."""
+        now = time.monotonic()
+        rate = self._config.recipe.batch_size / max(now - self._last, 1e-9)
+        self._rate, self._last = (0.9 * self._rate + 0.1 * rate) if self._rate else rate, now
+        note = f"loss {loss:.3f}  lr {lr:.2e}  {self._rate:,.0f} images/s"
+        self._bar.update(self._task, completed=step, note=note)
+        if now - self._filed > FILE_SECONDS or step == self._steps:
+            self._filed = now
+            per_epoch = max(1, self._steps // self._config.recipe.epochs)
+            content = {
+                "step": step,
+                "steps": self._steps,
+                "epoch": (step - 1) // per_epoch,
+                "epochs": self._config.recipe.epochs,
+                "loss": loss,
+                "images_per_second": self._rate,
+            }
+            write_atomic(self._file, json_lines([content]))
+        if not self._console.is_terminal and now - self._said > LINE_SECONDS:
+            self._said = now
+            left = (self._steps - step) * self._config.recipe.batch_size / self._rate
+            self.say(f"step {step}/{self._steps}  {note}  {left:.0f} s left")
+
+    def epoch(self, metrics: dict[str, Any]) -> None:
+        """After every epoch, its line of metrics."""
+        self.say(
+            f"epoch {metrics['epoch']}/{self._config.recipe.epochs}  loss {metrics['loss']:.4f}  "
+            f"top-1 {metrics['top1']:.2f}  (EMA {metrics['ema_top1']:.2f})  "
+            f"{metrics['images_per_second']:,.0f} images/s"
+        )

@@ -1,0 +1,35 @@
+"""The recipe as torch objects: parameter groups, optimizer, learning rate, loss."""
+
+import math
+
+from timm.optim import param_groups_weight_decay
+from torch import Tensor, nn, optim
+from torch.nn import functional as F
+
+from roadmap.schema import Opt, RecipeConfig, Sched
+
+
+def make_optimizer(model: nn.Module, recipe: RecipeConfig) -> optim.Optimizer:
+    """SGD with momentum or AdamW; with filter_bias_and_bn, one-dimensional parameters are not decayed."""
+    decay = recipe.weight_decay
+    groups = param_groups_weight_decay(model, decay) if recipe.filter_bias_and_bn else list(model.parameters())
+    if recipe.opt is Opt.sgd:
+        return optim.SGD(groups, recipe.lr, recipe.momentum, weight_decay=decay, fused=True)
+    first, second = recipe.opt_betas
+    return optim.AdamW(groups, recipe.lr, (first, second), recipe.opt_eps, weight_decay=decay, fused=True)
+
+
+def learning_rate(recipe: RecipeConfig, *, step: int, steps_per_epoch: int) -> float:
+    """The rate of optimizer step `step`, counted from 0: linear warm-up from 0, then the schedule."""
+    total, warmup = recipe.epochs * steps_per_epoch, recipe.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return recipe.lr * step / warmup
+    if recipe.sched is Sched.step:
+        return recipe.lr * recipe.decay_rate ** int(step / (recipe.decay_epochs * steps_per_epoch))
+    way = (step - warmup) / (total - warmup)
+    return recipe.min_lr + (recipe.lr - recipe.min_lr) * (1 + math.cos(math.pi * way)) / 2
+
+
+def loss_function(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Mean cross-entropy of (N, K) logits; targets are classes (N), or shares (N, K) that mixup has smoothed already."""
+    return F.cross_entropy(logits, targets, label_smoothing=smoothing if targets.ndim == 1 else 0.0)

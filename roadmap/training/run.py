@@ -1,0 +1,108 @@
+"""A run as a whole: held by one process, resumed where it was, recorded as finished or as failed."""
+
+import signal
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from roadmap import runs
+from roadmap.config import digest, load, to_dict
+from roadmap.files import lock
+from roadmap.model.costs import cost
+from roadmap.schema import Config
+from roadmap.training import provenance
+from roadmap.training.loop import Interrupted, State, set_up, train
+from roadmap.training.progress import Progress
+
+
+def execute(directory: Path) -> dict[str, Any]:
+    """Carry out the run that is frozen in `directory` and return its result; a finished one is only read.
+
+    Raises:
+        Interrupted: by SIGINT or SIGTERM, after a checkpoint; its first argument is the signal's number.
+        Locked: another process works on it.
+        Exception: whatever made the run fail; it is recorded in the directory first.
+    """
+    with lock(directory):
+        config = load(directory / runs.CONFIG)
+        if runs.finished(directory):
+            return runs.read_result(directory / runs.RESULT)
+        (directory / runs.RESULT).unlink(missing_ok=True)
+        (directory / runs.FAILURE).unlink(missing_ok=True)
+        try:
+            with signals() as stop, Progress(config, directory) as progress:
+                try:
+                    state = train(config, directory, progress, stop)
+                except Interrupted:
+                    raise Interrupted(stop[0]) from None
+        except Interrupted:
+            raise
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            runs.write_json(directory / runs.FAILURE, {"error": text, "traceback": traceback.format_exc()})
+            raise
+        result = make_result(config, state)
+        runs.write_json(directory / runs.RESULT, result)
+        (directory / runs.PREVIOUS_CHECKPOINT).unlink(missing_ok=True)
+        return result
+
+
+def make_result(config: Config, state: State) -> dict[str, Any]:
+    """What is kept of a run: its last epoch's counts, what it cost, and where it comes from."""
+    plain, last = to_dict(config), state.history[-1]
+    step, data = config.step, config.data
+    size = cost(config.model, num_classes=data.num_classes, in_chans=data.in_chans, img_size=data.img_size)
+    commit, dirty = provenance.commit()
+    training = sum(line["training_seconds"] for line in state.history)
+    images = config.recipe.batch_size * state.step
+    counts = ("test_images", *(f"{w}{k}" for w in ("", "ema_") for k in ("top1_count", "top1", "top5_count", "top5")))
+    return {
+        "study": config.study.name,
+        "regime": config.regime.name,
+        "step": step.name,
+        "parent": step.parent,
+        "title": step.title,
+        "group": step.group,
+        "section": step.section,
+        "seed": config.seed,
+        **{key: last[key] for key in counts},
+        "train_loss": last["loss"],
+        "params": size.params,
+        "macs": size.macs,
+        "epochs": config.recipe.epochs,
+        "wall_seconds": state.seconds,
+        "images_per_second": images / training,
+        "overhead_share": sum(line["overhead_share"] * line["training_seconds"] for line in state.history) / training,
+        "config_hash": digest(plain),
+        "config": plain,
+        "commit": commit,
+        "dirty": dirty,
+        "versions": provenance.versions(),
+        "hardware": provenance.hardware(set_up(config)),
+        "finished_at": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+    }
+
+
+@contextmanager
+def signals() -> Iterator[list[int]]:
+    """A list in which SIGINT and SIGTERM appear; the second of them ends the process at once."""
+    seen: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

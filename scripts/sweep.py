@@ -1,0 +1,65 @@
+"""Train every rung of a study: what is missing or broken, nothing twice.
+
+    python scripts/sweep.py                              the default study, every rung
+    python scripts/sweep.py study=smoke seeds=3 jobs=2   another study, three seeds, two processes at a time
+    python scripts/sweep.py steps=[gelu,layer_norm]      some rungs
+    python scripts/sweep.py only=path                    without the side rungs
+    python scripts/sweep.py recipe.epochs=4              a study of its own, named after the option
+
+Any option of conf/ can be set as key=value. Stopped and started again, it goes on where it was.
+Exit code: 0 all finished, 1 some failed, 2 refused, 128 + signal stopped.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from roadmap import runs
+from roadmap.data.fetch import DataError, fetch
+from roadmap.files import Locked
+from roadmap.ladder.board import State
+from roadmap.ladder.plan import Plan, make_plan
+from roadmap.ladder.sweep import Interrupted, sweep
+from roadmap.schema import ConfigError
+
+
+def main() -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", metavar="key=value", help="seeds, jobs, steps, only, and options of a run")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, and stop")
+    arguments = parser.parse_args()
+    console = Console(soft_wrap=True, highlight=False)
+    try:
+        plan = make_plan(arguments.words)
+        if arguments.dry_run:
+            return show(plan, console)
+        data = plan.configs[0].data
+        fetch(data.name.value, Path(data.root))
+        rows = sweep(plan, console)
+    except (ConfigError, DataError, Locked) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as interruption:
+        print("stopped: the same command goes on from here", file=sys.stderr)
+        return 128 + int(interruption.args[0])
+    failed = [row for row in rows if row.state is State.failed]
+    new = sum(row.new and row.state is State.finished for row in rows)
+    console.print(f"{len(rows) - len(failed)} of {len(rows)} runs finished, {new} of them now: {plan.study}")
+    for row in failed:
+        console.print(f"failed: {row.run.step} seed {row.run.seed}: {row.run.directory / runs.LOG}")
+    return 1 if failed else 0
+
+
+def show(plan: Plan, console: Console) -> int:
+    """Print what a sweep would do."""
+    for run in plan.runs:
+        console.print(f"{'finished' if runs.finished(run.directory) else 'to do':9} {run.directory}")
+    console.print(f"{len(plan.runs)} runs, {plan.jobs} at a time")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

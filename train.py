@@ -1,0 +1,79 @@
+"""Train one rung of the ladder.
+
+    python train.py                                the ResNet, on the default study
+    python train.py +step=inverted_bottleneck      one rung: the ResNet with all changes up to this one
+    python train.py +step=gelu study=smoke seed=1  another study, another seed
+    python train.py +step=large_kernel step.name=kernel_13 model.kernel_size=13    a rung of your own
+
+Any option of conf/ can be set as key=value; --cfg shows them all as they stand.
+Started again, an interrupted run goes on where it was and a finished one is only shown.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from roadmap import config as configuration
+from roadmap import runs
+from roadmap.files import Locked
+from roadmap.schema import ConfigError
+
+
+def main() -> int:
+    """Return the exit code: 0 finished, 1 failed, 2 refused, 128 + signal interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="options, and at most one +step=NAME")
+    parser.add_argument("--cfg", action="store_true", help="print the configuration as it stands, and stop")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="carry out the run that is frozen in this directory")
+    parser.add_argument("--child", action="store_true", help="end when standard input closes (for a sweep's processes)")
+    arguments = parser.parse_args()
+    try:
+        directory = arguments.run or prepare(arguments.overrides, show=arguments.cfg)
+        if directory is None:
+            return 0
+        if arguments.child:
+            threading.Thread(target=end_with_parent, daemon=True).start()
+        return carry_out(directory)
+    except (ConfigError, Locked) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+
+
+def prepare(overrides: list[str], *, show: bool) -> Path | None:
+    """Compose, check, see that the data are there, and freeze; or only show."""
+    config = configuration.compose(overrides)
+    if show:
+        print(configuration.as_yaml(config), end="")
+        return None
+    from roadmap.data.fetch import fetch
+
+    fetch(config.data.name.value, Path(config.data.root))
+    return runs.prepare(config)
+
+
+def carry_out(directory: Path) -> int:
+    """Train, and say how it ended."""
+    from roadmap.training.loop import Interrupted
+    from roadmap.training.run import execute
+
+    try:
+        result = execute(directory)
+    except Interrupted as interruption:
+        print(f"interrupted: the same command goes on from here ({directory})", file=sys.stderr)
+        return 128 + int(interruption.args[0])
+    print(f"{result['step']} seed {result['seed']}: top-1 {result['top1']:.2f} % in {result['wall_seconds']:.0f} s ({directory})")
+    return 0
+
+
+def end_with_parent() -> None:
+    """Wait until the process that holds the other end of standard input is gone, then ask this one to stop."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
