@@ -18,6 +18,7 @@ from pathlib import Path
 
 from roadmap import config as configuration
 from roadmap import runs
+from roadmap.data.fetch import DataError, fetch
 from roadmap.files import Locked
 from roadmap.schema import ConfigError
 
@@ -37,7 +38,7 @@ def main() -> int:
         if arguments.child:
             threading.Thread(target=end_with_parent, daemon=True).start()
         return carry_out(directory)
-    except (ConfigError, Locked) as error:
+    except (ConfigError, DataError, Locked) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
 
@@ -48,8 +49,6 @@ def prepare(overrides: list[str], *, show: bool) -> Path | None:
     if show:
         print(configuration.as_yaml(config), end="")
         return None
-    from roadmap.data.fetch import fetch
-
     fetch(config.data.name.value, Path(config.data.root))
     return runs.prepare(config)
 

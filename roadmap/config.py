@@ -185,7 +185,7 @@ def _register() -> None:
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store("schema", Config)
-    for formula in (budget, shrink, share, budget_lr):
+    for formula in (budget, shrink, share):
         OmegaConf.register_new_resolver(formula.__name__, formula, replace=True)
 
 
@@ -204,8 +204,3 @@ def shrink(published: float, neutral: float = 0.0, *, _root_: DictConfig) -> flo
 def share(part: float, whole: float, *, _root_: DictConfig) -> float:
     """As large a share of this run's epochs as `part` is of `whole`."""
     return _root_.recipe.epochs * part / whole
-
-
-def budget_lr(lr: float, batch_size: int, power: float, *, _root_: DictConfig) -> float:
-    """The published rate for the budget's batch: lr * (batch / published batch) ** power."""
-    return lr * (_root_.budget.batch_size / batch_size) ** power if _root_.budget.batch_size else lr

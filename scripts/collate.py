@@ -3,7 +3,7 @@
     python scripts/collate.py                    the default study
     python scripts/collate.py study=smoke        another one
 
-Reads <runs_dir>/<study>, at any moment of a sweep; where that is not there, the result files that were kept in
+Reads <runs_dir>/<study>, at any moment of a sweep; where that is not there, the result files kept in
 <results_dir>/<study>/runs when the table was last made.
 """
 
@@ -20,7 +20,8 @@ DEFAULTS = {"study": "fashion_mnist", "runs_dir": "runs", "results_dir": "result
 
 def main() -> int:
     """Return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument("words", nargs="*", metavar="key=value", help="study, runs_dir, results_dir")
     try:
         chosen = options(parser.parse_args().words, DEFAULTS)

@@ -19,7 +19,8 @@ DEFAULTS = {"study": "fashion_mnist", "results_dir": "results"}
 
 def main() -> int:
     """Return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument("words", nargs="*", metavar="key=value", help="study, results_dir")
     try:
         chosen = options(parser.parse_args().words, DEFAULTS)

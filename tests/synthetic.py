@@ -1,22 +1,39 @@
-"""Results that were never measured: made-up accuracies under real configurations, for tests of what reads them."""
+"""Results that were never measured, made up under real configurations, and the scripts run on them."""
 
 import copy
+import subprocess
+import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from roadmap.config import compose, digest, to_dict
 from roadmap.runs import write_json
-from roadmap.steps import steps
+from roadmap.schema import Config, StepConfig
+from roadmap.steps import find, model_config, steps
+
+ROOT = Path(__file__).parent.parent
 
 
 @cache
-def _config(step: str) -> dict[str, Any]:
-    return to_dict(compose(["study=smoke"] + ([] if step == "resnet" else [f"+step={step}"])))
+def _base(recipe: str) -> Config:
+    return compose(["study=smoke", f"recipe={recipe}", "study.name=smoke"])
 
 
-def result(step: str, seed: int = 0, *, correct: int = 8000, like: str | None = None, **changes: Any) -> dict[str, Any]:
+@cache
+def _config(name: str) -> dict[str, Any]:
+    """The configuration of a step, without going through Hydra for every one."""
+    step = find(name)
+    identity = StepConfig(step.name, step.parent, step.section, step.group, step.title)
+    base = _base("original" if step.parent is None else "modern")
+    return to_dict(replace(base, step=identity, model=model_config(name, "micro")))
+
+
+def result(
+    step: str, seed: int = 0, *, correct: int = 8000, like: str | None = None, **changes: Any
+) -> dict[str, Any]:
     """A result with `correct` of 10,000 images; `changes` are dotted keys of its config, with __ for the dot.
 
     `like` makes it a rung of one's own: `step` with the configuration of that step.
@@ -37,7 +54,7 @@ def result(step: str, seed: int = 0, *, correct: int = 8000, like: str | None = 
         "top5_count": 9900, "top5": 99.0, "ema_top1_count": correct, "ema_top1": correct / 100,
         "ema_top5_count": 9900, "ema_top5": 99.0, "train_loss": 0.7, "params": 1_640_000, "macs": 12_345_600,
         "epochs": 2, "wall_seconds": 60.0, "images_per_second": 1000.0 + seed, "overhead_share": 0.02,
-        "config_hash": digest(config), "config": config, "commit": "0123456789abcdef" * 2 + "01234567", "dirty": False,
+        "config_hash": digest(config), "config": config, "commit": "0123456789" * 4, "dirty": False,
         "versions": {"python": "3.11.7", "torch": "2.15.0"},
         "hardware": {"cpu": "Testing CPU", "cores": 2, "threads": 1, "gpu": None},
         "finished_at": "2026-11-23T08:00:00+00:00",
@@ -60,3 +77,13 @@ def ladder(seeds: int = 1, **changes: Any) -> list[dict[str, Any]]:
         for index, step in enumerate(steps())
         for seed in range(seeds)
     ]
+
+
+def run(*words: str, cwd: Path, script: str = "collate") -> subprocess.CompletedProcess[str]:
+    """A script as from a shell, with a last line on stderr that tells whether torch was imported."""
+    code = (
+        f"import runpy, sys; sys.argv = ['{script}.py', *{list(words)!r}]\n"
+        f"try: runpy.run_path({str(ROOT / 'scripts' / script)!r} + '.py', run_name='__main__')\n"
+        "finally: print('torch' in sys.modules, file=sys.stderr)"
+    )
+    return subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False)

@@ -4,15 +4,18 @@ All of it is a function of (seed, epoch, index) and (seed, step): an epoch can b
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
-from timm.data import Mixup
 from torch import Tensor
 
 from roadmap.data.memory import Images
 from roadmap.data.randomness import Stream, epoch_order, mix, numpy_seeded
 from roadmap.data.transforms import augment, draw, normalize
 from roadmap.schema import DataConfig, RecipeConfig, require
+
+if TYPE_CHECKING:
+    from timm.data import Mixup
 
 Batch = tuple[Tensor, Tensor]
 
@@ -70,7 +73,7 @@ def _batches(
     seed: int,
     epoch: int,
     steps: range,
-    mixup: Mixup | None,
+    mixup: "Mixup | None",
 ) -> Iterator[Batch]:
     device = images.images.device
     size = recipe.batch_size
@@ -85,10 +88,12 @@ def _batches(
         yield _channels_last(x), targets
 
 
-def _mixup(recipe: RecipeConfig, num_classes: int) -> Mixup | None:
+def _mixup(recipe: RecipeConfig, num_classes: int) -> "Mixup | None":
     """timm's mixup and cutmix by batches, or None where the recipe has neither."""
     if recipe.mixup_prob == 0 or recipe.mixup == recipe.cutmix == 0:
         return None
+    from timm.data import Mixup  # two seconds of import, for those who need it
+
     size = recipe.batch_size
     require(size % 2 == 0, "recipe.batch_size", size, "an even number with mixup or cutmix")
     return Mixup(

@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -66,7 +67,11 @@ def get(url: str) -> bytes:
         OSError, http.client.HTTPException: it cannot be had.
     """
     end = time.monotonic() + TRANSFER_SECONDS
-    response = _within(CONNECT_SECONDS, lambda: urllib.request.urlopen(url, timeout=CONNECT_SECONDS))
+    try:
+        response = _within(CONNECT_SECONDS, lambda: urllib.request.urlopen(url, timeout=CONNECT_SECONDS))
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        raise
     chunks = []
     with response:
         while chunk := response.read1(1 << 16):
@@ -90,6 +95,7 @@ def debian_package(names: list[str]) -> Iterator[bytes]:
         except (
             DataError
         ):  # the system's package lists may be missing or stale: read fresh ones into the folder
+            (folder / "lists" / "partial").mkdir(parents=True)
             private = ["-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache"]
             _apt_get(folder, *private, "update")
             _apt_get(folder, *private, "download", DEBIAN_PACKAGE)

@@ -124,8 +124,8 @@ def erase(x: Tensor, boxes: Tensor, noise: Tensor, *, places: Tensor) -> Tensor:
     rows = torch.arange(x.shape[2], device=x.device).view(-1, 1)
     columns = torch.arange(x.shape[3], device=x.device)
     inside = (rows >= top) & (rows < top + h) & (columns >= left) & (columns < left + w)
-    pixels = places.view(-1, 1) + torch.arange(x[0].numel(), device=x.device)
-    return torch.where(inside, noise[pixels].view_as(x), x)
+    own = noise.unfold(0, x.shape[1:].numel(), 1).index_select(0, places)
+    return torch.where(inside, own.view_as(x), x)
 
 
 def _boxes(

@@ -1,7 +1,7 @@
 """The state of a sweep, as rows to look at."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from rich.table import Table
@@ -31,7 +31,7 @@ class Row:
     epoch: str = ""
     share: float = 0.0
     """Of the run's steps that are done, 0 to 1."""
-    new: bool = field(default=False)
+    new: bool = False
     """Whether this sweep worked on it."""
 
     def look(self) -> None:
@@ -61,7 +61,7 @@ def summary(rows: list[Row], jobs: int) -> str:
     """One line: how many runs stand where, and the time left."""
     counts = [f"{sum(r.state is state for r in rows)} {state.value}" for state in State]
     left = seconds_left(rows, jobs)
-    about = "" if left is None else f", about {duration(left)} left"
+    about = f", about {duration(left)} left" if left else ""
     return f"{len(rows)} runs: {', '.join(counts)}{about}"
 
 

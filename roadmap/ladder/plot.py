@@ -1,13 +1,13 @@
 """The ladder as a figure, after Figure 2 of the paper: rungs downwards, accuracy to the right."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
-from matplotlib import patheffects
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,48 +16,41 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from roadmap.files import write_atomic
+from roadmap.ladder.bars import (
+    FAINT,
+    HEADINGS,
+    INK,
+    MARK,
+    PATH,
+    SIDE,
+    TO_BEAT,
+    Rungs,
+    draw_bars,
+    draw_paper,
+    draw_targets,
+    group,
+)
 from roadmap.ladder.paper import paper_regime, to_beat
 from roadmap.ladder.table import Row, gflops, read_csv
 from roadmap.schema import ConfigError
 
-# Okabe and Ito's palette, which stays told apart in every common form of colour blindness.
-GROUPS = {
-    "start": ("Start", "#999999"),
-    "recipe": ("Recipe", "#E69F00"),
-    "macro": ("Macro design", "#56B4E9"),
-    "resnext": ("ResNeXt-ify", "#009E73"),
-    "inverted": ("Inverted bottleneck", "#CC79A7"),
-    "kernel": ("Large kernel", "#0072B2"),
-    "micro": ("Micro design", "#D55E00"),
-    "convnext": ("ConvNeXt", "#F0E442"),
-    "own": ("Your own", "#222222"),
-}
+TITLE = "From ResNet to ConvNeXt, one change at a time"
 PAPER_START = {"resnet50": "ResNet-50", "resnet200": "ResNet-200"}
-INK, FAINT, BAND, GRID = "#222222", "#6E6E6E", "#F3F3F3", "#D8D8D8"
-STYLE = {
+BAND, GRID = "#F3F3F3", "#D8D8D8"
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "hatch.linewidth": 1.2,
     "svg.hashsalt": "ladder",
+    "text.parse_math": False,
     "text.color": INK,
     "axes.labelcolor": INK,
     "xtick.color": FAINT,
     "xtick.labelcolor": INK,
 }
 WIDTH, ROW, ABOVE, BELOW = 8.5, 0.235, 0.98, 0.98  # inches
+MARGIN = 0.012  # share of the width
 GAP = 0.3  # between groups, in rows
-HEADINGS = -1.05  # in rows, like all heights
-HALO = [patheffects.withStroke(linewidth=3, foreground="white")]
-SIDE: dict[str, Any] = {"facecolor": "white", "hatch": "////"}
-MARK: dict[str, Any] = {
-    "marker": "D",
-    "markersize": 4,
-    "markeredgecolor": INK,
-    "markeredgewidth": 0.9,
-    "linestyle": "",
-}
-PATH: dict[str, Any] = {"color": INK, "linewidth": 1.3}
-TO_BEAT: dict[str, Any] = {"color": INK, "linewidth": 1.1, "linestyle": (0, (5, 3))}
 
 
 class Columns(NamedTuple):
@@ -76,8 +69,6 @@ class Columns(NamedTuple):
 
 SHARED = Columns(0.36, (0.37, 0.79), 0.905, 0.985, None)
 APART = Columns(0.36, (0.37, 0.63), 0.735, 0.81, (0.845, 0.985))
-Rungs = Sequence[tuple[Row, float]]
-"""Rows with their heights."""
 
 
 def plot(study: str, results_dir: Path = Path("results")) -> list[Path]:
@@ -95,12 +86,21 @@ def plot(study: str, results_dir: Path = Path("results")) -> list[Path]:
     if not any(row.n for row in rows):
         raise ConfigError(f"{table}: not a ladder: no rung was run")
     metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-    with matplotlib.rc_context(STYLE):
+    with style():
         figure = draw(rows)
         for kind, unsaid in metadata.items():
             save = partial(figure.savefig, format=kind, dpi=200, metadata=unsaid)
             write_atomic(table.with_suffix(f".{kind}"), save)
     return [table.with_suffix(f".{kind}") for kind in metadata]
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw and save in this project's style, whatever is set outside."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
 
 
 def draw(rows: Sequence[Row]) -> Figure:
@@ -118,13 +118,13 @@ def draw(rows: Sequence[Row]) -> Figure:
     _write_columns(sheet, rungs, columns)
     bars = _panel(figure, columns.bars, span)
     _axis(bars, f"top-1 on {rows[0].data}, %", ticks=8)
-    shown = _draw_bars(bars, rungs)
+    shown = draw_bars(bars, rungs)
     if columns.paper:
         paper = _panel(figure, columns.paper, span)
         _axis(paper, "top-1 on imagenet, %", ticks=4)
-        _draw_paper(paper, rungs)
+        draw_paper(paper, rungs)
     else:
-        shown += _draw_targets(bars, rungs)
+        shown += draw_targets(bars, rungs)
     low, high = min(shown), max(shown)
     reach = (high - low) or 1.0
     bars.set_xlim(max(0.0, low - 0.2 * reach), high + 0.05 * reach)  # the shortest bar still has a length
@@ -165,11 +165,11 @@ def _axis(axes: Axes, label: str, *, ticks: int) -> None:
 
 def _draw_groups(sheet: Axes, rungs: Rungs) -> None:
     """The names of the groups beside their colour, every other one on grey."""
-    for index, (group, members) in enumerate(groupby(rungs, lambda rung: rung[0].group)):
+    for index, (key, members) in enumerate(groupby(rungs, lambda rung: rung[0].group)):
         ys = [y for _, y in members]
         if index % 2 == 0:
             sheet.axhspan(ys[0] - 0.5 - GAP / 2, ys[-1] + 0.5 + GAP / 2, color=BAND, linewidth=0)
-        name, colour = _group(group)
+        name, colour = group(key)
         sheet.add_patch(
             Rectangle((0.004, ys[0] - 0.38), 0.005, ys[-1] - ys[0] + 0.76, color=colour, linewidth=0)
         )
@@ -183,98 +183,37 @@ def _write_columns(sheet: Axes, rungs: Rungs, columns: Columns) -> None:
     if columns.paper:
         start = PAPER_START[paper_regime(rungs[0][0].regime)]
         x = sum(columns.paper) / 2
-        sheet.text(x, HEADINGS, f"paper, {start}", ha="center", va="center_baseline", color=FAINT)
+        sheet.text(x, HEADINGS, f"the paper, {start}", ha="center", va="center_baseline", color=FAINT)
     for row, y in rungs:
         top1 = "not run" if row.top1 is None else f"{row.top1:.2f}"
         top1 += "" if row.top1_std is None else f" ±{row.top1_std:.2f}"
         cost = "" if row.gflops is None else gflops(row.gflops)
-        for x, text in ((columns.title, row.title), (columns.top1, top1), (columns.gflops, cost)):
+        for x, text in ((columns.title, _short(row.title, 30)), (columns.top1, top1), (columns.gflops, cost)):
             colour = FAINT if row.top1 is None else INK
             sheet.text(x, y, text, ha="right", va="center_baseline", color=colour)
-
-
-def _draw_bars(axes: Axes, rungs: Rungs) -> list[float]:
-    """Bars and deviations, side rungs hatched, the path along the ends; returns accuracies to be in sight."""
-    shown: list[float] = []
-    for row, y in rungs:
-        if row.top1 is None:
-            continue
-        colour = _group(row.group)[1]
-        style = {"facecolor": colour, "edgecolor": colour} | ({} if row.on_path else SIDE)
-        axes.barh(y, row.top1, 0.76, linewidth=0.9, **style)
-        if row.top1_std is not None:
-            axes.errorbar(
-                row.top1,
-                y,
-                xerr=row.top1_std,
-                color=INK,
-                elinewidth=1.1,
-                capsize=2.2,
-                path_effects=HALO,
-                zorder=4,
-            )
-        shown += [row.top1 - (row.top1_std or 0), row.top1 + (row.top1_std or 0)]
-    _draw_path(axes, [(row.top1, y) for row, y in rungs if row.on_path])
-    return shown
-
-
-def _draw_path(axes: Axes, ends: Sequence[tuple[float | None, float]]) -> None:
-    """The adopted path as a line, broken where a rung is missing."""
-    across = [float("nan") if value is None else value for value, _ in ends]
-    axes.plot(across, [y for _, y in ends], **PATH, path_effects=HALO, zorder=3)
-
-
-def _draw_paper(axes: Axes, rungs: Rungs) -> None:
-    """The paper's ladder in a panel of its own: full marks on its path, hollow ones beside it."""
-    _draw_path(axes, [(row.paper_top1, y) for row, y in rungs if row.on_path])
-    for row, y in rungs:
-        if row.paper_top1 is not None:
-            axes.plot(row.paper_top1, y, **MARK, color=INK if row.on_path else "white", zorder=5)
-
-
-def _draw_targets(axes: Axes, rungs: Rungs) -> list[float]:
-    """The paper's values as marks on the lower edges of the bars, and the line to beat; returns them all."""
-    name, to_reach = to_beat(rungs[0][0].regime)
-    axes.axvline(to_reach, **TO_BEAT, zorder=2.5)
-    axes.text(to_reach, HEADINGS, f"{name} {to_reach}", ha="center", va="center_baseline")
-    marks = [(row.paper_top1, y + 0.36) for row, y in rungs if row.paper_top1 is not None]
-    axes.plot(*zip(*marks, strict=True), **MARK, color="white", zorder=5)
-    return [to_reach, *(value for value, _ in marks)]
 
 
 def _frame(figure: Figure, rows: Sequence[Row], columns: Columns) -> None:
     """Title above, legend and reading notes below."""
     height = figure.get_figheight()
-    counts = sorted({row.n for row in rows if row.n})
-    seeds = (
-        f"{counts[0]} to {counts[-1]} seeds"
-        if len(counts) > 1
-        else f"{counts[0]} seed{'s' * (counts[0] > 1)}"
-    )
-    about = f"study {rows[0].study}: {rows[0].regime} regime on {rows[0].data}, {seeds}"
-    figure.text(
-        0.012,
-        1 - 0.24 / height,
-        "From ResNet to ConvNeXt, one change at a time",
-        fontsize=13,
-        fontweight="bold",
-        va="center",
-    )
-    figure.text(0.012, 1 - 0.5 / height, about, color=FAINT, fontsize=9, va="center")
-    spread = "Whiskers: one standard deviation over seeds." if counts[-1] > 1 else "One seed: no whiskers."
-    figure.text(
-        0.012,
-        0.12 / height,
-        f"Bars: mean top-1 of the raw weights. {spread} No axis starts at 0.",
-        color=FAINT,
-        fontsize=8,
-    )
+    counts = [row.n for row in rows if row.n]
+    seeds = sorted({min(counts), max(counts)})
+    study = _short(rows[0].study, 50)
+    about = f"study {study}: {rows[0].regime} regime on {rows[0].data}, {' to '.join(map(str, seeds))} seed"
+    about += "s" if max(counts) > 1 else ""
+    notes = "Bars: mean top-1 of the raw weights. "
+    notes += "Whiskers: one standard deviation over seeds. " if max(counts) > 1 else "One seed: no whiskers. "
+    notes += "No axis starts at 0" + (", and the paper's has its own scale." if columns.paper else ".")
+    figure.text(MARGIN, 1 - 0.31 / height, TITLE, fontsize=13, fontweight="bold")
+    figure.text(MARGIN, 1 - 0.55 / height, about, fontsize=9, color=FAINT)
+    figure.text(MARGIN, 0.12 / height, notes, fontsize=8, color=FAINT)
     figure.legend(
         handles=_legend(columns, rows[0].regime),
         loc="lower left",
-        bbox_to_anchor=(0, 0.24 / height),
+        bbox_to_anchor=(MARGIN, 0.29 / height),
         ncols=4,
         frameon=False,
+        borderpad=0,
         borderaxespad=0,
         columnspacing=1.8,
     )
@@ -291,6 +230,5 @@ def _legend(columns: Columns, regime: str) -> list[Artist]:
     return handles
 
 
-def _group(name: str) -> tuple[str, str]:
-    """Name and colour of a group; one that a step file brought along has its own name and the colour of none."""
-    return GROUPS.get(name, (name, INK))
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

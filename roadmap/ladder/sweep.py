@@ -62,34 +62,30 @@ def _work(
     stop: list[int],
 ) -> None:
     said = time.monotonic()
-    while True:
-        for index, row in enumerate(rows):
-            if row.state is State.waiting and len(processes) < plan.jobs and not stop:
-                processes[index] = start(row.run)
-                row.state, row.started, row.new = State.running, time.monotonic(), True
-            row_process = processes.get(index)
-            if row_process and row_process.poll() is not None:
-                del processes[index]
-                close(row, row_process.returncode, console)
-                console.print(summary(rows, plan.jobs)) if not live else None
-                said = time.monotonic()
-            elif row_process:
-                row.look()
+    while not stop:
+        ended = [index for index, process in processes.items() if process.poll() is not None]
+        for index in ended:
+            close(rows[index], processes.pop(index).returncode, console)
+        waiting = [index for index, row in enumerate(rows) if row.state is State.waiting]
+        for index in waiting[: plan.jobs - len(processes)]:
+            processes[index] = start(rows[index])
+        for index in processes:
+            rows[index].look()
         if live:
             live.update(table(rows, plan.jobs, console.height))
-        elif time.monotonic() - said > HEARTBEAT_SECONDS:
+        elif ended or time.monotonic() - said > HEARTBEAT_SECONDS:
             said = time.monotonic()
-            running = ", ".join(f"{r.run.step} seed {r.run.seed} {r.share:.0%}" for r in rows if r.state is State.running)
-            console.print(f"{summary(rows, plan.jobs)} [{running}]", markup=False)
-        if stop:
-            raise Interrupted(stop[0])
-        if not processes and not any(row.state is State.waiting for row in rows):
+            console.print(summary(rows, plan.jobs))
+        if not processes:
             return
         time.sleep(POLL_SECONDS)
+    raise Interrupted(stop[0])
 
 
-def start(run: Run) -> subprocess.Popen[bytes]:
+def start(row: Row) -> subprocess.Popen[bytes]:
     """Start a run's process, which ends when this one is gone, and keep what it prints in its directory."""
+    run, row.state, row.started, row.new = row.run, State.running, time.monotonic(), True
+    (run.directory / runs.PROGRESS).unlink(missing_ok=True)  # of an earlier try
     command = [sys.executable, str(TRAIN), "--run", str(run.directory), "--child"]
     with (run.directory / runs.LOG).open("ab") as log:
         # A session of its own: Ctrl-C reaches the sweep alone, which then stops its processes in good order.

@@ -17,5 +17,5 @@ def options(words: Sequence[str], defaults: Mapping[str, str]) -> dict[str, str]
         if not equals or key not in defaults:
             raise ConfigError(f"{word}: allowed is {' '.join(f'{name}=...' for name in defaults)}")
         chosen[key] = value
-    require(bool(NAME.fullmatch(chosen["study"])), "study", chosen["study"], "letters, digits and _ . , = + -")
+    require(bool(NAME.fullmatch(chosen["study"])), "study", chosen["study"], "letters, digits and _.,=+-")
     return chosen

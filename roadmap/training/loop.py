@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from roadmap import runs
 from roadmap.config import digest, to_dict
@@ -53,7 +53,7 @@ class State:
     """All that a run carries from one step to the next."""
 
     model: nn.Module
-    ema: ModelEmaV3
+    ema: AveragedModel
     optimizer: torch.optim.Optimizer
     step: int = 0
     loss_sum: float = 0.0
@@ -100,7 +100,7 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int]) 
             loss = train_step(state, images.to(device), targets.to(device), config, per_epoch)
             mark = time.perf_counter()
             state.clock.compute += mark - now
-            state.ema.update(state.model)
+            state.ema.update_parameters(state.model)
             state.loss_sum += loss
             state.step += 1
             progress.step(state.step, loss, learning_rate(config.recipe, step=state.step - 1, steps_per_epoch=per_epoch))
@@ -196,7 +196,8 @@ def initial_state(config: Config, device: torch.device) -> State:
         drop_path=recipe.drop_path,
         channels_last=config.training.channels_last,
     ).to(device)
-    return State(model, ModelEmaV3(model, decay=recipe.model_ema_decay, foreach=True), make_optimizer(model, recipe))
+    average = get_ema_multi_avg_fn(recipe.model_ema_decay)
+    return State(model, AveragedModel(model, multi_avg_fn=average, use_buffers=True), make_optimizer(model, recipe))
 
 
 def dump_state(state: State, config_hash: str) -> dict[str, Any]:
@@ -209,7 +210,7 @@ def dump_state(state: State, config_hash: str) -> dict[str, Any]:
         "clock": vars(state.clock),
         "history": state.history,
         "model": state.model.state_dict(),
-        "ema": state.ema.module.state_dict(),
+        "ema": state.ema.state_dict(),
         "optimizer": state.optimizer.state_dict(),
     }
 
@@ -219,7 +220,7 @@ def load_state(state: State, saved: dict[str, Any]) -> None:
     state.step, state.loss_sum, state.seconds = saved["step"], saved["loss_sum"], saved["seconds"]
     state.clock, state.history = Clock(**saved["clock"]), saved["history"]
     state.model.load_state_dict(saved["model"])
-    state.ema.module.load_state_dict(saved["ema"])
+    state.ema.load_state_dict(saved["ema"])
     state.optimizer.load_state_dict(saved["optimizer"])
 
 

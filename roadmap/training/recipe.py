@@ -2,7 +2,6 @@
 
 import math
 
-from timm.optim import param_groups_weight_decay
 from torch import Tensor, nn, optim
 from torch.nn import functional as F
 
@@ -12,7 +11,9 @@ from roadmap.schema import Opt, RecipeConfig, Sched
 def make_optimizer(model: nn.Module, recipe: RecipeConfig) -> optim.Optimizer:
     """SGD with momentum or AdamW; with filter_bias_and_bn, one-dimensional parameters are not decayed."""
     decay = recipe.weight_decay
-    groups = param_groups_weight_decay(model, decay) if recipe.filter_bias_and_bn else list(model.parameters())
+    vectors = [p for p in model.parameters() if p.ndim == 1 and recipe.filter_bias_and_bn]
+    others = [p for p in model.parameters() if p.ndim > 1 or not recipe.filter_bias_and_bn]
+    groups = [{"params": others}, *([{"params": vectors, "weight_decay": 0.0}] if vectors else [])]
     if recipe.opt is Opt.sgd:
         return optim.SGD(groups, recipe.lr, recipe.momentum, weight_decay=decay, fused=True)
     first, second = recipe.opt_betas

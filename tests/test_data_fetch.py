@@ -1,0 +1,418 @@
+"""Where data come from, in which order, and what is said when they come from nowhere."""
+
+import gzip
+import hashlib
+import http.server
+import importlib.util
+import io
+import os
+import pickle
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torchvision.datasets import CIFAR10, FashionMNIST
+
+from roadmap.data import fetch as fetching
+from roadmap.data import sources
+from roadmap.data.fetch import DataError, fetch
+from roadmap.files import lock
+from roadmap.schema import ConfigError
+
+CONTENTS = {name: f"content of {name}".encode() for name in fetching.SHA256}
+NAMES = list(CONTENTS)
+
+
+class Mirror:
+    """A web server on the loopback that hands out what `files` holds and notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.asked: list[str] = []
+        mirror = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                mirror.asked.append(self.path[1:])
+                body = mirror.files.get(self.path[1:])
+                self.send_response(404 if body is None else 200)
+                self.send_header("Content-Length", str(len(body or b"")))
+                self.end_headers()
+                self.wfile.write(body or b"")
+
+            do_HEAD = do_GET
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    mirror = Mirror()
+    mirror.files = {f"{name}.gz": gzip.compress(content) for name, content in CONTENTS.items()}
+    monkeypatch.setattr(FashionMNIST, "mirrors", [mirror.url])
+    yield mirror
+    mirror.close()
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Four small files stand for Fashion-MNIST, and no source has them."""
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
+    monkeypatch.setattr(fetching, "SHA256", digests)
+    monkeypatch.setattr(FashionMNIST, "mirrors", [closed_port()])
+    monkeypatch.setattr(sources, "DEBIAN_DIRECTORY", tmp_path / "not-installed")
+    monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def closed_port() -> str:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{s.getsockname()[1]}/"
+
+
+def raw(root: Path) -> Path:
+    return root / "FashionMNIST" / "raw"
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in raw(root).iterdir()}
+
+
+def fill(folder: Path, *, gz: bool) -> None:
+    folder.mkdir(parents=True)
+    for name, content in CONTENTS.items():
+        (folder / (f"{name}.gz" if gz else name)).write_bytes(gzip.compress(content) if gz else content)
+
+
+def test_files_already_there_are_enough(root: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    fill(raw(root), gz=False)
+    monkeypatch.setattr(fetching, "_fetch_fashion_mnist", None)
+    root.chmod(0o555)
+    fetch("fashion_mnist", root)
+    root.chmod(0o755)
+    assert capsys.readouterr().out == f"fashion_mnist: ready in {root}\n"
+
+
+def test_mirror_comes_before_debian(root: Path, mirror: Mirror, monkeypatch, tmp_path: Path, capsys) -> None:
+    fill(tmp_path / "installed", gz=True)
+    monkeypatch.setattr(sources, "DEBIAN_DIRECTORY", tmp_path / "installed")
+    fetch("fashion_mnist", root)
+    assert contents(root) == CONTENTS
+    assert mirror.asked == [f"{name}.gz" for name in NAMES]
+    assert "4 files from torchvision's mirrors" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damage", [b"", b"content of something else"])
+def test_only_a_damaged_file_is_fetched_again(root: Path, mirror: Mirror, damage: bytes) -> None:
+    fill(raw(root), gz=False)
+    (raw(root) / NAMES[2]).write_bytes(damage)
+    fetch("fashion_mnist", root)
+    assert contents(root) == CONTENTS
+    assert mirror.asked == [f"{NAMES[2]}.gz"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        gzip.compress(b"other data"),
+        gzip.compress(CONTENTS[NAMES[3]])[:-12],
+        b"<html>Please log in</html>",
+        b"",
+        None,
+    ],
+    ids=["other data", "cut short", "a login page", "empty", "404"],
+)
+def test_what_a_mirror_gives_is_checked(
+    root: Path, mirror: Mirror, bad: bytes | None, monkeypatch, tmp_path
+) -> None:
+    mirror.files[f"{NAMES[3]}.gz"] = bad  # type: ignore[assignment]
+    fill(tmp_path / "installed", gz=True)
+    monkeypatch.setattr(sources, "DEBIAN_DIRECTORY", tmp_path / "installed")
+    fetch("fashion_mnist", root)
+    assert contents(root) == CONTENTS
+
+
+def test_gzipped_files_put_in_place_are_used(root: Path) -> None:
+    fill(raw(root), gz=True)
+    fetch("fashion_mnist", root)
+    assert {name: content for name, content in contents(root).items() if not name.endswith(".gz")} == CONTENTS
+
+
+def test_all_sources_fail(root: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        fetch("fashion_mnist", root)
+    message = str(caught.value)
+    assert f"put {', '.join(NAMES)} (or the same with .gz) into {raw(root)}" in message
+    assert "network" in message
+    assert "apt-get update && apt-get install dataset-fashion-mnist" in message
+    assert "Connection refused" in message
+    assert "apt-get download" in message
+    assert contents(root) == {}
+
+
+APT_GET = """#!/bin/sh
+echo "$@" >> {log}
+case "$*" in
+  *Lists=*update) [ -d lists/partial ] ;;
+  *Lists=*download*) touch dataset-fashion-mnist_1_all.deb ;;
+  *) echo 'E: Unable to locate package dataset-fashion-mnist' >&2; exit 100 ;;
+esac
+"""
+DPKG_DEB = """#!/bin/sh
+[ "$1" = -x ] && [ -e "$2" ] && mkdir -p "$3{target}" && cp {packed}/* "$3{target}"
+"""
+
+
+def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **scripts: str) -> None:
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for name, script in scripts.items():
+        path = folder / name.replace("_", "-")
+        path.write_text(script)
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.defpath}")
+
+
+def test_debian_package_with_fresh_lists_where_there_are_none(
+    root: Path, monkeypatch, tmp_path: Path
+) -> None:
+    fill(tmp_path / "packed", gz=True)
+    programs(
+        monkeypatch,
+        tmp_path,
+        apt_get=APT_GET.format(log=tmp_path / "log"),
+        dpkg_deb=DPKG_DEB.format(target=sources.DEBIAN_DIRECTORY, packed=tmp_path / "packed"),
+    )
+    fetch("fashion_mnist", root)
+    assert contents(root) == CONTENTS
+    assert [line.split()[-1] for line in (tmp_path / "log").read_text().splitlines()] == [
+        "dataset-fashion-mnist",
+        "update",
+        "dataset-fashion-mnist",
+    ]
+
+
+def test_apt_get_says_why_it_failed(root: Path, monkeypatch, tmp_path: Path) -> None:
+    programs(
+        monkeypatch,
+        tmp_path,
+        apt_get="#!/bin/sh\necho 'W: odd' >&2\necho 'E: no such release' >&2\nexit 100\n",
+    )
+    with pytest.raises(DataError, match="apt-get: E: no such release"):
+        fetch("fashion_mnist", root)
+
+
+def test_a_program_that_hangs_is_given_up(root: Path, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sources, "TRANSFER_SECONDS", 0.2)
+    programs(monkeypatch, tmp_path, apt_get="#!/bin/sh\nexec sleep 60\n")
+    start = time.monotonic()
+    with pytest.raises(DataError, match=r"apt-get: took longer than 0\.2 s"):
+        fetch("fashion_mnist", root)
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("drip", [False, True], ids=["silent", "a byte now and then"])
+def test_a_slow_mirror_is_given_up(root: Path, monkeypatch: pytest.MonkeyPatch, drip: bool) -> None:
+    monkeypatch.setattr(sources, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(sources, "TRANSFER_SECONDS", 0.5)
+    done = threading.Event()
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1000)
+            if drip:
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+            while not done.wait(0.05):
+                if drip:
+                    try:
+                        connection.sendall(b"x")
+                    except OSError:
+                        return
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    monkeypatch.setattr(FashionMNIST, "mirrors", [f"http://127.0.0.1:{server.getsockname()[1]}/"])
+    start = time.monotonic()
+    with pytest.raises(DataError, match=r"took longer than 0\.5 s" if drip else "timed out|no answer in"):
+        fetch("fashion_mnist", root)
+    assert time.monotonic() - start < 5
+    done.set()
+    thread.join()
+    server.close()
+
+
+def test_a_name_server_that_hangs_is_given_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = threading.Event()
+    monkeypatch.setattr(sources, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: done.wait(30) and [])
+    start = time.monotonic()
+    with pytest.raises(DataError, match=r"no answer in 0\.2 s"):
+        fetch("fashion_mnist", root)
+    assert time.monotonic() - start < 5
+    done.set()
+
+
+TWO = """
+import gzip, hashlib, sys, time
+from pathlib import Path
+from roadmap.data import fetch, sources
+
+contents = {name: name.encode() for name in fetch.SHA256}
+fetch.SHA256 = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+
+def mirrors(names):
+    with Path(sys.argv[2]).open("a") as log:
+        print("asked", file=log)
+    time.sleep(0.5)
+    return (gzip.compress(contents[name]) for name in names)
+
+sources.mirrors = mirrors
+fetch.fetch("fashion_mnist", Path(sys.argv[1]))
+assert not fetch.damaged_fashion_mnist(Path(sys.argv[1]))
+assert "torch" not in sys.modules
+"""
+
+
+def test_two_processes_at_once_fetch_once(root: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TWO, str(root), str(tmp_path / "log")]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in processes:
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert out.endswith(f"ready in {root}\n")
+    assert (tmp_path / "log").read_text() == "asked\n"
+
+
+def test_waiting_for_another_process_has_an_end(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "LOCK_SECONDS", 0.2)
+    with lock(root), pytest.raises(DataError, match=f"in use by process {os.getpid()}"):
+        fetch("fashion_mnist", root)
+
+
+def test_a_root_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=f"cannot work in {tmp_path / 'file'}"):
+        fetch("fashion_mnist", tmp_path / "file")
+
+
+def test_names_that_cannot_be_fetched(root: Path) -> None:
+    with pytest.raises(DataError, match=r"^data=imagenet: this version has no ImageNet loader yet$"):
+        fetch("imagenet", root)
+    with pytest.raises(
+        ConfigError, match=r"^data=mnist: allowed is one of fashion_mnist cifar10 cifar100 imagenet$"
+    ):
+        fetch("mnist", root)
+
+
+def test_cifar_through_torchvision(root: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive, digests = small_cifar()
+    mirror.files["cifar.tar.gz"] = archive
+    monkeypatch.setattr(CIFAR10, "url", f"{mirror.url}cifar.tar.gz")
+    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive).hexdigest())
+    monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", digests["data_batch_1"]]])
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", digests["test_batch"]]])
+    monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": digests["batches.meta"]})
+    fetch("cifar10", root)
+    assert len(CIFAR10(root)) == 3
+    asked = len(mirror.asked)
+    fetch("cifar10", root)
+    assert len(mirror.asked) == asked
+
+
+def test_cifar_out_of_reach(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CIFAR10, "url", closed_port() + "cifar.tar.gz")
+    with pytest.raises(DataError) as caught:
+        fetch("cifar10", root)
+    assert f"put cifar-10-python.tar.gz (MD5 {CIFAR10.tgz_md5}) into {root}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert socket.getdefaulttimeout() is None
+
+
+def small_cifar() -> tuple[bytes, dict[str, str]]:
+    """CIFAR-10's archive with three training images and one for testing, and the MD5 of its files."""
+    batches = {
+        "data_batch_1": {"data": np.arange(3 * 3072, dtype=np.uint8).reshape(3, 3072), "labels": [3, 1, 2]},
+        "test_batch": {"data": np.zeros((1, 3072), dtype=np.uint8), "labels": [9]},
+        "batches.meta": {"label_names": list("abcdefghij")},
+    }
+    buffer, digests = io.BytesIO(), {}
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, batch in batches.items():
+            content = pickle.dumps(batch)
+            digests[name] = hashlib.md5(content).hexdigest()
+            info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue(), digests
+
+
+def test_importing_needs_no_torch() -> None:
+    code = "import sys, roadmap.data.fetch; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.fixture
+def script():
+    path = Path(__file__).parent.parent / "scripts" / "prepare_data.py"
+    specification = importlib.util.spec_from_file_location("prepare_data", path)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_script_fetches(script, root: Path, capsys) -> None:
+    fill(raw(root), gz=False)
+    assert script.main([f"root={root}"]) == 0
+    assert "ready" in capsys.readouterr().out
+
+
+def test_script_refuses_what_it_does_not_know(script, capsys) -> None:
+    for word in ("dat=fashion_mnist", "fashion_mnist", "root="):
+        assert script.main([word]) == 2
+        assert capsys.readouterr().err == f"{word}: allowed is key=value with a key of data root\n"
+    assert script.main(["data=mnist"]) == 2
+    assert "fashion_mnist" in capsys.readouterr().err
+
+
+def test_script_helps_and_reports(script, root: Path, capsys) -> None:
+    assert script.main(["--help"]) == 0
+    assert "key=value" in capsys.readouterr().out
+    assert script.main([f"root={root}"]) == 1
+    assert "Any one of these helps" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("apt-get") is None, reason="not a Debian")
+def test_the_real_package(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(FashionMNIST, "mirrors", [closed_port()])
+    fetch("fashion_mnist", root)
+    assert fetching.damaged_fashion_mnist(root) == []

@@ -1,0 +1,128 @@
+"""The images that a run trains on: which, how many, where in the frame."""
+
+import pickle
+import shutil
+from hashlib import md5
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision.datasets import CIFAR10, CIFAR100
+
+from roadmap.data.fetch import DataError
+from roadmap.data.memory import Images, load
+from roadmap.schema import ConfigError, DataConfig, Dataset
+
+
+def config(root: Path, **changes: object) -> DataConfig:
+    values = {
+        "name": Dataset.fashion_mnist,
+        "in_chans": 1,
+        "num_classes": 10,
+        "mean": [0.2860],
+        "std": [0.3530],
+    }
+    return DataConfig(**{**values, "root": str(root), "img_size": 32, **changes})
+
+
+@pytest.fixture(scope="module")
+def training(data_root: Path) -> Images:
+    return load(config(data_root, img_size=28), train=True)
+
+
+@pytest.fixture(scope="module")
+def test(data_root: Path) -> Images:
+    return load(config(data_root, img_size=28), train=False)
+
+
+def test_fashion_mnist_is_whole(training: Images, test: Images) -> None:
+    for images, n in ((training, 60_000), (test, 10_000)):
+        assert images.images.shape == (n, 1, 28, 28)
+        assert images.images.dtype == torch.uint8
+        assert images.labels.dtype == torch.int64
+        assert images.labels.bincount().tolist() == [n // 10] * 10
+        assert len(images) == n
+
+
+def test_configured_mean_and_std_are_those_of_the_training_images(training: Images) -> None:
+    pixels = training.images.double() / 255
+    assert [round(pixels.mean().item(), 4), round(pixels.std().item(), 4)] == [0.2860, 0.3530]
+
+
+def test_padding_is_black_and_even(data_root: Path, test: Images) -> None:
+    for size, before in ((32, 2), (33, 2), (64, 18)):
+        padded = load(config(data_root, img_size=size, max_test=100), train=False).images
+        assert padded.shape == (100, 1, size, size)
+        inside = slice(before, before + 28)
+        assert torch.equal(padded[:, :, inside, inside], test.images[:100])
+        assert padded.sum() == test.images[:100].sum()
+        assert padded.is_contiguous()
+
+
+def test_limits_take_the_first(data_root: Path, training: Images, test: Images) -> None:
+    data = config(data_root, img_size=28, max_train=50, max_test=30)
+    for train, whole, n in ((True, training, 50), (False, test, 30)):
+        images = load(data, train=train)
+        assert torch.equal(images.images, whole.images[:n])
+        assert torch.equal(images.labels, whole.labels[:n])
+    assert len(load(config(data_root, max_test=20_000), train=False)) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"img_size": 20}, "data.img_size=20: allowed is 28 or more"),
+        ({"in_chans": 3}, "data.in_chans=3: allowed is 1 for fashion_mnist"),
+        ({"num_classes": 9}, "data.num_classes=9: allowed is 10 or more"),
+    ],
+)
+def test_data_that_do_not_fit_the_configuration(
+    data_root: Path, change: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(config(data_root, **change), train=False)
+    assert str(caught.value) == message
+
+
+def test_missing_or_damaged_files(data_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte, .*missing or damaged: run `make data`$"):
+        load(config(tmp_path), train=False)
+    shutil.copytree(data_root / "FashionMNIST", tmp_path / "FashionMNIST")
+    labels = tmp_path / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    with labels.open("r+b") as stream:
+        stream.seek(1000)
+        stream.write(b"\xff")
+    with pytest.raises(DataError) as caught:
+        load(config(tmp_path), train=False)
+    assert str(caught.value) == f"{labels} missing or damaged: run `make data`"
+    assert len(load(config(tmp_path, max_train=7), train=True)) == 7
+
+
+def test_missing_cifar_and_imagenet(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"^cifar10 is missing or damaged in {tmp_path}: run `make data`$"):
+        load(config(tmp_path, name=Dataset.cifar10), train=True)
+    with pytest.raises(DataError, match=r"^data=imagenet: this version has no ImageNet loader yet$"):
+        load(config(tmp_path, name=Dataset.imagenet), train=True)
+
+
+@pytest.mark.parametrize(("name", "dataset"), [(Dataset.cifar10, CIFAR10), (Dataset.cifar100, CIFAR100)])
+def test_cifar_has_colours_first(tmp_path: Path, monkeypatch, name: Dataset, dataset: type[CIFAR10]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
+    labels = {"labels": [5, 0, 9, 2], "fine_labels": [5, 0, 9, 2]}
+    folder = tmp_path / dataset.base_folder
+    folder.mkdir()
+
+    def write(file: str, content: object) -> str:
+        (folder / file).write_bytes(pickle.dumps(content))
+        return md5(pickle.dumps(content)).hexdigest()
+
+    batches = [["batch", write("batch", {"data": pixels.reshape(4, -1), **labels})]]
+    monkeypatch.setattr(dataset, "train_list", batches)
+    monkeypatch.setattr(dataset, "test_list", batches)
+    monkeypatch.setattr(
+        dataset, "meta", {**dataset.meta, "md5": write(dataset.meta["filename"], {dataset.meta["key"]: []})}
+    )
+    images = load(config(tmp_path, name=name, in_chans=3, num_classes=100), train=True)
+    assert np.array_equal(images.images.numpy(), pixels)
+    assert images.labels.tolist() == [5, 0, 9, 2]

@@ -1,0 +1,145 @@
+"""The networks: what they cost, what they equal, that they train, and that a rung changes only what it says."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional as F
+
+import roadmap
+from roadmap import config as configuration
+from roadmap.model.convert import from_torchvision, to_torchvision
+from roadmap.model.costs import cost
+from roadmap.model.layers import SpatialConv2d
+from roadmap.model.network import Block
+from roadmap.schema import ConfigError
+from roadmap.steps import model_config, regimes, steps
+
+GOLDEN = Path(__file__).parents[1] / "results" / "reference" / "ladder_costs.csv"
+NAMES = [rung.name for rung in steps()]
+ENDS = [
+    ("resnet", "resnet50", torchvision.models.resnet50),
+    ("layer_scale", "resnet50", torchvision.models.convnext_tiny),
+    ("layer_scale", "resnet200", torchvision.models.convnext_base),
+]
+
+
+@pytest.mark.parametrize("regime", ["resnet50", "resnet200"])
+def test_costs_equal_the_golden_file_to_the_unit(regime: str) -> None:
+    with GOLDEN.open() as stream:
+        golden = {r["step"]: (int(r["params"]), int(r["macs"])) for r in csv.DictReader(stream) if r["regime"] == regime}
+    assert {name: tuple(cost(model_config(name, regime))) for name in NAMES} == golden
+    assert len(golden) == 18
+
+
+@pytest.mark.parametrize(("step", "regime", "peer"), ENDS)
+def test_ends_of_the_road_equal_torchvision(step: str, regime: str, peer) -> None:  # type: ignore[no-untyped-def]
+    torch.manual_seed(0)
+    theirs = peer(weights=None).double().eval()
+    ours = roadmap.create_model(step, regime).double().eval()
+    with torch.no_grad():
+        for p in theirs.parameters():  # no value that both would have by default
+            p.add_(0.01 * torch.randn_like(p))
+    ours.load_state_dict(from_torchvision(theirs.state_dict(), step=step, regime=regime))
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    a, b = ours(x), theirs(x)
+    assert (a - b).abs().max() < 1e-5
+    a.square().mean().backward()
+    b.square().mean().backward()
+    gradients = {name: p.grad for name, p in ours.named_parameters()}
+    buffers = dict(ours.named_buffers())
+    mapped = to_torchvision(gradients | buffers, step=step, regime=regime)
+    for name, p in theirs.named_parameters():
+        assert (mapped[name] - p.grad).abs().max() < 1e-5 * max(1.0, float(p.grad.abs().max())), name
+
+
+@pytest.mark.parametrize(("step", "regime", "peer"), ENDS[:2])
+def test_weight_maps_are_strict_both_ways(step: str, regime: str, peer) -> None:  # type: ignore[no-untyped-def]
+    theirs = peer(weights=None).state_dict()
+    ours = from_torchvision(theirs, step=step, regime=regime)
+    back = to_torchvision(ours, step=step, regime=regime)
+    assert list(sorted(back)) == sorted(theirs)
+    assert all(torch.equal(back[key], theirs[key]) for key in theirs)
+    for convert, state in ((from_torchvision, theirs), (to_torchvision, ours)):
+        with pytest.raises(KeyError, match="missing"):
+            convert(dict(list(state.items())[1:]), step=step, regime=regime)
+        with pytest.raises(KeyError, match="not expected: \\['extra'\\]"):
+            convert(state | {"extra": torch.zeros(1)}, step=step, regime=regime)
+
+
+def test_only_the_ends_of_the_road_have_weights_elsewhere() -> None:
+    with pytest.raises(ConfigError, match="step=gelu: allowed is resnet or layer_scale"):
+        from_torchvision({}, step="gelu")
+
+
+@pytest.mark.parametrize("regime", regimes())
+@pytest.mark.parametrize("step", NAMES)
+def test_every_rung_trains_a_step_in_every_regime(step: str, regime: str) -> None:
+    torch.manual_seed(0)
+    model = roadmap.create_model(step, regime, num_classes=10, drop_path=0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    before = [p.detach().clone() for p in model.parameters()]
+    logits = model(torch.randn(4, 3, 32, 32))
+    assert logits.shape == (4, 10)
+    F.cross_entropy(logits, torch.arange(4)).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    optimizer.step()
+    assert sum(not torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True)) > len(before) / 2
+
+
+@pytest.mark.parametrize("regime", regimes())
+def test_a_rung_changes_only_the_keys_it_declares(regime: str) -> None:
+    rungs = steps(regime)
+    assert [r.name for r in rungs if not r.on_path] == ["kernel_5", "kernel_9", "kernel_11"]
+    assert len(rungs) == 18
+    for rung in rungs[1:]:
+        assert rung.changes, rung.name
+        assert set(rung.changes) <= rung.declares, rung.name
+
+
+@pytest.mark.parametrize("study", ["fashion_mnist", "imagenet", "imagenet_r200"])
+def test_a_rung_is_the_same_through_hydra_and_without_it(study: str) -> None:
+    for rung in steps():
+        composed = configuration.compose([f"study={study}", *([f"+step={rung.name}"] if rung.parent else [])])
+        assert composed.model == model_config(rung.name, composed.regime.name)
+        assert (composed.step.name, composed.step.parent) == (rung.name, rung.parent)
+        changed = any("recipe" in r.changes for r in steps() if r.name == "training_recipe")
+        assert changed and composed.recipe.name == ("original" if rung.name == "resnet" else "modern")
+
+
+def test_an_unknown_rung_or_regime_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"step=gleu: allowed is one of resnet training_recipe"):
+        roadmap.create_model("gleu")
+    with pytest.raises(ConfigError, match="regime=huge: allowed is one of micro resnet200 resnet50"):
+        roadmap.create_model("gelu", "huge")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 5, 7, 11])
+def test_cropping_a_kernel_to_the_map_changes_nothing(size: int, stride: int, kernel: int) -> None:
+    torch.manual_seed(0)
+    cropped = SpatialConv2d(4, 4, kernel, stride, kernel // 2, groups=4).double()
+    plain = nn.Conv2d(4, 4, kernel, stride, kernel // 2, groups=4).double()
+    plain.load_state_dict(cropped.state_dict())
+    x = torch.randn(2, 4, size, size + 1, dtype=torch.float64)
+    a, b = cropped(x), plain(x)
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+    a.square().sum().backward()
+    b.square().sum().backward()
+    torch.testing.assert_close(cropped.weight.grad, plain.weight.grad, rtol=0, atol=1e-12)
+
+
+def test_stochastic_depth_grows_linearly_from_zero() -> None:
+    model = roadmap.create_model("layer_norm", "micro", drop_path=0.17)
+    rates = [getattr(m.drop_path, "p", 0.0) for m in model.modules() if isinstance(m, Block)]
+    assert rates == pytest.approx([0.01 * i for i in range(18)])
+
+
+def test_weights_are_channels_last() -> None:
+    model = roadmap.create_model("large_kernel", "micro")
+    conv = next(m for m in model.modules() if isinstance(m, SpatialConv2d))
+    assert conv.weight.is_contiguous(memory_format=torch.channels_last)

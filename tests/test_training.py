@@ -1,0 +1,208 @@
+"""One run: what it leaves, and that nothing which happens to it changes what it computes."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from smoke import computed, script, tiny, words
+
+from roadmap import runs
+from roadmap.config import digest, to_dict
+from roadmap.files import Locked, lock
+from roadmap.schema import Config, ConfigError
+from roadmap.training import checkpoint, loop
+from roadmap.training.diagnosis import NonFiniteLoss, first_nonfinite
+from roadmap.training.evaluation import evaluate
+from roadmap.training.run import execute
+
+RUNG = "+step=separate_downsampling"
+
+
+def weights(directory: Path) -> dict[str, torch.Tensor]:
+    saved = torch.load(directory / runs.CHECKPOINT, weights_only=True)
+    return saved["model"] | {f"ema.{k}": v for k, v in saved["ema"].items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
+    directory = runs.prepare(tiny(tmp_path_factory.mktemp("undisturbed"), data_root, RUNG))
+    execute(directory)
+    return directory
+
+
+def test_a_run_leaves_its_result_and_its_metrics(undisturbed: Path) -> None:
+    result = runs.read_result(undisturbed / runs.RESULT)
+    assert result["test_images"] == 70
+    assert result["top1"] == 100 * result["top1_count"] / 70
+    assert 0 <= result["top1_count"] <= result["top5_count"] <= 70
+    assert (result["step"], result["parent"], result["seed"], result["epochs"]) == (
+        "separate_downsampling", "layer_norm", 0, 2,
+    )  # fmt: skip
+    assert 0 <= result["overhead_share"] < 1
+    lines = [json.loads(line) for line in (undisturbed / runs.METRICS).read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert [line["step"] for line in lines] == [4, 8]
+    wanted = {"loss", "top1", "top5", "ema_top1", "ema_top5", "lr", "images_per_second", "data_share", "peak_memory_mb"}
+    assert wanted <= lines[0].keys()
+    assert runs.finished(undisturbed)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_gives_others(
+    undisturbed: Path, tmp_path: Path, data_root: Path
+) -> None:
+    again, other = (runs.prepare(tiny(tmp_path, data_root, RUNG, *more)) for more in ([], ["seed=1"]))
+    execute(again)
+    execute(other)
+    assert same(weights(again), weights(undisturbed))
+    assert computed(again) == computed(undisturbed)
+    assert not same(weights(other), weights(undisturbed))
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 6])
+def test_stopped_anywhere_and_started_again_it_ends_with_the_same_bits(
+    undisturbed: Path, tmp_path: Path, data_root: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = runs.prepare(tiny(tmp_path, data_root, RUNG))
+    with monkeypatch.context() as patch:
+        count = iter(range(100))
+
+        def interrupt(*_: object) -> None:
+            if next(count) == step - 1:
+                signal.raise_signal(signal.SIGTERM)
+
+        patch.setattr("roadmap.training.progress.Progress.step", interrupt)
+        with pytest.raises(loop.Interrupted) as interruption:
+            execute(directory)
+    assert interruption.value.args == (signal.SIGTERM,)
+    assert not runs.finished(directory)
+    execute(directory)
+    assert same(weights(directory), weights(undisturbed))
+    assert computed(directory) == computed(undisturbed)
+
+
+def test_killed_and_started_again_it_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path, data_root: Path) -> None:
+    arguments = words(tmp_path, data_root, RUNG, "training.checkpoint_minutes=0.0001")
+    directory = runs.run_directory(tiny(tmp_path, data_root, RUNG))
+    process = script("train.py", *arguments)
+    while not (directory / runs.CHECKPOINT).exists() and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert not (directory / runs.RESULT).exists()
+    again = script("train.py", *arguments)
+    output, _ = again.communicate()
+    assert again.returncode == 0, output
+    assert "going on from step" in output
+    assert same(weights(directory), weights(undisturbed))
+    assert computed(directory) == computed(undisturbed)
+
+
+def test_a_finished_run_is_not_repeated(undisturbed: Path) -> None:
+    before = (undisturbed / runs.RESULT).stat().st_mtime_ns
+    result = execute(undisturbed)
+    assert (undisturbed / runs.RESULT).stat().st_mtime_ns == before
+    assert result == runs.read_result(undisturbed / runs.RESULT)
+
+
+def saved_twice(config: Config, directory: Path) -> str:
+    """Two checkpoints, of steps 1 and 2."""
+    name = digest(to_dict(config))
+    state = loop.initial_state(config, torch.device("cpu"))
+    for state.step in (1, 2):
+        checkpoint.save(directory, loop.dump_state(state, name))
+    return name
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "garbage", "remove"])
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(damage: str, tmp_path: Path, data_root: Path) -> None:
+    name = saved_twice(tiny(tmp_path, data_root), tmp_path)
+    path = tmp_path / runs.CHECKPOINT
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    damaged = {
+        "truncate": whole[:middle],
+        "flip": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+        "empty": b"",
+        "garbage": b"no archive at all" * 1000,
+    }
+    path.unlink() if damage == "remove" else path.write_bytes(damaged[damage])
+    restored = checkpoint.restore(tmp_path, name)
+    assert restored is not None
+    assert restored["step"] == 1
+
+
+def test_a_checkpoint_of_another_configuration_is_not_used(tmp_path: Path, data_root: Path) -> None:
+    saved_twice(tiny(tmp_path, data_root), tmp_path)
+    assert checkpoint.restore(tmp_path, "another") is None
+
+
+def test_a_result_that_is_not_whole_is_not_believed(undisturbed: Path, tmp_path: Path) -> None:
+    whole = (undisturbed / runs.RESULT).read_text()
+    path = tmp_path / runs.RESULT
+    for text, complaint in (
+        (whole[:-20], "no whole JSON object"),
+        ("", "no whole JSON object"),
+        ("{}", "missing"),
+        (whole.replace('"kernel_size": 7', '"kernel_size": 9'), "config_hash"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=complaint):
+            runs.read_result(path)
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_module(tmp_path: Path, data_root: Path) -> None:
+    directory = runs.prepare(tiny(tmp_path, data_root, RUNG, "recipe.lr=1e38", "recipe.warmup_epochs=0"))
+    with pytest.raises(NonFiniteLoss, match=r"at step [1-8] of separate_downsampling: first not finite: stem\."):
+        execute(directory)
+    assert not (directory / runs.RESULT).exists()
+    failure = runs.read_json(directory / runs.FAILURE)
+    assert failure is not None
+    assert failure["error"].startswith("NonFiniteLoss: loss is")
+    assert "Traceback" in failure["traceback"]
+
+
+def test_the_first_module_that_is_not_finite_is_found() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2))
+    x = torch.ones(1, 2)
+    assert first_nonfinite(model, x) == "the loss itself"
+    with torch.no_grad():
+        model[2].weight.fill_(float("nan"))
+    assert first_nonfinite(model, x) == "2"
+    assert first_nonfinite(model, x / 0) == "the input"
+
+
+def test_evaluation_counts_every_image_once() -> None:
+    classes = torch.arange(7)
+    logits = torch.eye(7)
+    logits[3] = torch.tensor([9, 8, 7, 5, 6, 0, 0.0])  # right at the fifth guess
+    logits[4] = torch.tensor([9, 8, 7, 6, 0, 5, 1.0])  # not within five
+    counts = evaluate(torch.nn.Identity(), zip(logits.split(3), classes.split(3), strict=True), torch.device("cpu"))
+    assert counts == (7, 5, 6)
+
+
+def test_a_directory_holds_one_run_and_one_process(tmp_path: Path, data_root: Path) -> None:
+    directory = runs.prepare(tiny(tmp_path, data_root, RUNG))
+    runs.prepare(tiny(tmp_path, data_root, RUNG, "training.threads=2"))
+    with pytest.raises(ConfigError, match=r"holds another run: recipe\.lr \(.* there, now 0\.5\)"):
+        runs.prepare(tiny(tmp_path, data_root, RUNG, "recipe.lr=0.5"))
+    with lock(directory):
+        process = script("train.py", "--run", str(directory))
+        output, _ = process.communicate()
+        assert (process.returncode, "in use by process" in output) == (2, True)
+    with lock(directory), pytest.raises(Locked), lock(directory):
+        pass
+
+
+def test_cifar_and_imagenet_without_files_say_what_to_do(tmp_path: Path) -> None:
+    process = script("train.py", "study=imagenet", f"runs_dir={tmp_path / 'runs'}", f"data.root={tmp_path / 'data'}")
+    output, _ = process.communicate()
+    assert process.returncode == 2
+    assert "no ImageNet loader yet" in output
+    assert not (tmp_path / "runs").exists()
