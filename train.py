@@ -63,7 +63,8 @@ def carry_out(directory: Path) -> int:
     except Interrupted as interruption:
         print(f"interrupted: the same command goes on from here ({directory})", file=sys.stderr)
         return 128 + int(interruption.args[0])
-    print(f"{result['step']} seed {result['seed']}: top-1 {result['top1']:.2f} % in {result['wall_seconds']:.0f} s ({directory})")
+    name = f"{result['step']} seed {result['seed']}"
+    print(f"{name}: top-1 {result['top1']:.2f} % in {result['wall_seconds']:.0f} s ({directory})")
     return 0
 
 

@@ -16,13 +16,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from roadmap import schema
+from roadmap.checks import check
 from roadmap.files import write_atomic
-from roadmap.schema import Config, ConfigError, check
+from roadmap.schema import Config, ConfigError
 from roadmap.steps import CONF
 
 # Lines of Hydra's and OmegaConf's messages that say nothing to the person who typed the words.
 NOISE = re.compile(
-    r"full_key:|object_type=|reference_type=|Config search path|provider=|Set the env|See https|To append|Available options|\w+$"
+    r"full_key:|object_type=|reference_type=|Config search path|provider="
+    r"|Set the env|See https|To append|Available options|\w+$"
 )
 # Not part of what a run computes, so not of its identity either.
 OUTSIDE_IDENTITY = ("study.seeds", "training", "runs_dir", "data.root", "budget", "regime", "step")
@@ -141,7 +143,9 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
         if not key:
             raise ConfigError(f"{override.input_line}: write key=value")
         if override.is_sweep_override():
-            raise ConfigError(f"{override.input_line}: one value a run; to train several rungs: scripts/sweep.py steps=[a,b]")
+            raise ConfigError(
+                f"{override.input_line}: one value a run; to train several rungs: scripts/sweep.py steps=[a,b]"
+            )
         value = override.get_value_element_as_str()
         if key == "step" and (key in given or value.startswith("[")):
             raise ConfigError(f"step={value}: allowed is one +step=NAME; a step contains all steps before it")
@@ -153,7 +157,15 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
 
 def _study_name(name: str, given: dict[str, str]) -> str:
     """`name`, with the overrides that make it another study; a rung of one's own keeps its model to itself."""
-    inside = ("study", "step", "seed", "training", "runs_dir", "data.root", *(["model"] if "step.name" in given else []))
+    inside = (
+        "study",
+        "step",
+        "seed",
+        "training",
+        "runs_dir",
+        "data.root",
+        *(["model"] if "step.name" in given else []),
+    )
     other = [f"{k}={v}" for k, v in sorted(given.items()) if not any(f"{k}.".startswith(f"{i}.") for i in inside)]
     full = re.sub(r"[^\w.,=+\[\]-]", "_", ",".join([name, *other]))
     return full if len(full) < 120 else f"{name},{hashlib.sha256(full.encode()).hexdigest()[:12]}"

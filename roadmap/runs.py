@@ -45,7 +45,10 @@ def refuse_mixing(config: Config) -> None:
     directory = run_directory(config)
     if not (directory / CONFIG).exists():
         return
-    there, wanted = configuration.to_dict(configuration.load(directory / CONFIG)), configuration.to_dict(config)
+    there, wanted = (
+        configuration.to_dict(configuration.load(directory / CONFIG)),
+        configuration.to_dict(config),
+    )
     changed = configuration.difference(configuration.identity(there), configuration.identity(wanted))
     if changed:
         listed = ", ".join(f"{key} ({old} there, now {new})" for key, (old, new) in sorted(changed.items()))

@@ -1,8 +1,8 @@
 """Print one rung: what it changes, its block before and after, what it costs.
 
-    python -m roadmap.show                                     all rungs, a line each
-    python -m roadmap.show inverted_bottleneck
-    python -m roadmap.show inverted_bottleneck --regime micro
+python -m roadmap.show                                     all rungs, a line each
+python -m roadmap.show inverted_bottleneck
+python -m roadmap.show inverted_bottleneck --regime micro
 """
 
 import argparse
@@ -19,7 +19,9 @@ from roadmap.steps import Step, find, model_config, regimes, steps
 def main() -> int:
     """Return the exit code: 0, or 2 for a rung that is not there."""
     parser = argparse.ArgumentParser(
-        prog="python -m roadmap.show", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m roadmap.show",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("step", nargs="?", help="a rung; without it, the list of them")
     parser.add_argument("--regime", default="resnet50", choices=regimes())
@@ -43,7 +45,11 @@ def overview(regime: str) -> list[str]:
 def describe(name: str, regime: str) -> list[str]:
     """One rung as lines of text."""
     rung = find(name, regime)
-    lines = [f"{rung.title} ({name}), section {rung.section or '-'} of the paper, regime {regime}", "", *delta(rung)]
+    lines = [
+        f"{rung.title} ({name}), section {rung.section or '-'} of the paper, regime {regime}",
+        "",
+        *delta(rung),
+    ]
     for title, step in (("before", rung.parent), ("after", name)):
         if step:
             lines += ["", f"{title} ({step})", *network(model_config(step, regime))]
@@ -55,7 +61,10 @@ def delta(rung: Step) -> list[str]:
     if not rung.parent:
         return ["the start of the road: conf/model/resnet.yaml"]
     changes = [f"  {key}: {_short(old)} -> {_short(new)}" for key, (old, new) in sorted(rung.changes.items())]
-    return [f"changes over {rung.parent} (conf/step/{rung.name}.yaml):", *(changes or ["  nothing in this regime"])]
+    return [
+        f"changes over {rung.parent} (conf/step/{rung.name}.yaml):",
+        *(changes or ["  nothing in this regime"]),
+    ]
 
 
 def network(model: ModelConfig) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from roadmap.schema import ConfigError, ModelConfig, StepConfig, check_model
+from roadmap.checks import check_model
+from roadmap.schema import ConfigError, ModelConfig, StepConfig
 
 _HERE = Path(__file__).resolve().parent
 CONF = next(path for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir())
@@ -45,7 +46,8 @@ def steps(regime: str = "resnet50") -> list[Step]:
     Raises:
         ConfigError: an unknown regime, or a step file that contradicts itself.
     """
-    parents: dict[str, str | None] = {"resnet": None} | {n: _parent(n) for n in _names()}
+    parents: dict[str, str | None] = {"resnet": None}
+    parents |= {name: _parent(name) for name in _names()}
     chains = {name: _chain(name, parents) for name in parents}
     path = max(sorted(chains.values()), key=len)
     rungs = [_step(name, parents[name], regime, on_path=name in path) for name in parents]
@@ -82,7 +84,11 @@ def _composed(step: str, regime: str) -> DictConfig:
     if regime not in regimes():
         raise ConfigError(f"regime={regime}: allowed is one of " + " ".join(regimes()))
     if step == "resnet":
-        base = {"regime": _read(f"regime/{regime}"), "model": OmegaConf.structured(ModelConfig), "recipe": "original"}
+        base = {
+            "regime": _read(f"regime/{regime}"),
+            "model": OmegaConf.structured(ModelConfig),
+            "recipe": "original",
+        }
         return cast(DictConfig, OmegaConf.merge(base, {"model": _read("model/resnet")}))
     body = _body(step)
     for default in body.pop("defaults"):
@@ -120,9 +126,13 @@ def _parent(name: str) -> str | None:
     listed = next((d for d in body.defaults if isinstance(d, str) and d != "_self_"), "resnet")
     stated = OmegaConf.select(body, "step.parent")
     if (OmegaConf.select(body, "step.name"), stated) != (name, listed):
-        raise ConfigError(f"conf/step/{name}.yaml: step.name must be {name} and step.parent {listed}, as in its defaults")
+        raise ConfigError(
+            f"conf/step/{name}.yaml: step.name must be {name} and step.parent {listed}, as in its defaults"
+        )
     if listed != "resnet" and listed not in _names():
-        raise ConfigError(f"conf/step/{name}.yaml: step.parent={listed}: allowed is one of resnet " + " ".join(_names()))
+        raise ConfigError(
+            f"conf/step/{name}.yaml: step.parent={listed}: allowed is one of resnet " + " ".join(_names())
+        )
     return listed
 
 
@@ -137,7 +147,9 @@ def _chain(name: str, parents: dict[str, str | None]) -> list[str]:
 
 def _body(name: str) -> DictConfig:
     body = _read(f"step/{name}")
-    missing = [key for key in ("name", "parent", "section", "group", "title") if OmegaConf.select(body, f"step.{key}") is None]
+    missing = [
+        key for key in ("name", "parent", "section", "group", "title") if OmegaConf.select(body, f"step.{key}") is None
+    ]
     if missing or "defaults" not in body:
         raise ConfigError(f"conf/step/{name}.yaml: needs defaults and step with name, parent, section, group, title")
     return body

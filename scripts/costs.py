@@ -1,7 +1,7 @@
 """Print parameters and multiply-adds of every rung beside the GFLOPs that the paper prints.
 
-    python scripts/costs.py            both regimes of the paper
-    python scripts/costs.py micro      any regime, at its own image size
+python scripts/costs.py            both regimes of the paper
+python scripts/costs.py micro      any regime, at its own image size
 """
 
 import argparse

@@ -10,8 +10,22 @@ from roadmap.config import compose
 from roadmap.schema import Config
 
 ROOT = Path(__file__).parents[1]
-TINY = ["study=smoke", "data.max_train=128", "data.max_test=70", "budget.batch_size=32", "budget.bn_batch_size=16"]
-MEASURED = ("wall_seconds", "images_per_second", "overhead_share", "finished_at", "hardware", "commit", "dirty")
+TINY = [
+    "study=smoke",
+    "data.max_train=128",
+    "data.max_test=70",
+    "budget.batch_size=32",
+    "budget.bn_batch_size=16",
+]
+MEASURED = (
+    "wall_seconds",
+    "images_per_second",
+    "overhead_share",
+    "finished_at",
+    "hardware",
+    "commit",
+    "dirty",
+)
 MEASURED_LINES = (
     "images_per_second", "data_share", "overhead_share", "training_seconds", "evaluation_seconds", "peak_memory_mb",
 )  # fmt: skip

@@ -31,9 +31,7 @@ def _config(name: str) -> dict[str, Any]:
     return to_dict(replace(base, step=identity, model=model_config(name, "micro")))
 
 
-def result(
-    step: str, seed: int = 0, *, correct: int = 8000, like: str | None = None, **changes: Any
-) -> dict[str, Any]:
+def result(step: str, seed: int = 0, *, correct: int = 8000, like: str | None = None, **changes: Any) -> dict[str, Any]:
     """A result with `correct` of 10,000 images; `changes` are dotted keys of its config, with __ for the dot.
 
     `like` makes it a rung of one's own: `step` with the configuration of that step.

@@ -45,9 +45,7 @@ def test_one_seed_has_blanks_and_says_so() -> None:
     assert [row.rung for row in table] == [step.name for step in steps()]
     for row in table:
         assert (row.n, row.top1_std, row.change_low, row.change_high, row.told_from_zero) == (1, *[None] * 4)
-    assert by_rung(table)["gelu"].change == pytest.approx(
-        1.5
-    )  # three rungs after its parent: 150 of 10,000 images
+    assert by_rung(table)["gelu"].change == pytest.approx(1.5)  # three rungs after its parent: 150 of 10,000 images
     page = report(table, results)
     assert "One seed: no interval." in page
     assert "| gelu | 1 | 86.00 |  | +1.50 |  | 1,640,000 | 0.0123 | 1,000 | 80.62 | +0.05 |\n" in page
@@ -143,9 +141,7 @@ def test_a_whole_ladder_may() -> None:
 
 def test_how_and_where_a_run_is_carried_out_is_free() -> None:
     other = {"training__threads": 7, "runs_dir": "elsewhere", "study__seeds": 9, "data__root": "/mnt"}
-    refuse_mixed(
-        [result("gelu", 0), result("gelu", 1, step__title="Reworded", **other), result("resnet", **other)]
-    )
+    refuse_mixed([result("gelu", 0), result("gelu", 1, step__title="Reworded", **other), result("resnet", **other)])
 
 
 @pytest.mark.parametrize(

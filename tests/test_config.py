@@ -70,7 +70,11 @@ def test_bad_input_names_the_key_and_what_is_allowed(words: list[str], key: str,
 @pytest.mark.parametrize("words", [["+model.kernal_size=5"], ["+step=gelu", "+step=gelu"], ["model.block=[dwconv]"]])
 def test_train_refuses_before_anything_is_created(words: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *words], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, str(ROOT / "train.py"), *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
@@ -79,18 +83,62 @@ def test_train_refuses_before_anything_is_created(words: list[str], tmp_path: Pa
 
 
 def test_imagenet_recipes_are_the_published_ones() -> None:
-    original, modern = compose(["study=imagenet"]).recipe, compose(["study=imagenet", "+step=training_recipe"]).recipe
-    assert (original.opt.name, original.lr, original.momentum, original.weight_decay) == ("sgd", 0.1, 0.9, 1e-4)
+    original, modern = (
+        compose(["study=imagenet"]).recipe,
+        compose(["study=imagenet", "+step=training_recipe"]).recipe,
+    )
+    assert (original.opt.name, original.lr, original.momentum, original.weight_decay) == (
+        "sgd",
+        0.1,
+        0.9,
+        1e-4,
+    )
     assert (original.epochs, original.batch_size, original.sched.name) == (90, 256, "step")
     assert (original.decay_epochs, original.decay_rate, original.warmup_epochs) == (30, 0.1, 0)
     assert (original.scale, original.ratio, original.hflip) == ([0.08, 1.0], [3 / 4, 4 / 3], 0.5)
-    assert (original.aa, original.mixup_prob, original.reprob, original.smoothing, original.drop_path) == ("none", 0, 0, 0, 0)
-    assert (modern.opt.name, modern.lr, modern.opt_betas, modern.opt_eps) == ("adamw", 4e-3, [0.9, 0.999], 1e-8)
-    assert (modern.weight_decay, modern.filter_bias_and_bn, modern.batch_size, modern.bn_batch_size) == (0.05, True, 4096, 128)
-    assert (modern.epochs, modern.warmup_epochs, modern.sched.name, modern.min_lr) == (300, 20, "cosine", 1e-6)
-    assert (modern.aa, modern.mixup, modern.cutmix, modern.mixup_prob) == ("rand-m9-mstd0.5-inc1", 0.8, 1.0, 1.0)
-    assert (modern.mixup_switch_prob, modern.smoothing, modern.reprob, modern.drop_path) == (0.5, 0.1, 0.25, 0.1)
-    assert (modern.scale, modern.ratio, modern.hflip, modern.model_ema_decay) == ([0.08, 1.0], [3 / 4, 4 / 3], 0.5, 0.9999)
+    assert (original.aa, original.mixup_prob, original.reprob, original.smoothing, original.drop_path) == (
+        "none",
+        0,
+        0,
+        0,
+        0,
+    )
+    assert (modern.opt.name, modern.lr, modern.opt_betas, modern.opt_eps) == (
+        "adamw",
+        4e-3,
+        [0.9, 0.999],
+        1e-8,
+    )
+    assert (modern.weight_decay, modern.filter_bias_and_bn, modern.batch_size, modern.bn_batch_size) == (
+        0.05,
+        True,
+        4096,
+        128,
+    )
+    assert (modern.epochs, modern.warmup_epochs, modern.sched.name, modern.min_lr) == (
+        300,
+        20,
+        "cosine",
+        1e-6,
+    )
+    assert (modern.aa, modern.mixup, modern.cutmix, modern.mixup_prob) == (
+        "rand-m9-mstd0.5-inc1",
+        0.8,
+        1.0,
+        1.0,
+    )
+    assert (modern.mixup_switch_prob, modern.smoothing, modern.reprob, modern.drop_path) == (
+        0.5,
+        0.1,
+        0.25,
+        0.1,
+    )
+    assert (modern.scale, modern.ratio, modern.hflip, modern.model_ema_decay) == (
+        [0.08, 1.0],
+        [3 / 4, 4 / 3],
+        0.5,
+        0.9999,
+    )
     assert compose(["study=imagenet_r200", "+step=training_recipe"]).recipe.drop_path == 0.5
 
 
@@ -102,7 +150,10 @@ def test_every_rung_after_the_recipe_trains_with_the_same_recipe(study: str) -> 
 
 
 def test_a_study_with_overrides_is_another_study() -> None:
-    plain, changed = compose(["+step=gelu"]), compose(["+step=gelu", "recipe.lr=0.5", "seed=3", "training.threads=2"])
+    plain, changed = (
+        compose(["+step=gelu"]),
+        compose(["+step=gelu", "recipe.lr=0.5", "seed=3", "training.threads=2"]),
+    )
     assert plain.study.name == "fashion_mnist"
     assert changed.study.name == "fashion_mnist,recipe.lr=0.5"
     assert compose(["study=smoke", "regime=resnet50"]).study.name == "smoke,regime=resnet50"

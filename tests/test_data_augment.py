@@ -96,9 +96,7 @@ def test_the_images_themselves_stay_as_they_are() -> None:
 def test_an_epoch_has_every_image_once_but_for_a_rest() -> None:
     images = replace(some(70), labels=torch.arange(70))
     assert batches_per_epoch(images, PLAIN) == 4
-    epochs = [
-        torch.cat([t for _, t in epoch_batches(images, PLAIN, DATA, seed=0, epoch=e)]) for e in range(3)
-    ]
+    epochs = [torch.cat([t for _, t in epoch_batches(images, PLAIN, DATA, seed=0, epoch=e)]) for e in range(3)]
     for labels in epochs:
         assert len(labels) == 64 == len(labels.unique())
     assert not torch.equal(epochs[0], epochs[1])
@@ -126,9 +124,7 @@ def test_one_operation_more_or_less_changes_no_other() -> None:
     shape = torch.Size((50, 3, 32, 32))
     every = draw(SINGLE, shape, seed=1, epoch=2, device=CPU)
     for recipe, name in ((FLIP, "flipped"), (CROP, "crops"), (ERASE, "erasures"), (ERASE, "noise")):
-        assert torch.equal(
-            getattr(draw(recipe, shape, seed=1, epoch=2, device=CPU), name), getattr(every, name)
-        )
+        assert torch.equal(getattr(draw(recipe, shape, seed=1, epoch=2, device=CPU), name), getattr(every, name))
 
 
 def test_what_is_off_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,9 +197,7 @@ def test_erasures_are_drawn_as_timm_draws_them() -> None:
     assert len(boxes) > 19_990
     random.seed(0)
     torch.manual_seed(0)
-    theirs = (
-        RandomErasing(probability=1.0, mode="pixel", device="cpu")(torch.zeros(3000, 1, 32, 32))[:, 0] != 0
-    )
+    theirs = RandomErasing(probability=1.0, mode="pixel", device="cpu")(torch.zeros(3000, 1, 32, 32))[:, 0] != 0
     top, left = theirs.any(2).int().argmax(1), theirs.any(1).int().argmax(1)
     timm = torch.stack((top, left, theirs.any(2).sum(1), theirs.any(1).sum(1)), 1)
     for measure in (shares, aspects, lambda b: b[:, 0].numpy(), lambda b: b[:, 1].numpy()):

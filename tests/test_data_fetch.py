@@ -3,10 +3,10 @@
 import gzip
 import hashlib
 import http.server
-import importlib.util
 import io
 import os
 import pickle
+import runpy
 import shutil
 import socket
 import subprocess
@@ -147,9 +147,7 @@ def test_only_a_damaged_file_is_fetched_again(root: Path, mirror: Mirror, damage
     ],
     ids=["other data", "cut short", "a login page", "empty", "404"],
 )
-def test_what_a_mirror_gives_is_checked(
-    root: Path, mirror: Mirror, bad: bytes | None, monkeypatch, tmp_path
-) -> None:
+def test_what_a_mirror_gives_is_checked(root: Path, mirror: Mirror, bad: bytes | None, monkeypatch, tmp_path) -> None:
     mirror.files[f"{NAMES[3]}.gz"] = bad  # type: ignore[assignment]
     fill(tmp_path / "installed", gz=True)
     monkeypatch.setattr(sources, "DEBIAN_DIRECTORY", tmp_path / "installed")
@@ -198,9 +196,7 @@ def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **scripts: str) ->
     monkeypatch.setenv("PATH", f"{folder}:{os.defpath}")
 
 
-def test_debian_package_with_fresh_lists_where_there_are_none(
-    root: Path, monkeypatch, tmp_path: Path
-) -> None:
+def test_debian_package_with_fresh_lists_where_there_are_none(root: Path, monkeypatch, tmp_path: Path) -> None:
     fill(tmp_path / "packed", gz=True)
     programs(
         monkeypatch,
@@ -325,9 +321,7 @@ def test_a_root_that_cannot_be_is_named(tmp_path: Path) -> None:
 def test_names_that_cannot_be_fetched(root: Path) -> None:
     with pytest.raises(DataError, match=r"^data=imagenet: this version has no ImageNet loader yet$"):
         fetch("imagenet", root)
-    with pytest.raises(
-        ConfigError, match=r"^data=mnist: allowed is one of fashion_mnist cifar10 cifar100 imagenet$"
-    ):
+    with pytest.raises(ConfigError, match=r"^data=mnist: allowed is one of fashion_mnist cifar10 cifar100 imagenet$"):
         fetch("mnist", root)
 
 
@@ -378,35 +372,24 @@ def test_importing_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.fixture
-def script():
+def script(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     path = Path(__file__).parent.parent / "scripts" / "prepare_data.py"
-    specification = importlib.util.spec_from_file_location("prepare_data", path)
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    monkeypatch.setattr(sys, "argv", [str(path), *words])
+    return runpy.run_path(str(path))["main"]()
 
 
-def test_script_fetches(script, root: Path, capsys) -> None:
-    fill(raw(root), gz=False)
-    assert script.main([f"root={root}"]) == 0
-    assert "ready" in capsys.readouterr().out
-
-
-def test_script_refuses_what_it_does_not_know(script, capsys) -> None:
-    for word in ("dat=fashion_mnist", "fashion_mnist", "root="):
-        assert script.main([word]) == 2
-        assert capsys.readouterr().err == f"{word}: allowed is key=value with a key of data root\n"
-    assert script.main(["data=mnist"]) == 2
-    assert "fashion_mnist" in capsys.readouterr().err
-
-
-def test_script_helps_and_reports(script, root: Path, capsys) -> None:
-    assert script.main(["--help"]) == 0
-    assert "key=value" in capsys.readouterr().out
-    assert script.main([f"root={root}"]) == 1
+def test_script_fetches_or_says_what_would_help(monkeypatch: pytest.MonkeyPatch, root: Path, capsys) -> None:
+    assert script(monkeypatch, f"data.root={root}") == 1
     assert "Any one of these helps" in capsys.readouterr().err
+    shutil.rmtree(root)
+    fill(raw(root), gz=False)
+    assert script(monkeypatch, "study=smoke", f"data.root={root}") == 0
+    assert capsys.readouterr().out == f"fashion_mnist: ready in {root}\n"
+
+
+def test_script_refuses_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert script(monkeypatch, "data=fashion") == 2
+    assert "allowed: cifar10 cifar100 fashion_mnist imagenet" in capsys.readouterr().err
 
 
 @pytest.mark.slow

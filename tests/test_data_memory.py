@@ -77,9 +77,7 @@ def test_limits_take_the_first(data_root: Path, training: Images, test: Images) 
         ({"num_classes": 9}, "data.num_classes=9: allowed is 10 or more"),
     ],
 )
-def test_data_that_do_not_fit_the_configuration(
-    data_root: Path, change: dict[str, int], message: str
-) -> None:
+def test_data_that_do_not_fit_the_configuration(data_root: Path, change: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(config(data_root, **change), train=False)
     assert str(caught.value) == message

@@ -30,7 +30,9 @@ ENDS = [
 @pytest.mark.parametrize("regime", ["resnet50", "resnet200"])
 def test_costs_equal_the_golden_file_to_the_unit(regime: str) -> None:
     with GOLDEN.open() as stream:
-        golden = {r["step"]: (int(r["params"]), int(r["macs"])) for r in csv.DictReader(stream) if r["regime"] == regime}
+        golden = {
+            r["step"]: (int(r["params"]), int(r["macs"])) for r in csv.DictReader(stream) if r["regime"] == regime
+        }
     assert {name: tuple(cost(model_config(name, regime))) for name in NAMES} == golden
     assert len(golden) == 18
 

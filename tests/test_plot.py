@@ -92,9 +92,7 @@ def test_a_small_study_has_the_paper_in_a_panel_of_its_own() -> None:
     assert not any("Swin" in text.get_text() for text in figure.findobj(Text))
 
 
-@pytest.mark.parametrize(
-    ("regime", "name", "top1"), [("resnet50", "Swin-T", 81.3), ("resnet200", "Swin-B", 83.5)]
-)
+@pytest.mark.parametrize(("regime", "name", "top1"), [("resnet50", "Swin-T", 81.3), ("resnet200", "Swin-B", 83.5)])
 def test_on_imagenet_the_paper_and_swin_share_the_scale(regime: str, name: str, top1: float) -> None:
     figure = draw(rows(ladder(**IMAGENET | {"regime__name": regime})))
     (panel,) = panels(figure)

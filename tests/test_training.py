@@ -17,6 +17,7 @@ from roadmap.training import checkpoint, loop
 from roadmap.training.diagnosis import NonFiniteLoss, first_nonfinite
 from roadmap.training.evaluation import evaluate
 from roadmap.training.run import execute
+from roadmap.training.state import dump_state, initial_state
 
 RUNG = "+step=separate_downsampling"
 
@@ -49,7 +50,17 @@ def test_a_run_leaves_its_result_and_its_metrics(undisturbed: Path) -> None:
     lines = [json.loads(line) for line in (undisturbed / runs.METRICS).read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
     assert [line["step"] for line in lines] == [4, 8]
-    wanted = {"loss", "top1", "top5", "ema_top1", "ema_top5", "lr", "images_per_second", "data_share", "peak_memory_mb"}
+    wanted = {
+        "loss",
+        "top1",
+        "top5",
+        "ema_top1",
+        "ema_top5",
+        "lr",
+        "images_per_second",
+        "data_share",
+        "peak_memory_mb",
+    }
     assert wanted <= lines[0].keys()
     assert runs.finished(undisturbed)
 
@@ -87,7 +98,9 @@ def test_stopped_anywhere_and_started_again_it_ends_with_the_same_bits(
     assert computed(directory) == computed(undisturbed)
 
 
-def test_killed_and_started_again_it_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path, data_root: Path) -> None:
+def test_killed_and_started_again_it_ends_with_the_same_bits(
+    undisturbed: Path, tmp_path: Path, data_root: Path
+) -> None:
     arguments = words(tmp_path, data_root, RUNG, "training.checkpoint_minutes=0.0001")
     directory = runs.run_directory(tiny(tmp_path, data_root, RUNG))
     process = script("train.py", *arguments)
@@ -114,9 +127,9 @@ def test_a_finished_run_is_not_repeated(undisturbed: Path) -> None:
 def saved_twice(config: Config, directory: Path) -> str:
     """Two checkpoints, of steps 1 and 2."""
     name = digest(to_dict(config))
-    state = loop.initial_state(config, torch.device("cpu"))
+    state = initial_state(config, torch.device("cpu"))
     for state.step in (1, 2):
-        checkpoint.save(directory, loop.dump_state(state, name))
+        checkpoint.save(directory, dump_state(state, name))
     return name
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from roadmap.checks import require
 from roadmap.data.memory import Images
 from roadmap.data.randomness import Stream, epoch_order, mix, numpy_seeded
 from roadmap.data.transforms import augment, draw, normalize
-from roadmap.schema import DataConfig, RecipeConfig, require
+from roadmap.schema import DataConfig, RecipeConfig
 
 if TYPE_CHECKING:
     from timm.data import Mixup

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 
+from roadmap.checks import require
 from roadmap.data.fetch import TORCHVISION, DataError, damaged_fashion_mnist
-from roadmap.schema import DataConfig, Dataset, require
+from roadmap.schema import DataConfig, Dataset
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,7 @@ def load(data: DataConfig, train: bool) -> Images:
     images, labels = images[:limit], labels[:limit]
     channels, height, width = images.shape[1:]
     classes = int(labels.max()) + 1
-    require(
-        data.img_size >= max(height, width), "data.img_size", data.img_size, f"{max(height, width)} or more"
-    )
+    require(data.img_size >= max(height, width), "data.img_size", data.img_size, f"{max(height, width)} or more")
     require(data.in_chans == channels, "data.in_chans", data.in_chans, f"{channels} for {data.name.value}")
     require(data.num_classes >= classes, "data.num_classes", data.num_classes, f"{classes} or more")
     return Images(_pad(images, data.img_size), labels)
@@ -51,9 +50,7 @@ def _read(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     """All images (N, C, H, W) uint8 and labels (N,) int64, checked."""
     if name == Dataset.imagenet.value:
         raise DataError("data=imagenet: this version has no ImageNet loader yet")
-    if name == Dataset.fashion_mnist.value and (
-        damaged := damaged_fashion_mnist(root, "train" if train else "t10k")
-    ):
+    if name == Dataset.fashion_mnist.value and (damaged := damaged_fashion_mnist(root, "train" if train else "t10k")):
         raise DataError(f"{', '.join(map(str, damaged))} missing or damaged: run `make data`")
     try:
         dataset = getattr(torchvision.datasets, TORCHVISION[name])(root, train=train, download=False)

@@ -92,9 +92,7 @@ def debian_package(names: list[str]) -> Iterator[bytes]:
         folder = Path(temporary)
         try:
             _apt_get(folder, "download", DEBIAN_PACKAGE)
-        except (
-            DataError
-        ):  # the system's package lists may be missing or stale: read fresh ones into the folder
+        except DataError:  # the system's package lists may be missing or stale: read fresh ones into the folder
             (folder / "lists" / "partial").mkdir(parents=True)
             private = ["-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache"]
             _apt_get(folder, *private, "update")

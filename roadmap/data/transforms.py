@@ -51,9 +51,7 @@ def draw(recipe: RecipeConfig, shape: torch.Size, *, seed: int, epoch: int, devi
     if recipe.hflip > 0:
         draws["flipped"] = uniforms(1, Stream.flips)[:, 0] < recipe.hflip
     if [*recipe.scale, *recipe.ratio] != [1, 1, 1, 1]:
-        draws["crops"] = crop_boxes(
-            uniforms(2 * TRIES + 2, Stream.crops), size, recipe.scale, ratio=recipe.ratio
-        )
+        draws["crops"] = crop_boxes(uniforms(2 * TRIES + 2, Stream.crops), size, recipe.scale, ratio=recipe.ratio)
     if recipe.reprob > 0:
         u = uniforms(2 * TRIES + 4, Stream.erasures)
         draws["erasures"] = erased_boxes(u[:, 2:], size) * (u[:, :1] < recipe.reprob)
@@ -78,9 +76,7 @@ def augment(images: Tensor, index: Tensor, draws: Draws, *, data: DataConfig) ->
 
 def normalize(x: Tensor, data: DataConfig) -> Tensor:
     """Images (B, C, H, W) uint8 to float32, 0..255 to 0..1, less data.mean, by data.std of each channel."""
-    mean, std = (
-        torch.tensor(list(values), device=x.device).view(-1, 1, 1) for values in (data.mean, data.std)
-    )
+    mean, std = (torch.tensor(list(values), device=x.device).view(-1, 1, 1) for values in (data.mean, data.std))
     return x.float().div_(255).sub_(mean).div_(std)
 
 
@@ -112,9 +108,7 @@ def resized_crop(x: Tensor, boxes: Tensor) -> Tensor:
     b, _, height, width = x.shape
     top, left, h, w = boxes.unsqueeze(2).unbind(1)  # each (B, 1)
     rows, columns = _positions(top, h, height), _positions(left, w, width)
-    grid = torch.stack(
-        (columns.unsqueeze(1).expand(b, height, width), rows.unsqueeze(2).expand(b, height, width)), -1
-    )
+    grid = torch.stack((columns.unsqueeze(1).expand(b, height, width), rows.unsqueeze(2).expand(b, height, width)), -1)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 

@@ -69,7 +69,9 @@ def table(rows: list[Row], jobs: int, height: int) -> Table:
     """What fits into `height` lines: what runs and what failed first of all, then what finished last and comes next."""
     order = (State.running, State.failed, State.finished, State.waiting)
     chosen = sorted(rows, key=lambda r: (order.index(r.state), -r.started))[: max(1, height - 6)]
-    drawn = Table("rung", "seed", "state", "epoch", "top-1", "time", caption=summary(rows, jobs), caption_justify="left")
+    drawn = Table(
+        "rung", "seed", "state", "epoch", "top-1", "time", caption=summary(rows, jobs), caption_justify="left"
+    )
     for row in (row for row in rows if row in chosen):
         top1 = "" if row.top1 is None else f"{row.top1:.2f}"
         time_ = duration(row.seconds) if row.seconds else ""

@@ -68,10 +68,7 @@ def rows(results: Sequence[Result]) -> list[Row]:
     for result in results:
         by_step[result["step"]].append(result)
     study, regime, data = results[0]["study"], results[0]["regime"], results[0]["config"]["data"]["name"]
-    blank = [
-        Row(study, regime, data, step.name, step.parent, step.group, step.title, step.on_path)
-        for step in steps()
-    ]
+    blank = [Row(study, regime, data, step.name, step.parent, step.group, step.title, step.on_path) for step in steps()]
     titles = {row.title for row in blank}
     for name in sorted(by_step.keys() - {row.rung for row in blank}):
         parent, title = by_step[name][0]["parent"], by_step[name][0]["title"]
@@ -149,17 +146,14 @@ def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
         "Hardware": _distinct(_hardware(result["hardware"]) for result in results),
         "Commit": _distinct(_commit(result) for result in results),
         "Versions": _distinct(
-            ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-            for result in results
+            ", ".join(f"{name} {version}" for name, version in result["versions"].items()) for result in results
         ),
         "Total time": f"{_duration(seconds)} of training in {len(results)} runs",
     }
 
 
 def _agreement(table: Sequence[Row]) -> str:
-    levels = [
-        (row.top1, row.paper_top1) for row in table if row.top1 is not None and row.paper_top1 is not None
-    ]
+    levels = [(row.top1, row.paper_top1) for row in table if row.top1 is not None and row.paper_top1 is not None]
     changes = [
         (row.change, row.paper_change, row.told_from_zero)
         for row in table

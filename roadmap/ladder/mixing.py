@@ -44,9 +44,7 @@ def refuse_mixed(results: Sequence[dict[str, Any]]) -> None:
             list(config),
             why="runs of one step differ in their seed alone",
         )
-        _compare(
-            by_recipe.setdefault(recipe, result), result, ["recipe"], why=f"both call their recipe {recipe}"
-        )
+        _compare(by_recipe.setdefault(recipe, result), result, ["recipe"], why=f"both call their recipe {recipe}")
     _refuse_undeclared(by_step)
 
 

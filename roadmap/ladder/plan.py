@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from roadmap import runs
+from roadmap.checks import require
 from roadmap.config import compose, parse_overrides
-from roadmap.schema import Config, ConfigError, require
+from roadmap.schema import Config, ConfigError
 from roadmap.steps import find, steps
 
 
@@ -95,7 +96,8 @@ def make_plan(words: list[str]) -> Plan:
 
 def _split(words: list[str]) -> tuple[Options, list[str]]:
     """Separate the sweep's own words from those of a run."""
-    own, overrides = [], []
+    own: list[str] = []
+    overrides: list[str] = []
     for word in words:
         key = next(iter(parse_overrides([word])))
         require(key not in ("seed", "step"), key, word, "seeds=N and steps=[NAME,...] in a sweep")

@@ -170,9 +170,7 @@ def _draw_groups(sheet: Axes, rungs: Rungs) -> None:
         if index % 2 == 0:
             sheet.axhspan(ys[0] - 0.5 - GAP / 2, ys[-1] + 0.5 + GAP / 2, color=BAND, linewidth=0)
         name, colour = group(key)
-        sheet.add_patch(
-            Rectangle((0.004, ys[0] - 0.38), 0.005, ys[-1] - ys[0] + 0.76, color=colour, linewidth=0)
-        )
+        sheet.add_patch(Rectangle((0.004, ys[0] - 0.38), 0.005, ys[-1] - ys[0] + 0.76, color=colour, linewidth=0))
         sheet.text(0.017, ys[0], name, va="center_baseline", fontweight="bold", fontsize=8)
 
 

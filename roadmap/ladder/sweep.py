@@ -102,7 +102,11 @@ def close(row: Row, code: int, console: Console) -> None:
         console.print(f"{name}: top-1 {row.top1:.2f} % in {duration(row.seconds)}", highlight=False)
     else:
         row.state = State.failed
-        console.print(f"{name} FAILED: {why(row.run, code)} (see {row.run.directory / runs.LOG})", markup=False, highlight=False)
+        console.print(
+            f"{name} FAILED: {why(row.run, code)} (see {row.run.directory / runs.LOG})",
+            markup=False,
+            highlight=False,
+        )
 
 
 def why(run: Run, code: int) -> str:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from roadmap.schema import NAME, ConfigError, require
+from roadmap.checks import NAME, require
+from roadmap.schema import ConfigError
 
 
 def options(words: Sequence[str], defaults: Mapping[str, str]) -> dict[str, str]:

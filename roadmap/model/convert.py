@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from roadmap.checks import require
 from roadmap.model.create import create_model
-from roadmap.schema import require
 
 # Our words in a block -> torchvision's name of the layer.
 RESNET_BLOCK = {

@@ -47,7 +47,9 @@ class Network(nn.Module):
             stride = 2 if stage and not model.downsample else 1
             blocks: list[nn.Module] = []
             for index in range(depth):
-                block, channels = make_block(model, channels, width, stride=stride if index == 0 else 1, drop_path=next(rates))
+                block, channels = make_block(
+                    model, channels, width, stride=stride if index == 0 else 1, drop_path=next(rates)
+                )
                 blocks.append(block)
             self.downsamples.append(downsample)
             self.stages.append(nn.Sequential(*blocks))
@@ -75,7 +77,13 @@ def make_block(model: ModelConfig, channels: int, width: int, *, stride: int, dr
 
 
 def sequence(
-    words: Sequence[Op], model: ModelConfig, channels: int, *, width: int, stride: int = 1, num_classes: int = 0
+    words: Sequence[Op],
+    model: ModelConfig,
+    channels: int,
+    *,
+    width: int,
+    stride: int = 1,
+    num_classes: int = 0,
 ) -> tuple[nn.Sequential, int]:
     """Layers for a list of words, each named after its word (norm, norm_2, ...), and the channels they put out."""
     layers, seen = nn.Sequential(), Counter[Op]()

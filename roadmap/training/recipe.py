@@ -1,6 +1,7 @@
 """The recipe as torch objects: parameter groups, optimizer, learning rate, loss."""
 
 import math
+from typing import Any
 
 from torch import Tensor, nn, optim
 from torch.nn import functional as F
@@ -13,7 +14,9 @@ def make_optimizer(model: nn.Module, recipe: RecipeConfig) -> optim.Optimizer:
     decay = recipe.weight_decay
     vectors = [p for p in model.parameters() if p.ndim == 1 and recipe.filter_bias_and_bn]
     others = [p for p in model.parameters() if p.ndim > 1 or not recipe.filter_bias_and_bn]
-    groups = [{"params": others}, *([{"params": vectors, "weight_decay": 0.0}] if vectors else [])]
+    groups: list[dict[str, Any]] = [{"params": others}]
+    if vectors:
+        groups.append({"params": vectors, "weight_decay": 0.0})
     if recipe.opt is Opt.sgd:
         return optim.SGD(groups, recipe.lr, recipe.momentum, weight_decay=decay, fused=True)
     first, second = recipe.opt_betas
@@ -32,5 +35,5 @@ def learning_rate(recipe: RecipeConfig, *, step: int, steps_per_epoch: int) -> f
 
 
 def loss_function(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Mean cross-entropy of (N, K) logits; targets are classes (N), or shares (N, K) that mixup has smoothed already."""
+    """Mean cross-entropy of (N, K) logits; targets: classes (N), or shares (N, K), smoothed already."""
     return F.cross_entropy(logits, targets, label_smoothing=smoothing if targets.ndim == 1 else 0.0)

@@ -16,8 +16,9 @@ from roadmap.files import lock
 from roadmap.model.costs import cost
 from roadmap.schema import Config
 from roadmap.training import provenance
-from roadmap.training.loop import Interrupted, State, set_up, train
+from roadmap.training.loop import Interrupted, set_up, train
 from roadmap.training.progress import Progress
+from roadmap.training.state import State
 
 
 def execute(directory: Path) -> dict[str, Any]:
@@ -60,7 +61,10 @@ def make_result(config: Config, state: State) -> dict[str, Any]:
     commit, dirty = provenance.commit()
     training = sum(line["training_seconds"] for line in state.history)
     images = config.recipe.batch_size * state.step
-    counts = ("test_images", *(f"{w}{k}" for w in ("", "ema_") for k in ("top1_count", "top1", "top5_count", "top5")))
+    counts = (
+        "test_images",
+        *(f"{w}{k}" for w in ("", "ema_") for k in ("top1_count", "top1", "top5_count", "top5")),
+    )
     return {
         "study": config.study.name,
         "regime": config.regime.name,

@@ -1,0 +1,66 @@
+"""The promise of the sweep at full length: killed again and again, it ends as if nothing had happened."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from smoke import computed, script, words
+
+from roadmap import runs
+from roadmap.steps import steps
+
+KILLS = 20
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_twenty_times_ends_like_one_that_was_not(tmp_path: Path, data_root: Path) -> None:
+    chance = random.Random(0)
+
+    def arguments(name: str) -> list[str]:
+        return words(tmp_path / name, data_root, "jobs=2", "training.checkpoint_minutes=0.0001")
+
+    quiet = script("scripts/sweep.py", *arguments("quiet"))
+    assert quiet.wait() == 0
+    believed: dict[Path, int] = {}
+    kills = 0
+    while True:
+        process = script("scripts/sweep.py", *arguments("killed"))
+        if kills == KILLS:
+            output, _ = process.communicate()
+            assert process.returncode == 0, output
+            break
+        time.sleep(chance.uniform(1, 20))
+        victims = [process.pid, *working_on(tmp_path / "killed")]
+        for victim in victims if chance.random() < 0.5 else [chance.choice(victims)]:
+            os.kill(victim, signal.SIGKILL)
+        kills += 1
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+        while working_on(tmp_path / "killed"):
+            time.sleep(0.05)
+        for path, written in believed.items():
+            assert path.stat().st_mtime_ns == written, f"{path} was finished and repeated"
+        for path in runs.find_results(tmp_path / "killed" / "tiny"):
+            assert runs.finished(path.parent)
+            believed[path] = path.stat().st_mtime_ns
+    assert all(path.stat().st_mtime_ns == written for path, written in believed.items())
+    for rung in steps():
+        ends = [computed(tmp_path / name / "tiny" / rung.name / "seed-0") for name in ("killed", "quiet")]
+        assert ends[0] == ends[1], rung.name
+
+
+def working_on(directory: Path) -> list[int]:
+    """Processes that carry out runs under a directory."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words_of_process = (entry / "cmdline").read_bytes().decode().split("\0")
+        except OSError:
+            continue
+        if "--run" in words_of_process and any(word.startswith(str(directory)) for word in words_of_process):
+            found.append(int(entry.name))
+    return found

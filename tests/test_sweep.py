@@ -1,0 +1,184 @@
+"""The sweep, with real processes: what it does, what it does not do twice, and how it ends."""
+
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from smoke import computed, script, words
+
+from roadmap import runs
+from roadmap.ladder.board import Row, State, duration, seconds_left
+from roadmap.ladder.plan import Run, make_plan
+from roadmap.schema import ConfigError
+from roadmap.steps import steps
+
+TWO = "steps=[resnet,gelu]"
+
+
+def sweep(*arguments: str) -> tuple[int, str]:
+    process = script("scripts/sweep.py", *arguments)
+    output, _ = process.communicate(timeout=240)
+    return process.returncode, output
+
+
+def processes_on(directory: Path) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if f"--run {directory}" in line]
+
+
+def wait_for(directory: Path, *, runs_at_work: int, seconds: float = 60) -> None:
+    """Until so many processes work on the runs of a directory."""
+    deadline = time.monotonic() + seconds
+    while len(processes_on(directory)) != runs_at_work:
+        assert time.monotonic() < deadline, f"never {runs_at_work}: {processes_on(directory)}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> tuple[list[str], Path, str]:
+    """A finished sweep of two rungs and two seeds: its words, its study's directory, what it printed."""
+    directory = tmp_path_factory.mktemp("swept")
+    arguments = words(directory, data_root, TWO, "seeds=2", "jobs=2")
+    code, output = sweep(*arguments)
+    assert code == 0, output
+    return arguments, directory / "tiny", output
+
+
+def test_a_sweep_brings_every_run_to_its_result(swept: tuple[list[str], Path, str]) -> None:
+    _, study, output = swept
+    assert len(runs.find_results(study)) == 4
+    for step in ("resnet", "gelu"):
+        for seed in (0, 1):
+            assert runs.finished(study / step / f"seed-{seed}")
+            assert f"{step} seed {seed}: top-1" in output
+    assert "4 of 4 runs finished, 4 of them now" in output
+
+
+def test_a_finished_sweep_ends_at_once(swept: tuple[list[str], Path, str]) -> None:
+    arguments, study, _ = swept
+    before = {path: path.stat().st_mtime_ns for path in runs.find_results(study)}
+    started = time.monotonic()
+    code, output = sweep(*arguments)
+    assert time.monotonic() - started < 10
+    assert (code, "4 of 4 runs finished, 0 of them now" in output) == (0, True)
+    assert {path: path.stat().st_mtime_ns for path in runs.find_results(study)} == before
+
+
+def test_only_what_is_missing_or_broken_is_done_again(swept: tuple[list[str], Path, str]) -> None:
+    arguments, study, _ = swept
+    kept = {path: path.stat().st_mtime_ns for path in runs.find_results(study)}
+    broken = study / "gelu" / "seed-1" / runs.RESULT
+    before = computed(broken.parent)
+    broken.write_text(broken.read_text()[:-100])
+    code, output = sweep(*arguments)
+    assert (code, "4 of 4 runs finished, 1 of them now" in output) == (0, True)
+    assert computed(broken.parent) == before
+    assert all(path.stat().st_mtime_ns == kept[path] for path in kept if path != broken)
+
+
+def test_another_configuration_is_not_mixed_in(swept: tuple[list[str], Path, str]) -> None:
+    arguments, _, _ = swept
+    code, output = sweep(*arguments, "recipe.warmup_epochs=1")
+    assert code == 2
+    assert "holds another run: recipe.warmup_epochs" in output
+    assert "Traceback" not in output
+
+
+def test_the_plan_is_shown_and_nothing_done(tmp_path: Path, data_root: Path) -> None:
+    code, output = sweep(*words(tmp_path, data_root, "seeds=2"), "--dry-run")
+    assert code == 0
+    listed = [line.split("/")[-2] for line in output.splitlines() if line.startswith("to do")]
+    assert listed == [rung.name for rung in steps()] * 2
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_a_run_that_fails_is_reported_and_the_others_go_on(tmp_path: Path, data_root: Path) -> None:
+    in_the_way = tmp_path / "tiny" / "resnet" / "seed-0" / f"{runs.CHECKPOINT}.new"
+    (in_the_way / "full").mkdir(parents=True)
+    code, output = sweep(*words(tmp_path, data_root, TWO, "jobs=1"))
+    assert code == 1
+    assert re.search(r"resnet seed 0 FAILED: IsADirectoryError: .*log\.txt", output)
+    assert output.index("FAILED") < output.index("gelu seed 0: top-1")
+    assert "Traceback" in (in_the_way.parent / runs.LOG).read_text()
+    assert runs.read_json(in_the_way.parent / runs.FAILURE)
+    assert runs.finished(tmp_path / "tiny" / "gelu" / "seed-0")
+    (in_the_way / "full").rmdir()
+    in_the_way.rmdir()
+    code, output = sweep(*words(tmp_path, data_root, TWO, "jobs=1"))
+    assert (code, "2 of 2 runs finished, 1 of them now" in output) == (0, True)
+    assert not (in_the_way.parent / runs.FAILURE).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_sweep_takes_its_processes_with_it_and_goes_on_later(
+    number: signal.Signals, tmp_path: Path, data_root: Path, swept: tuple[list[str], Path, str]
+) -> None:
+    arguments = words(tmp_path, data_root, TWO, "jobs=2")
+    process = script("scripts/sweep.py", *arguments)
+    wait_for(tmp_path, runs_at_work=2)
+    second = script("scripts/sweep.py", *arguments)
+    refused, _ = second.communicate()
+    assert (second.returncode, "is in use by process" in refused) == (2, True)
+    process.send_signal(number)
+    output, _ = process.communicate()
+    wait_for(tmp_path, runs_at_work=0)
+    assert process.returncode == (-number if number is signal.SIGKILL else 128 + number)
+    assert "Traceback" not in output
+    code, _ = sweep(*arguments)
+    assert code == 0
+    for step in ("resnet", "gelu"):
+        assert computed(tmp_path / "tiny" / step / "seed-0") == computed(swept[1] / step / "seed-0")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("steps=[gleu]", "step=gleu: allowed is one of resnet training_recipe"),
+        ("seeds=0", "seeds=0: allowed is more than 0"),
+        ("seeds=many", "seeds=many"),
+        ("only=side", "expected one of [path, all]"),
+        ("jobz=2", "jobz"),
+        ("+step=gelu", "steps=[NAME,...]"),
+        ("seed=3", "seeds=N"),
+        ("recipe.lrr=1", "did you mean lr"),
+    ],
+)
+def test_bad_words_are_refused(word: str, message: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        make_plan([word])
+    assert message in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) <= 2
+
+
+def test_the_plan_takes_what_is_asked_for() -> None:
+    def planned(*asked: str) -> list[tuple[str, int]]:
+        return [(run.step, run.seed) for run in make_plan(["study=smoke", *asked]).runs]
+
+    assert planned() == [(rung.name, 0) for rung in steps()]
+    assert planned("only=path") == [(rung.name, 0) for rung in steps() if rung.on_path]
+    assert planned("steps=[gelu,resnet]", "seeds=2") == [
+        ("resnet", 0),
+        ("gelu", 0),
+        ("resnet", 1),
+        ("gelu", 1),
+    ]
+    assert make_plan(["study=smoke", "jobs=7"]).jobs == 7
+    assert len(make_plan(["study=imagenet"]).runs) == 54
+    changed = make_plan(["study=smoke", "recipe.lr=1"])
+    assert str(changed.study) == "runs/smoke,recipe.lr=1"
+
+
+def test_time_left_is_the_mean_of_what_is_known() -> None:
+    run = Run("gelu", 0, Path())
+    rows = [
+        Row(run, State.finished, seconds=100, share=1.0),
+        Row(run, State.running, seconds=50, share=0.5),
+        Row(run),
+    ]
+    assert seconds_left(rows, 1) == 150
+    assert seconds_left(rows, 2) == 75
+    assert seconds_left([Row(run)], 1) is None
+    assert [duration(s) for s in (4.4, 200, 18720)] == ["4 s", "3 min 20 s", "5 h 12 min"]
