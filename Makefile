@@ -8,7 +8,7 @@ BIN := .venv/bin
 WORDS := study=$(STUDY) seeds=$(SEEDS) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)])
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data roadmap sweep costs collate plot view test test-slow lint bench clean
+.PHONY: help setup data roadmap costs collate plot view test test-slow lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -21,12 +21,10 @@ setup: .venv/installed ## install into .venv (LOCK=1: the exact versions behind 
 	$(BIN)/python -m pip install --quiet $(if $(LOCK),-c requirements.lock) -e '.[dev]'
 	@touch $@
 
-roadmap: sweep ## replay the ablation: train every rung, then the table and the figure
-	$(BIN)/python scripts/collate.py study=$(STUDY)
-	$(BIN)/python scripts/plot.py study=$(STUDY)
-
-sweep: setup
-	$(BIN)/python scripts/sweep.py $(WORDS)
+# A rung that fails leaves a blank in the table and an exit code, and takes nothing from the others.
+roadmap: setup ## replay the ablation: train every rung, then the table and the figure
+	$(BIN)/python scripts/sweep.py $(WORDS); status=$$?; [ $$status -le 1 ] || exit $$status; \
+	$(BIN)/python scripts/collate.py study=$(STUDY) && $(BIN)/python scripts/plot.py study=$(STUDY) && exit $$status
 
 data: setup ## fetch the study's data set
 	$(BIN)/python scripts/prepare_data.py study=$(STUDY)
@@ -54,8 +52,8 @@ lint: setup ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup ## images a second and time outside the networks, by rung
-	$(BIN)/python scripts/benchmark.py study=$(STUDY)
+bench: setup ## the training step of every rung against the plain one
+	$(BIN)/python scripts/benchmark.py study=$(STUDY) $(if $(STEPS),steps=[$(STEPS)])
 
 clean: ## remove runs and caches; results, data and .venv stay
 	rm -rf runs .pytest_cache .mypy_cache .ruff_cache

@@ -145,7 +145,6 @@ class ModelConfig:
     """Whether the convs of a block have a bias."""
     ls_init_value: float = MISSING
     """Initial value of a layer scale."""
-    init: Init = MISSING
 
 
 @dataclass
@@ -188,6 +187,8 @@ class RecipeConfig:
     """Images an optimizer step."""
     bn_batch_size: int = MISSING
     """Images a forward pass, and so the batch that batch norm sees; gradients are accumulated to batch_size."""
+    init: Init = MISSING
+    """Initial weights."""
     opt: Opt = MISSING
     lr: float = MISSING
     momentum: float = 0.9

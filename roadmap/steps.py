@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from roadmap.checks import check_model
-from roadmap.schema import ConfigError, ModelConfig, StepConfig
+from roadmap.schema import ConfigError, Init, ModelConfig, StepConfig
 
 _HERE = Path(__file__).resolve().parent
 CONF = next(path for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir())
@@ -76,6 +76,11 @@ def model_config(step: str = "resnet", regime: str = "resnet50") -> ModelConfig:
     model = cast(ModelConfig, OmegaConf.to_object(_composed(step, regime).model))
     check_model(model)
     return model
+
+
+def initial_weights(step: str = "resnet") -> Init:
+    """How the recipe that a rung trains with sets its initial weights."""
+    return Init[_read(f"recipe/{_composed(step, 'resnet50').recipe}").init]
 
 
 @cache

@@ -103,6 +103,7 @@ def test_imagenet_recipes_are_the_published_ones() -> None:
         0,
         0,
     )
+    assert (original.init.name, modern.init.name) == ("kaiming_normal", "torch")
     assert (modern.opt.name, modern.lr, modern.opt_betas, modern.opt_eps) == (
         "adamw",
         4e-3,

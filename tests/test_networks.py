@@ -141,6 +141,14 @@ def test_stochastic_depth_grows_linearly_from_zero() -> None:
     assert rates == pytest.approx([0.01 * i for i in range(18)])
 
 
+def test_initial_weights_are_those_of_the_rungs_recipe() -> None:
+    torch.manual_seed(0)
+    resnet, recipe = (roadmap.create_model(step, "resnet50").state_dict() for step in ("resnet", "training_recipe"))
+    name = "stages.3.1.branch.conv.weight"  # 512 x 512 x 3 x 3
+    assert float(resnet[name].std()) == pytest.approx((2 / (512 * 9)) ** 0.5, rel=0.01)
+    assert float(recipe[name].std()) == pytest.approx((1 / (3 * 512 * 9)) ** 0.5, rel=0.01)
+
+
 def test_weights_are_channels_last() -> None:
     model = roadmap.create_model("large_kernel", "micro")
     conv = next(m for m in model.modules() if isinstance(m, SpatialConv2d))

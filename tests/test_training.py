@@ -17,7 +17,7 @@ from roadmap.training import checkpoint, loop
 from roadmap.training.diagnosis import NonFiniteLoss, first_nonfinite
 from roadmap.training.evaluation import evaluate
 from roadmap.training.run import execute
-from roadmap.training.state import dump_state, initial_state
+from roadmap.training.state import Average, dump_state, initial_state
 
 RUNG = "+step=separate_downsampling"
 
@@ -219,3 +219,18 @@ def test_cifar_and_imagenet_without_files_say_what_to_do(tmp_path: Path) -> None
     assert process.returncode == 2
     assert "no ImageNet loader yet" in output
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_average_is_the_formula() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    average = Average(model, decay=0.9)
+    expected = {name: value.clone() for name, value in model.state_dict().items()}
+    for _ in range(3):
+        for value in model.state_dict().values():
+            value.add_(1)
+        average.update()
+        for name, value in model.state_dict().items():
+            expected[name] = 0.9 * expected[name] + 0.1 * value
+    for name, value in average.module.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, expected[name])

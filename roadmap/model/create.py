@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from roadmap.model.network import Network
-from roadmap.schema import ModelConfig
-from roadmap.steps import model_config
+from roadmap.model.network import Network, initialize
+from roadmap.schema import Init, ModelConfig
+from roadmap.steps import initial_weights, model_config
 
 
 def create_model(
@@ -28,12 +28,20 @@ def create_model(
     Raises:
         ConfigError: an unknown step or regime.
     """
-    return build(model_config(step, regime), num_classes=num_classes, in_chans=in_chans, drop_path=drop_path)
+    model, init = model_config(step, regime), initial_weights(step)
+    return build(model, num_classes=num_classes, in_chans=in_chans, drop_path=drop_path, init=init)
 
 
 def build(
-    model: ModelConfig, *, num_classes: int, in_chans: int, drop_path: float = 0.0, channels_last: bool = True
+    model: ModelConfig,
+    *,
+    num_classes: int,
+    in_chans: int,
+    drop_path: float = 0.0,
+    init: Init = Init.torch,
+    channels_last: bool = True,
 ) -> Network:
     """The network that a model's data describe."""
     network = Network(model, num_classes=num_classes, in_chans=in_chans, drop_path=drop_path)
+    network.apply(lambda module: initialize(module, init))
     return network.to(memory_format=torch.channels_last) if channels_last else network

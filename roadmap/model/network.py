@@ -54,7 +54,6 @@ class Network(nn.Module):
             self.downsamples.append(downsample)
             self.stages.append(nn.Sequential(*blocks))
         self.head, _ = sequence(model.head, model, channels, width=widths[-1], num_classes=num_classes)
-        self.apply(lambda module: initialize(module, model.init))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_chans, H, W) -> (N, num_classes)."""
@@ -135,7 +134,7 @@ def make_layer(
 
 
 def initialize(module: nn.Module, init: Init) -> None:
-    """Set the weights of a conv or linear layer; norms keep 1 and 0, layer scale its init value.
+    """Set the weights of a layer if it is a conv or linear; norms keep 1 and 0, layer scale its init value.
 
     torch: torch's default, uniform within 1 / sqrt(fan_in), as the paper's own networks of the road have it;
     kaiming_normal: torchvision's ResNet (convs by fan_out, linear as torch); trunc_normal: the released ConvNeXt

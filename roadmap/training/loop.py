@@ -103,7 +103,7 @@ def train_epoch(
         ready = time.perf_counter()
         loss = train_step(state, images, targets, config, per_epoch)
         done = time.perf_counter()
-        state.ema.update_parameters(state.model)
+        state.ema.update()
         state.loss_sum += loss
         state.step += 1
         progress.step(state.step, loss, state.optimizer.param_groups[0]["lr"])
