@@ -53,3 +53,9 @@ def computed(directory: Path) -> dict[str, Any]:
     lines = [runs.json.loads(line) for line in (directory / runs.METRICS).read_text().splitlines()]
     kept = [{k: v for k, v in line.items() if k not in MEASURED_LINES} for line in lines]
     return {k: v for k, v in result.items() if k not in (*MEASURED, "config")} | {"lines": kept}
+
+
+def working_on(directory: Path) -> list[int]:
+    """Processes that carry out runs under a directory."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if f"--run {directory}" in line]

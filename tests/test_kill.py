@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from smoke import computed, script, words
+from smoke import computed, script, words, working_on
 
 from roadmap import runs
 from roadmap.steps import steps
@@ -51,16 +51,3 @@ def test_a_sweep_killed_twenty_times_ends_like_one_that_was_not(tmp_path: Path, 
     for rung in steps():
         ends = [computed(tmp_path / name / "tiny" / rung.name / "seed-0") for name in ("killed", "quiet")]
         assert ends[0] == ends[1], rung.name
-
-
-def working_on(directory: Path) -> list[int]:
-    """Processes that carry out runs under a directory."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words_of_process = (entry / "cmdline").read_bytes().decode().split("\0")
-        except OSError:
-            continue
-        if "--run" in words_of_process and any(word.startswith(str(directory)) for word in words_of_process):
-            found.append(int(entry.name))
-    return found

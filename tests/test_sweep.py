@@ -1,15 +1,16 @@
 """The sweep, with real processes: what it does, what it does not do twice, and how it ends."""
 
+import os
 import re
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from smoke import computed, script, words
+from smoke import computed, script, words, working_on
 
 from roadmap import runs
+from roadmap.files import lock
 from roadmap.ladder.board import Row, State, duration, seconds_left
 from roadmap.ladder.plan import Run, make_plan
 from roadmap.schema import ConfigError
@@ -24,16 +25,11 @@ def sweep(*arguments: str) -> tuple[int, str]:
     return process.returncode, output
 
 
-def processes_on(directory: Path) -> list[str]:
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if f"--run {directory}" in line]
-
-
 def wait_for(directory: Path, *, runs_at_work: int, seconds: float = 60) -> None:
     """Until so many processes work on the runs of a directory."""
     deadline = time.monotonic() + seconds
-    while len(processes_on(directory)) != runs_at_work:
-        assert time.monotonic() < deadline, f"never {runs_at_work}: {processes_on(directory)}"
+    while len(working_on(directory)) != runs_at_work:
+        assert time.monotonic() < deadline, f"never {runs_at_work}: {working_on(directory)}"
         time.sleep(0.05)
 
 
@@ -112,6 +108,14 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(tmp_path: Path, data_
     assert not (in_the_way.parent / runs.FAILURE).exists()
 
 
+def test_a_second_sweep_over_the_same_study_is_refused(tmp_path: Path, data_root: Path) -> None:
+    with lock(tmp_path / "tiny"):
+        code, output = sweep(*words(tmp_path, data_root, TWO))
+    assert code == 2
+    assert f"is in use by process {os.getpid()}" in output
+    assert runs.find_results(tmp_path / "tiny") == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_sweep_takes_its_processes_with_it_and_goes_on_later(
     number: signal.Signals, tmp_path: Path, data_root: Path, swept: tuple[list[str], Path, str]
@@ -119,9 +123,6 @@ def test_a_sweep_takes_its_processes_with_it_and_goes_on_later(
     arguments = words(tmp_path, data_root, TWO, "jobs=2")
     process = script("scripts/sweep.py", *arguments)
     wait_for(tmp_path, runs_at_work=2)
-    second = script("scripts/sweep.py", *arguments)
-    refused, _ = second.communicate()
-    assert (second.returncode, "is in use by process" in refused) == (2, True)
     process.send_signal(number)
     output, _ = process.communicate()
     wait_for(tmp_path, runs_at_work=0)
