@@ -1,18 +1,18 @@
 # Everything this project does, on a fresh machine. `make help` lists it.
 STUDY ?= fashion_mnist
-SEEDS ?= 1
+SEEDS ?=
 JOBS ?=
 STEPS ?=
 PYTHON ?= python3
 BIN := .venv/bin
-WORDS := study=$(STUDY) seeds=$(SEEDS) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)])
+WORDS := study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)])
 
 .DEFAULT_GOAL := help
 .PHONY: help setup data roadmap costs collate plot view test test-slow lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
-	@echo "  with STUDY=fashion_mnist SEEDS=1 JOBS= STEPS=gelu,layer_norm where they make sense"
+	@echo "  with STUDY=fashion_mnist SEEDS=3 JOBS=2 STEPS=gelu,layer_norm where they make sense"
 
 setup: .venv/installed ## install into .venv (LOCK=1: the exact versions behind the committed results)
 
@@ -55,5 +55,5 @@ lint: setup ## ruff and mypy
 bench: setup ## the training step of every rung against the plain one
 	$(BIN)/python scripts/benchmark.py study=$(STUDY) $(if $(STEPS),steps=[$(STEPS)])
 
-clean: ## remove runs and caches; results, data and .venv stay
-	rm -rf runs .pytest_cache .mypy_cache .ruff_cache
+clean: ## remove caches; runs, results, data and .venv stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache

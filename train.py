@@ -3,7 +3,7 @@
     python train.py                                the ResNet, on the default study
     python train.py +step=inverted_bottleneck      one rung: the ResNet with all changes up to this one
     python train.py +step=gelu study=smoke seed=1  another study, another seed
-    python train.py +step=large_kernel step.name=kernel_13 model.kernel_size=13    a rung of your own
+    python train.py +step=large_kernel step.name=kernel_13 model.kernel_size=13   a rung of your own
 
 Any option of conf/ can be set as key=value; --cfg shows them all as they stand.
 Started again, an interrupted run goes on where it was and a finished one is only shown.
@@ -18,9 +18,12 @@ from pathlib import Path
 
 from roadmap import config as configuration
 from roadmap import runs
-from roadmap.data.fetch import DataError, fetch
-from roadmap.files import Locked
-from roadmap.schema import ConfigError
+from roadmap.command import command
+from roadmap.data.fetch import fetch
+from roadmap.signals import Interrupted
+
+# A run's process of a sweep that was killed holds its directory until its next step is done.
+PATIENCE_SECONDS = 30.0
 
 
 def main() -> int:
@@ -31,38 +34,35 @@ def main() -> int:
     parser.add_argument("--run", type=Path, metavar="DIR", help="carry out the run that is frozen in this directory")
     parser.add_argument("--child", action="store_true", help="end when standard input closes (for a sweep's processes)")
     arguments = parser.parse_args()
-    try:
-        directory = arguments.run or prepare(arguments.overrides, show=arguments.cfg)
-        if directory is None:
-            return 0
+    if arguments.run:
+        if arguments.overrides or arguments.cfg:
+            parser.error("--run takes its options from the directory: no others, no --cfg")
+        configuration.load(arguments.run / runs.CONFIG)
         if arguments.child:
             threading.Thread(target=end_with_parent, daemon=True).start()
-        return carry_out(directory)
-    except (ConfigError, DataError, Locked) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-
-
-def prepare(overrides: list[str], *, show: bool) -> Path | None:
-    """Compose, check, see that the data are there, and freeze; or only show."""
-    config = configuration.compose(overrides)
-    if show:
+        return carry_out(arguments.run, wait=PATIENCE_SECONDS if arguments.child else 0.0)
+    config = configuration.compose(arguments.overrides)
+    if arguments.cfg:
         print(configuration.as_yaml(config), end="")
-        return None
+        return 0
+    runs.refuse_mixing(config)
     fetch(config.data.name.value, Path(config.data.root))
-    return runs.prepare(config)
+    return carry_out(runs.prepare(config), wait=0.0)
 
 
-def carry_out(directory: Path) -> int:
+def carry_out(directory: Path, *, wait: float) -> int:
     """Train, and say how it ended."""
-    from roadmap.training.loop import Interrupted
+    from roadmap.training.diagnosis import NonFiniteLoss
     from roadmap.training.run import execute
 
     try:
-        result = execute(directory)
+        result = execute(directory, wait=wait)
     except Interrupted as interruption:
         print(f"interrupted: the same command goes on from here ({directory})", file=sys.stderr)
         return 128 + int(interruption.args[0])
+    except NonFiniteLoss as error:
+        print(f"failed: {error} ({directory / runs.FAILURE})", file=sys.stderr)
+        return 1
     name = f"{result['step']} seed {result['seed']}"
     print(f"{name}: top-1 {result['top1']:.2f} % in {result['wall_seconds']:.0f} s ({directory})")
     return 0
@@ -76,4 +76,4 @@ def end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,10 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from roadmap import schema
-from roadmap.checks import check
+from roadmap.checks import check, require
 from roadmap.files import write_atomic
-from roadmap.schema import Config, ConfigError
-from roadmap.steps import CONF
+from roadmap.schema import Config, ConfigError, StepConfig
+from roadmap.steps import CONF, regimes, steps
 
 # Lines of Hydra's and OmegaConf's messages that say nothing to the person who typed the words.
 NOISE = re.compile(
@@ -52,8 +53,11 @@ def compose(overrides: list[str], *, config_name: str = "config") -> Config:
         raise ConfigError(_explain(error)) from error
     except ValueError as error:  # Hydra's own checks of some words
         raise error if isinstance(error, ConfigError) else ConfigError(_explain(error)) from error
+    require(config.regime.name in regimes(), "regime.name", config.regime.name, f"one of {' '.join(regimes())}")
     if "study.name" not in given:
         config.study.name = _study_name(config.study.name, given)
+    if "step.name" in given:
+        config.step = _own_step(config.step, given)
     check(config)
     return config
 
@@ -101,7 +105,7 @@ def load(path: Path) -> Config:
 def identity(config: dict[str, Any]) -> dict[str, Any]:
     """The part of a plain configuration that decides what a run computes: dotted key to value."""
     flat = flatten(config)
-    kept = {k: v for k, v in flat.items() if not any(f"{k}.".startswith(f"{out}.") for out in OUTSIDE_IDENTITY)}
+    kept = {key: value for key, value in flat.items() if not under(key, OUTSIDE_IDENTITY)}
     return kept | {"step.name": flat["step.name"], "regime.name": flat["regime.name"]}
 
 
@@ -122,6 +126,11 @@ def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in nested.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
+
+
+def under(key: str, parts: Sequence[str]) -> bool:
+    """Whether a dotted key is one of `parts` or lies below one."""
+    return any(f"{key}.".startswith(f"{part}.") for part in parts)
 
 
 def parse_overrides(overrides: list[str]) -> dict[str, str]:
@@ -157,7 +166,7 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
 
 def _study_name(name: str, given: dict[str, str]) -> str:
     """`name`, with the overrides that make it another study; a rung of one's own keeps its model to itself."""
-    inside = (
+    inside = [
         "study",
         "step",
         "seed",
@@ -165,10 +174,26 @@ def _study_name(name: str, given: dict[str, str]) -> str:
         "runs_dir",
         "data.root",
         *(["model"] if "step.name" in given else []),
-    )
-    other = [f"{k}={v}" for k, v in sorted(given.items()) if not any(f"{k}.".startswith(f"{i}.") for i in inside)]
+    ]
+    other = [f"{key}={value}" for key, value in sorted(given.items()) if not under(key, inside)]
     full = re.sub(r"[^\w.,=+\[\]-]", "_", ",".join([name, *other]))
     return full if len(full) < 120 else f"{name},{hashlib.sha256(full.encode()).hexdigest()[:12]}"
+
+
+def _own_step(step: StepConfig, given: dict[str, str]) -> StepConfig:
+    """A rung from the command line: by default it builds on the step it was made from.
+
+    Raises:
+        ConfigError: its name is taken, or there is no such parent.
+    """
+    known = [rung.name for rung in steps()]
+    if step.name in known:
+        raise ConfigError(f"step.name={step.name}: allowed is a name of its own, not one of {' '.join(known)}")
+    parent = given.get("step.parent", given.get("step", "resnet"))
+    if parent not in known:
+        raise ConfigError(f"step.parent={parent}: allowed is one of {' '.join(known)}")
+    title, section = given.get("step.title", step.name), given.get("step.section", "own")
+    return StepConfig(step.name, parent, section, step.group, title)
 
 
 def _explain(error: BaseException) -> str:

@@ -3,9 +3,10 @@
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 
 class Locked(RuntimeError):
@@ -33,24 +34,39 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]
 
 
 @contextlib.contextmanager
-def lock(directory: Path) -> Iterator[None]:
+def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
     """Hold `directory` for this process alone; the system lets go of it when the process ends, however it ends.
 
     Raises:
-        Locked: naming the process that holds it.
+        Locked: another process still holds it after `wait` seconds; it is named.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + wait
     with (directory / ".lock").open("a+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            stream.seek(0)
-            holder = stream.read().strip() or "unknown"
-            raise Locked(f"{directory} is in use by process {holder}: wait for it, or stop it") from None
+        while not _taken(stream):
+            if time.monotonic() > deadline:
+                stream.seek(0)
+                holder = stream.read().strip() or "unknown"
+                raise Locked(f"{directory} is in use by process {holder}: wait for it, or stop it")
+            time.sleep(0.1)
         stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()
         yield
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what writers left that were killed; only for who holds the directory."""
+    for path in directory.glob(".*.tmp"):
+        path.unlink()
+
+
+def _taken(stream: TextIO) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _sync_directory(directory: Path) -> None:

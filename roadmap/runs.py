@@ -28,7 +28,7 @@ RESULT_KEYS = (
 
 def study_directory(config: Config) -> Path:
     """Where the runs of a study live."""
-    return Path(config.runs_dir) / config.study.name
+    return Path(config.runs_dir).expanduser() / config.study.name
 
 
 def run_directory(config: Config) -> Path:
@@ -65,9 +65,16 @@ def prepare(config: Config) -> Path:
         ConfigError: another configuration lives there already.
     """
     refuse_mixing(config)
+    return freeze(config)
+
+
+def freeze(config: Config) -> Path:
+    """`prepare` for a directory that is known to be free, or to hold the same run."""
     directory = run_directory(config)
     directory.mkdir(parents=True, exist_ok=True)
-    configuration.save(config, directory / CONFIG)
+    text = configuration.as_yaml(config)
+    if not (directory / CONFIG).exists() or (directory / CONFIG).read_text() != text:
+        write_atomic(directory / CONFIG, text)
     return directory
 
 
@@ -112,12 +119,16 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def finished(directory: Path) -> bool:
-    """Whether a run directory holds a whole result of the configuration that is frozen there."""
+    """Whether a run directory holds a whole result of the configuration and of the step that are frozen there."""
+    if not (directory / RESULT).exists():
+        return False
     try:
         frozen = configuration.to_dict(configuration.load(directory / CONFIG))
-        return bool(read_result(directory / RESULT)["config_hash"] == configuration.digest(frozen))
+        result = read_result(directory / RESULT)
     except ConfigError:
         return False
+    same_run = bool(result["config_hash"] == configuration.digest(frozen))
+    return same_run and bool(result["config"]["step"] == frozen["step"])
 
 
 def find_results(study: Path) -> list[Path]:

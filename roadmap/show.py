@@ -6,18 +6,18 @@ python -m roadmap.show inverted_bottleneck --regime micro
 """
 
 import argparse
-import sys
 from typing import Any
 
 from rich.console import Console
 
+from roadmap.command import command
 from roadmap.model.costs import cost
-from roadmap.schema import ConfigError, ModelConfig, Op
+from roadmap.schema import ModelConfig, Op
 from roadmap.steps import Step, find, model_config, regimes, steps
 
 
 def main() -> int:
-    """Return the exit code: 0, or 2 for a rung that is not there."""
+    """Return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m roadmap.show",
         description=__doc__,
@@ -27,11 +27,7 @@ def main() -> int:
     parser.add_argument("--regime", default="resnet50", choices=regimes())
     arguments = parser.parse_args()
     console = Console(highlight=False, soft_wrap=True)
-    try:
-        lines = describe(arguments.step, arguments.regime) if arguments.step else overview(arguments.regime)
-    except ConfigError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+    lines = describe(arguments.step, arguments.regime) if arguments.step else overview(arguments.regime)
     for line in lines:
         console.print(line, markup=False)
     return 0
@@ -89,4 +85,4 @@ def _short(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

@@ -27,7 +27,7 @@ class Step:
     group: str
     title: str
     on_path: bool
-    """Whether it lies on the longest chain; the others are side rungs, tried and left."""
+    """Whether it lies on the longest chain, of equals the one that is not of section own; the others are side rungs."""
     declares: frozenset[str]
     """Dotted keys that its file sets."""
     changes: dict[str, tuple[Any, Any]]
@@ -49,7 +49,8 @@ def steps(regime: str = "resnet50") -> list[Step]:
     parents: dict[str, str | None] = {"resnet": None}
     parents |= {name: _parent(name) for name in _names()}
     chains = {name: _chain(name, parents) for name in parents}
-    path = max(sorted(chains.values()), key=len)
+    tips = {name: (len(chain), _body(name).step.section != "own") for name, chain in chains.items() if chain[1:]}
+    path = chains[max(sorted(tips), key=tips.__getitem__)]
     rungs = [_step(name, parents[name], regime, on_path=name in path) for name in parents]
     return sorted(rungs, key=lambda rung: (len(chains[rung.name]), _natural(rung.title)))
 

@@ -2,14 +2,13 @@
 
     python scripts/benchmark.py                          the default study's networks and batch
     python scripts/benchmark.py steps=[resnet,gelu]      some rungs
-    python scripts/benchmark.py study=smoke rounds=9     another study, more rounds
+    python scripts/benchmark.py study=smoke --rounds 9   another study, more rounds
 
 Both steps alternate in one process; the ratio is the median over the rounds, its spread from the lowest to the highest.
 """
 
 import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
 
@@ -17,9 +16,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from roadmap.command import command
 from roadmap.ladder.plan import make_plan
 from roadmap.model.create import build
-from roadmap.schema import Config, ConfigError
+from roadmap.schema import Config
 from roadmap.training.loop import set_up
 from roadmap.training.recipe import loss_function, make_optimizer
 
@@ -27,19 +27,15 @@ from roadmap.training.recipe import loss_function, make_optimizer
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", metavar="key=value", help="rounds, steps, only, and options of a run")
-    words = parser.parse_args().words
-    try:
-        rounds = next((int(word.removeprefix("rounds=")) for word in words if word.startswith("rounds=")), 5)
-        configs = make_plan([*(word for word in words if not word.startswith("rounds=")), "seeds=1"]).configs
-    except (ConfigError, ValueError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+    parser.add_argument("words", nargs="*", metavar="key=value", help="steps, only, and options of a run")
+    parser.add_argument("--rounds", type=int, default=5, help="how often the two steps alternate")
+    arguments = parser.parse_args()
+    configs = make_plan([*arguments.words, "seeds=1"]).configs
     console = Console(highlight=False)
     table = Table("rung", "images/s", "plain", "ratio", "spread", title=f"batch {configs[0].recipe.bn_batch_size}")
     ratios = []
     for config in configs:
-        ours, plain = measure(config, rounds)
+        ours, plain = measure(config, arguments.rounds)
         each = [p / o for o, p in zip(ours, plain, strict=True)]
         ratios.append(statistics.median(each))
         images = config.recipe.bn_batch_size
@@ -90,4 +86,4 @@ def timed(step: Callable[[], None]) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

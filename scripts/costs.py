@@ -5,18 +5,16 @@ python scripts/costs.py micro      any regime, at its own image size
 """
 
 import argparse
-import csv
-import sys
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from roadmap.command import command
+from roadmap.ladder.paper import paper_regime, published
 from roadmap.model.costs import cost
 from roadmap.steps import model_config, regimes, steps
 
-PAPER = Path(__file__).resolve().parents[1] / "results" / "reference" / "convnext_paper.csv"
 FOOTNOTE = "* does not follow from the network that the paper describes: docs/faithfulness.md"
 # A printed figure has two decimals: what is further off than rounding is no rounding.
 ROUNDING = 0.0105
@@ -38,22 +36,22 @@ def main() -> int:
 
 def costs(regime: str, console: Console) -> Table:
     """The table of a regime."""
-    with PAPER.open() as stream:
-        published = {r["step"]: float(r["gflops"]) for r in csv.DictReader(stream) if r["regime"] == regime}
+    paper = published(regime) if paper_regime(regime) == regime else {}
     table = Table("rung", title=regime, title_justify="left", caption_justify="left")
     for column in ("parameters", "multiply-adds", "GFLOPs", "paper", "difference"):
         table.add_column(column, justify="right")
     for rung in track(steps(regime), description=f"counting {regime}", console=console, transient=True):
         size = cost(model_config(rung.name, regime))
         row = [rung.name, f"{size.params:,}", f"{size.macs:,}", f"{size.macs / 1e9:.2f}"]
-        if rung.name in published:
-            off = size.macs / 1e9 - published[rung.name]
+        if rung.name in paper:
+            printed = paper[rung.name].gflops
+            off = size.macs / 1e9 - printed
             mark = "*" if abs(off) > ROUNDING else ""
             table.caption = FOOTNOTE if mark else table.caption
-            row += [f"{published[rung.name]:.2f}{mark}", f"{off:+.2f}"]
+            row += [f"{printed:.2f}{mark}", f"{off:+.2f}"]
         table.add_row(*row)
     return table
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

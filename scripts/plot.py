@@ -7,30 +7,24 @@ Reads <results_dir>/<study>/ladder.csv, which scripts/collate.py writes.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from roadmap.command import command
 from roadmap.ladder.plot import plot
 from roadmap.ladder.words import options
-from roadmap.schema import ConfigError
 
 DEFAULTS = {"study": "fashion_mnist", "results_dir": "results"}
 
 
 def main() -> int:
     """Return the exit code."""
-    layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="key=value", help="study, results_dir")
-    try:
-        chosen = options(parser.parse_args().words, DEFAULTS)
-        for path in plot(chosen["study"], Path(chosen["results_dir"])):
-            print(path)
-    except ConfigError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+    chosen = options(parser.parse_args().words, DEFAULTS)
+    for path in plot(chosen["study"], Path(chosen["results_dir"])):
+        print(path)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

@@ -17,12 +17,12 @@ from pathlib import Path
 from rich.console import Console
 
 from roadmap import runs
-from roadmap.data.fetch import DataError, fetch
-from roadmap.files import Locked
+from roadmap.command import command
+from roadmap.data.fetch import fetch
 from roadmap.ladder.board import State
 from roadmap.ladder.plan import Plan, make_plan
-from roadmap.ladder.sweep import Interrupted, sweep
-from roadmap.schema import ConfigError
+from roadmap.ladder.sweep import sweep
+from roadmap.signals import Interrupted
 
 
 def main() -> int:
@@ -32,16 +32,13 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="print the plan, and stop")
     arguments = parser.parse_args()
     console = Console(soft_wrap=True, highlight=False)
+    plan = make_plan(arguments.words)
+    if arguments.dry_run:
+        return show(plan, console)
+    data = plan.configs[0].data
+    fetch(data.name.value, Path(data.root))
     try:
-        plan = make_plan(arguments.words)
-        if arguments.dry_run:
-            return show(plan, console)
-        data = plan.configs[0].data
-        fetch(data.name.value, Path(data.root))
         rows = sweep(plan, console)
-    except (ConfigError, DataError, Locked) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
     except Interrupted as interruption:
         print("stopped: the same command goes on from here", file=sys.stderr)
         return 128 + int(interruption.args[0])
@@ -62,4 +59,4 @@ def show(plan: Plan, console: Console) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

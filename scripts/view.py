@@ -10,6 +10,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
+from roadmap.command import command
 from roadmap.ladder.words import options
 from roadmap.schema import ConfigError
 
@@ -20,15 +21,11 @@ def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="key=value", help="study, results_dir")
-    try:
-        chosen = options(parser.parse_args().words, DEFAULTS)
-        directory = Path(chosen["results_dir"]) / chosen["study"]
-        table, figure = directory / "ladder.md", directory / "ladder.svg"
-        if not (table.exists() and figure.exists()):
-            raise ConfigError(f"{directory} has no ladder: run make roadmap STUDY={chosen['study']}")
-    except ConfigError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+    chosen = options(parser.parse_args().words, DEFAULTS)
+    directory = Path(chosen["results_dir"]) / chosen["study"]
+    table, figure = directory / "ladder.md", directory / "ladder.svg"
+    if not (table.exists() and figure.exists()):
+        raise ConfigError(f"{directory} has no ladder: run make roadmap STUDY={chosen['study']}")
     print(table.read_text())
     print(figure.resolve())
     if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
@@ -37,4 +34,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

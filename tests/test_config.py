@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from roadmap.config import compose, difference, digest, identity, load, save, to_dict
-from roadmap.schema import ConfigError
+from roadmap.schema import ConfigError, StepConfig
 from roadmap.steps import steps
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +54,21 @@ BAD = [
     (["data.img_size=16"], "data.img_size=16", "32 or more"),
     (["study.name=../away"], "study.name=../away", "letters"),
     (["+step=gelu", "step.name=a/b"], "step.name=a/b", "letters"),
+    (["+step=gelu", "step.name=layer_norm"], "step.name=layer_norm", "a name of its own"),
+    (["step.name=mine", "step.parent=nobody"], "step.parent=nobody", "one of resnet training_recipe"),
+    (["recipe.aa=rand-m9"], "recipe.aa=rand-m9", "none for data held in memory"),
+    (["data.max_train=100"], "recipe.batch_size=128", "up to 100"),
+    (["+step=gelu", "budget.strength=1", "budget.batch_size=63"], "recipe.batch_size=63", "even"),
+    (["data.in_chans=3", "data.mean=[0,0,0]", "data.std=[1,1,1]"], "data.in_chans=3", "1 for fashion_mnist"),
+    (["data.num_classes=5"], "data.num_classes=5", "10 for fashion_mnist"),
+    (["recipe.opt_betas=[0.9]"], "recipe.opt_betas", "two numbers"),
+    (["recipe.lr=inf"], "recipe.lr=inf", "finite"),
+    (["recipe.weight_decay=-1"], "recipe.weight_decay=-1", "0 or more"),
+    (["recipe.warmup_epochs=3"], "recipe.warmup_epochs=3", "below recipe.epochs"),
+    (["data.std=[0]"], "data.std", "more than 0"),
+    (["recipe.bn_batch_size=100"], "recipe.bn_batch_size=100", "divides"),
+    (["training.checkpoint_minutes=-1"], "training.checkpoint_minutes=-1", "0 or more"),
+    (["regime.name=foo"], "regime.name=foo", "micro resnet200 resnet50"),
 ]
 
 
@@ -159,14 +174,20 @@ def test_a_study_with_overrides_is_another_study() -> None:
     assert changed.study.name == "fashion_mnist,recipe.lr=0.5"
     assert compose(["study=smoke", "regime=resnet50"]).study.name == "smoke,regime=resnet50"
     assert compose(["recipe.lr=0.5", "study.name=mine"]).study.name == "mine"
+
+
+def test_a_rung_of_ones_own_stands_in_the_study_beside_the_others() -> None:
     own = compose(["+step=large_kernel", "step.name=kernel_13", "model.kernel_size=13"])
-    assert (own.study.name, own.step.name, own.model.kernel_size) == ("fashion_mnist", "kernel_13", 13)
+    assert (own.study.name, own.model.kernel_size) == ("fashion_mnist", 13)
+    assert own.step == StepConfig("kernel_13", "large_kernel", "own", "kernel", "kernel_13")
+    other = compose(["step.name=mine", "step.parent=gelu", "step.title=Mine"])
+    assert (other.step.parent, other.step.title) == ("gelu", "Mine")
 
 
 def test_what_a_run_computes_names_it() -> None:
     base = to_dict(compose(["+step=gelu"]))
     assert digest(base) == digest(to_dict(compose(["+step=gelu", "training.threads=2", "runs_dir=elsewhere"])))
-    for words in (["seed=1"], ["recipe.lr=1"], ["data.max_train=10"], ["model.width=8"]):
+    for words in (["seed=1"], ["recipe.lr=1"], ["data.max_train=1000"], ["model.width=8"]):
         other = to_dict(compose(["+step=gelu", *words]))
         assert digest(base) != digest(other)
         key = words[0].split("=")[0]

@@ -375,11 +375,13 @@ def test_importing_needs_no_torch() -> None:
 def script(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     path = Path(__file__).parent.parent / "scripts" / "prepare_data.py"
     monkeypatch.setattr(sys, "argv", [str(path), *words])
-    return runpy.run_path(str(path))["main"]()
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(path), run_name="__main__")
+    return end.value.code
 
 
 def test_script_fetches_or_says_what_would_help(monkeypatch: pytest.MonkeyPatch, root: Path, capsys) -> None:
-    assert script(monkeypatch, f"data.root={root}") == 1
+    assert script(monkeypatch, f"data.root={root}") == 2
     assert "Any one of these helps" in capsys.readouterr().err
     shutil.rmtree(root)
     fill(raw(root), gz=False)

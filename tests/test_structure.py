@@ -9,10 +9,11 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "roadmap"
 # From the ground up; a file may import its own room and those it names.
-GROUND = {"files", "schema", "checks", "steps", "config", "runs"}
+GROUND = {"files", "schema", "signals", "checks", "steps", "config", "runs"}
 ROOMS: dict[str, set[str]] = {
     "files": set(),
     "schema": set(),
+    "signals": set(),
     "checks": {"schema"},
     "steps": {"schema", "checks"},
     "config": {"schema", "checks", "steps", "files"},
@@ -21,7 +22,8 @@ ROOMS: dict[str, set[str]] = {
     "model": GROUND,
     "training": GROUND | {"data", "model"},
     "ladder": GROUND,
-    "show": GROUND | {"model"},
+    "command": GROUND | {"data"},
+    "show": GROUND | {"model", "command"},
     "__init__": GROUND | {"model"},
 }
 

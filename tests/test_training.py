@@ -13,7 +13,8 @@ from roadmap import runs
 from roadmap.config import digest, to_dict
 from roadmap.files import Locked, lock
 from roadmap.schema import Config, ConfigError
-from roadmap.training import checkpoint, loop
+from roadmap.signals import Interrupted
+from roadmap.training import checkpoint
 from roadmap.training.diagnosis import NonFiniteLoss, first_nonfinite
 from roadmap.training.evaluation import evaluate
 from roadmap.training.run import execute
@@ -89,7 +90,7 @@ def test_stopped_anywhere_and_started_again_it_ends_with_the_same_bits(
                 signal.raise_signal(signal.SIGTERM)
 
         patch.setattr("roadmap.training.progress.Progress.step", interrupt)
-        with pytest.raises(loop.Interrupted) as interruption:
+        with pytest.raises(Interrupted) as interruption:
             execute(directory)
     assert interruption.value.args == (signal.SIGTERM,)
     assert not runs.finished(directory)

@@ -1,11 +1,9 @@
 """Make a data set ready on disk; no torch until a download through torchvision is due."""
 
-import contextlib
 import gzip
 import hashlib
 import http.client
 import socket
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,10 +44,10 @@ def fetch(name: str, root: Path) -> None:
         raise ConfigError(f"data={name}: allowed is one of {' '.join(TORCHVISION)} imagenet")
     try:
         if not _ready(name, root):
-            with _alone(root):
+            with lock(root, wait=LOCK_SECONDS):
                 if not _ready(name, root):
                     _fetch_fashion_mnist(root) if name == "fashion_mnist" else _fetch_cifar(name, root)
-    except OSError as error:
+    except (OSError, Locked) as error:
         raise DataError(f"{name}: cannot work in {root}: {error}") from error
     _say(f"{name}: ready in {root}")
 
@@ -131,22 +129,6 @@ def _fetch_cifar(name: str, root: Path) -> None:
         ) from error
     finally:
         socket.setdefaulttimeout(before)
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Hold the lock on `root`, waiting while another process has it."""
-    end = time.monotonic() + LOCK_SECONDS
-    with contextlib.ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(lock(root))
-                break
-            except Locked as error:
-                if time.monotonic() > end:
-                    raise DataError(str(error)) from None
-                time.sleep(0.1)
-        yield
 
 
 def _sha256(path: Path) -> str:

@@ -31,6 +31,8 @@ class Row:
     epoch: str = ""
     share: float = 0.0
     """Of the run's steps that are done, 0 to 1."""
+    began: float | None = None
+    """Share that was done when this sweep took it up."""
     new: bool = False
     """Whether this sweep worked on it."""
 
@@ -40,8 +42,9 @@ class Row:
             self.seconds = time.monotonic() - self.started
             progress = runs.read_json(self.run.directory / runs.PROGRESS)
             if progress:
-                self.epoch = f"{progress['epoch']}/{progress['epochs']}"
+                self.epoch, self.top1 = f"{progress['epoch']}/{progress['epochs']}", progress["top1"]
                 self.share = progress["step"] / progress["steps"]
+                self.began = self.share if self.began is None else self.began
         if self.state is State.finished:
             result = runs.read_result(self.run.directory / runs.RESULT)
             self.top1, self.seconds, self.share = result["top1"], result["wall_seconds"], 1.0
@@ -50,7 +53,10 @@ class Row:
 
 def seconds_left(rows: list[Row], jobs: int) -> float | None:
     """An estimate for all that is not done; None while nothing can be said."""
-    whole = [r.seconds / r.share for r in rows if r.state in (State.finished, State.running) and r.share > 0.05]
+    whole = [row.seconds for row in rows if row.state is State.finished]
+    for row in rows:
+        if row.state is State.running and row.share - (row.began or 0) > 0.05:
+            whole.append(row.seconds / (row.share - (row.began or 0)))
     if not whole:
         return None
     each = sum(whole) / len(whole)

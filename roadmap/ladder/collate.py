@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from roadmap.files import write_atomic
+from roadmap.ladder.board import duration
 from roadmap.ladder.mixing import refuse_mixed
 from roadmap.ladder.paper import paper_regime, published
 from roadmap.ladder.statistics import deviation, kendall_tau, same_sign, welch
@@ -148,7 +149,7 @@ def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
         "Versions": _distinct(
             ", ".join(f"{name} {version}" for name, version in result["versions"].items()) for result in results
         ),
-        "Total time": f"{_duration(seconds)} of training in {len(results)} runs",
+        "Total time": f"{duration(seconds)} of training in {len(results)} runs",
     }
 
 
@@ -184,13 +185,6 @@ def _commit(result: Result) -> str:
 
 def _distinct(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(texts))
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min" if minutes else f"{seconds:.0f} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _place(result: Result) -> Path:

@@ -3,7 +3,7 @@
 from collections.abc import Container, Sequence, Set
 from typing import Any
 
-from roadmap.config import difference
+from roadmap.config import difference, under
 from roadmap.schema import ConfigError
 from roadmap.steps import Step, steps
 
@@ -46,11 +46,6 @@ def refuse_mixed(results: Sequence[dict[str, Any]]) -> None:
         )
         _compare(by_recipe.setdefault(recipe, result), result, ["recipe"], why=f"both call their recipe {recipe}")
     _refuse_undeclared(by_step)
-
-
-def under(key: str, parts: Sequence[str]) -> bool:
-    """Whether a dotted key is one of `parts` or lies below one."""
-    return any(f"{key}.".startswith(f"{part}.") for part in parts)
 
 
 def _compare(

@@ -71,7 +71,7 @@ class Plan:
         for config in self.configs:
             runs.refuse_mixing(config)
         for config in self.configs:
-            runs.prepare(config)
+            runs.freeze(config)
 
 
 def make_plan(words: list[str]) -> Plan:
@@ -90,7 +90,8 @@ def make_plan(words: list[str]) -> Plan:
         rungs = [rung for rung in rungs if rung.on_path]
     composed = [compose([*overrides, f"+step={r.name}"] if r.parent else overrides) for r in rungs]
     seeds = range(options.seeds or first.study.seeds)
-    jobs = options.jobs or max(1, (os.cpu_count() or 1) // (first.training.threads or os.cpu_count() or 1))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = options.jobs or max(1, cores // (first.training.threads or cores))
     return Plan([replace(config, seed=seed) for seed in seeds for config in composed], jobs)
 
 

@@ -4,10 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 from rich.live import Live
@@ -16,13 +13,10 @@ from roadmap import runs
 from roadmap.files import lock
 from roadmap.ladder.board import Row, State, duration, summary, table
 from roadmap.ladder.plan import Plan, Run
+from roadmap.signals import Interrupted, caught
 
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 POLL_SECONDS, GRACE_SECONDS, HEARTBEAT_SECONDS = 0.2, 30.0, 60.0
-
-
-class Interrupted(Exception):
-    """The sweep was asked to stop, and all its processes are gone; its first argument is the signal's number."""
 
 
 def sweep(plan: Plan, console: Console) -> list[Row]:
@@ -33,9 +27,9 @@ def sweep(plan: Plan, console: Console) -> list[Row]:
     Raises:
         Locked: another sweep works on this study.
         ConfigError: a directory holds another run.
-        Interrupted: by SIGINT or SIGTERM.
+        Interrupted: by SIGINT or SIGTERM; all processes are gone.
     """
-    with lock(plan.study), stop_signals() as stop:
+    with lock(plan.study), caught() as stop:
         plan.freeze()
         rows = [Row(run, State.finished if runs.finished(run.directory) else State.waiting) for run in plan.runs]
         for row in rows:
@@ -85,7 +79,8 @@ def _work(
 def start(row: Row) -> subprocess.Popen[bytes]:
     """Start a run's process, which ends when this one is gone, and keep what it prints in its directory."""
     run, row.state, row.started, row.new = row.run, State.running, time.monotonic(), True
-    (run.directory / runs.PROGRESS).unlink(missing_ok=True)  # of an earlier try
+    for of_an_earlier_try in (runs.PROGRESS, runs.FAILURE, runs.LOG):
+        (run.directory / of_an_earlier_try).unlink(missing_ok=True)
     command = [sys.executable, str(TRAIN), "--run", str(run.directory), "--child"]
     with (run.directory / runs.LOG).open("ab") as log:
         # A session of its own: Ctrl-C reaches the sweep alone, which then stops its processes in good order.
@@ -131,19 +126,3 @@ def end(processes: list[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """A list in which SIGINT and SIGTERM appear."""
-    seen: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        seen.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -68,6 +68,8 @@ def make_block(model: ModelConfig, channels: int, width: int, *, stride: int, dr
     add = model.block.index(Op.add)
     stream = width * model.stream_ratio
     branch, _ = sequence(model.block[:add], model, channels, width=width, stride=stride)
+    if isinstance(branch[0], nn.ReLU):
+        branch[0].inplace = False  # the shortcut needs the block's input as it was
     after, _ = sequence(model.block[add + 1 :], model, stream, width=width)
     shortcut: nn.Module = nn.Identity()
     if stride != 1 or channels != stream:

@@ -9,10 +9,12 @@ import torch
 from roadmap.files import write_atomic
 from roadmap.runs import CHECKPOINT, PREVIOUS_CHECKPOINT
 
+NEW = f"{CHECKPOINT}.new"  # whole, but not yet named: a process died between the two
+
 
 def save(directory: Path, state: dict[str, Any]) -> None:
     """Write the newest checkpoint; at every moment of this, a whole one is on disk."""
-    new, current = directory / f"{CHECKPOINT}.new", directory / CHECKPOINT
+    new, current = directory / NEW, directory / CHECKPOINT
     write_atomic(new, lambda stream: torch.save(state, stream))
     if current.exists():
         current.replace(directory / PREVIOUS_CHECKPOINT)
@@ -20,11 +22,13 @@ def save(directory: Path, state: dict[str, Any]) -> None:
 
 
 def restore(directory: Path, config_hash: str) -> dict[str, Any] | None:
-    """The newest whole checkpoint of this configuration; None if there is none."""
-    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
+    """The newest whole checkpoint of this configuration; None if there is none. Damaged ones are removed."""
+    for name in (NEW, CHECKPOINT, PREVIOUS_CHECKPOINT):
         state = _read(directory / name)
         if state is not None and state.get("config_hash") == config_hash:
             return state
+        if state is None:  # or the next save would move it over a whole one
+            (directory / name).unlink(missing_ok=True)
     return None
 
 

@@ -12,22 +12,20 @@ import torch
 from torch import Tensor
 
 from roadmap import runs
+from roadmap.checks import require
 from roadmap.config import digest, to_dict
 from roadmap.data.augment import batches_per_epoch, epoch_batches, evaluation_batches
 from roadmap.data.memory import Images, load
 from roadmap.data.randomness import mix
 from roadmap.files import write_atomic
-from roadmap.schema import Config
+from roadmap.schema import Config, Device
+from roadmap.signals import Interrupted
 from roadmap.training import checkpoint
 from roadmap.training.diagnosis import NonFiniteLoss, first_nonfinite
 from roadmap.training.evaluation import evaluate
 from roadmap.training.progress import Progress
 from roadmap.training.recipe import learning_rate, loss_function
 from roadmap.training.state import Clock, State, dump_state, initial_state, load_state
-
-
-class Interrupted(Exception):
-    """The run was asked to stop; it goes on from its checkpoint when started again."""
 
 
 @dataclass
@@ -75,6 +73,7 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int]) 
     progress.begin(epochs * per_epoch)
     while len(state.history) < epochs:
         train_epoch(state, training, config, keeper, progress, stop)
+        refuse_nonfinite_weights(state, config)
         state.history.append(end_epoch(state, test, config, device, per_epoch))
         state.loss_sum, state.clock = 0.0, Clock()
         progress.epoch(state.history[-1])
@@ -112,7 +111,7 @@ def train_epoch(
         if stop or keeper.due():
             keeper.save(state)
         if stop:
-            raise Interrupted
+            raise Interrupted(stop[0])
         mark = time.perf_counter()
         state.clock.other += mark - done
 
@@ -132,12 +131,24 @@ def train_step(state: State, images: Tensor, targets: Tensor, config: Config, pe
         loss.backward()
         total += loss.item()
         if not math.isfinite(total):
+            torch.manual_seed(mix(config.seed, state.step))  # the same stochastic depth again
             module = first_nonfinite(state.model, part)
             raise NonFiniteLoss(
                 f"loss is {total} at step {state.step} of {config.step.name}: first not finite: {module}"
             )
     state.optimizer.step()
     return total
+
+
+def refuse_nonfinite_weights(state: State, config: Config) -> None:
+    """See that the last step of an epoch, after which no loss is computed, left numbers.
+
+    Raises:
+        NonFiniteLoss: naming the first parameter that is not finite.
+    """
+    for name, parameter in state.model.named_parameters():
+        if not parameter.isfinite().all():
+            raise NonFiniteLoss(f"after step {state.step} of {config.step.name}: first not finite: {name}")
 
 
 def end_epoch(state: State, test: Images, config: Config, device: torch.device, per_epoch: int) -> dict[str, Any]:
@@ -172,12 +183,18 @@ def end_epoch(state: State, test: Images, config: Config, device: torch.device, 
 
 
 def set_up(config: Config) -> torch.device:
-    """Choose the device and make its arithmetic repeatable."""
-    wanted = config.training.device.value
-    device = torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    """Choose the device, and make its arithmetic repeatable: on CPU to the bit, on CUDA as far as it goes.
+
+    Raises:
+        ConfigError: training.device=cuda where there is none.
+    """
+    wanted, there = config.training.device, torch.cuda.is_available()
+    require(wanted is not Device.cuda or there, "training.device", wanted.name, "cpu or auto: there is no CUDA here")
+    device = torch.device("cuda" if wanted is not Device.cpu and there else "cpu")
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
-    torch.use_deterministic_algorithms(device.type == "cpu")
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     return device
 
 

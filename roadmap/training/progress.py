@@ -36,6 +36,7 @@ class Progress:
         self._task = self._bar.add_task(self._name, total=None, note="")
         self._filed = self._said = self._last = time.monotonic()
         self._rate = 0.0
+        self._top1: float | None = None
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -70,6 +71,7 @@ class Progress:
                 "epochs": self._config.recipe.epochs,
                 "loss": loss,
                 "images_per_second": self._rate,
+                "top1": self._top1,
             }
             write_atomic(self._file, json_lines([content]))
         if not self._console.is_terminal and now - self._said > LINE_SECONDS:
@@ -79,6 +81,7 @@ class Progress:
 
     def epoch(self, metrics: dict[str, Any]) -> None:
         """After every epoch, its line of metrics."""
+        self._top1 = metrics["top1"]
         self.say(
             f"epoch {metrics['epoch']}/{self._config.recipe.epochs}  loss {metrics['loss']:.4f}  "
             f"top-1 {metrics['top1']:.2f}  (EMA {metrics['ema_top1']:.2f})  "

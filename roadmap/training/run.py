@@ -1,64 +1,60 @@
 """A run as a whole: held by one process, resumed where it was, recorded as finished or as failed."""
 
-import signal
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from roadmap import runs
 from roadmap.config import digest, load, to_dict
-from roadmap.files import lock
+from roadmap.files import lock, remove_leftovers
 from roadmap.model.costs import cost
 from roadmap.schema import Config
+from roadmap.signals import Interrupted, caught
 from roadmap.training import provenance
-from roadmap.training.loop import Interrupted, set_up, train
+from roadmap.training.loop import set_up, train
 from roadmap.training.progress import Progress
 from roadmap.training.state import State
 
 
-def execute(directory: Path) -> dict[str, Any]:
+def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
     """Carry out the run that is frozen in `directory` and return its result; a finished one is only read.
 
     Raises:
-        Interrupted: by SIGINT or SIGTERM, after a checkpoint; its first argument is the signal's number.
-        Locked: another process works on it.
+        Interrupted: by SIGINT or SIGTERM, after a checkpoint.
+        Locked: another process still works on it after `wait` seconds.
         Exception: whatever made the run fail; it is recorded in the directory first.
     """
-    with lock(directory):
-        config = load(directory / runs.CONFIG)
+    with lock(directory, wait=wait):
+        remove_leftovers(directory)
         if runs.finished(directory):
             return runs.read_result(directory / runs.RESULT)
-        (directory / runs.RESULT).unlink(missing_ok=True)
-        (directory / runs.FAILURE).unlink(missing_ok=True)
+        for stale in (runs.RESULT, runs.FAILURE):
+            (directory / stale).unlink(missing_ok=True)
+        origin = provenance.commit()  # of the code that is loaded, whatever happens to the files while it runs
         try:
-            with signals() as stop, Progress(config, directory) as progress:
-                try:
-                    state = train(config, directory, progress, stop)
-                except Interrupted:
-                    raise Interrupted(stop[0]) from None
+            config = load(directory / runs.CONFIG)
+            with caught() as stop, Progress(config, directory) as progress:
+                state = train(config, directory, progress, stop)
+                result = make_result(config, state, origin)
+                runs.write_json(directory / runs.RESULT, result)
         except Interrupted:
             raise
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             runs.write_json(directory / runs.FAILURE, {"error": text, "traceback": traceback.format_exc()})
             raise
-        result = make_result(config, state)
-        runs.write_json(directory / runs.RESULT, result)
         (directory / runs.PREVIOUS_CHECKPOINT).unlink(missing_ok=True)
         return result
 
 
-def make_result(config: Config, state: State) -> dict[str, Any]:
+def make_result(config: Config, state: State, origin: tuple[str | None, bool]) -> dict[str, Any]:
     """What is kept of a run: its last epoch's counts, what it cost, and where it comes from."""
     plain, last = to_dict(config), state.history[-1]
     step, data = config.step, config.data
     size = cost(config.model, num_classes=data.num_classes, in_chans=data.in_chans, img_size=data.img_size)
-    commit, dirty = provenance.commit()
+    commit, dirty = origin
     training = sum(line["training_seconds"] for line in state.history)
     images = config.recipe.batch_size * state.step
     counts = (
@@ -90,23 +86,3 @@ def make_result(config: Config, state: State) -> dict[str, Any]:
         "hardware": provenance.hardware(set_up(config)),
         "finished_at": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
     }
-
-
-@contextmanager
-def signals() -> Iterator[list[int]]:
-    """A list in which SIGINT and SIGTERM appear; the second of them ends the process at once."""
-    seen: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        seen.append(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
