@@ -21,7 +21,7 @@ from roadmap.command import command
 from roadmap.data.fetch import fetch
 from roadmap.ladder.board import State
 from roadmap.ladder.plan import Plan, make_plan
-from roadmap.ladder.sweep import sweep
+from roadmap.ladder.sweep import report, sweep
 from roadmap.signals import Interrupted
 
 
@@ -46,7 +46,7 @@ def main() -> int:
     new = sum(row.new and row.state is State.finished for row in rows)
     console.print(f"{len(rows) - len(failed)} of {len(rows)} runs finished, {new} of them now: {plan.study}")
     for row in failed:
-        console.print(f"failed: {row.run.step} seed {row.run.seed}: {row.run.directory / runs.LOG}")
+        console.print(f"failed: {row.run.step} seed {row.run.seed}: {report(row.run)}")
     return 1 if failed else 0
 
 

@@ -96,10 +96,11 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(tmp_path: Path, data_
     (in_the_way / "full").mkdir(parents=True)
     code, output = sweep(*words(tmp_path, data_root, TWO, "jobs=1"))
     assert code == 1
-    assert re.search(r"resnet seed 0 FAILED: IsADirectoryError: .*log\.txt", output)
+    assert re.search(r"resnet seed 0 FAILED: IsADirectoryError: .*failure\.json", output)
     assert output.index("FAILED") < output.index("gelu seed 0: top-1")
-    assert "Traceback" in (in_the_way.parent / runs.LOG).read_text()
-    assert runs.read_json(in_the_way.parent / runs.FAILURE)
+    failure = runs.read_json(in_the_way.parent / runs.FAILURE)
+    assert failure is not None
+    assert "Traceback" in failure["traceback"]
     assert runs.finished(tmp_path / "tiny" / "gelu" / "seed-0")
     (in_the_way / "full").rmdir()
     in_the_way.rmdir()

@@ -87,9 +87,9 @@ def table(rows: list[Row], jobs: int, height: int) -> Table:
 
 def duration(seconds: float) -> str:
     """Seconds for people: 42 s, 3 min 20 s, 5 h 12 min."""
-    whole = round(seconds)
+    whole, minutes = round(seconds), round(seconds / 60)
     if whole < 60:
         return f"{whole} s"
-    if whole < 3600:
+    if minutes < 60:
         return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{minutes // 60} h {minutes % 60} min"

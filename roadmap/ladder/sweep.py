@@ -97,11 +97,14 @@ def close(row: Row, code: int, console: Console) -> None:
         console.print(f"{name}: top-1 {row.top1:.2f} % in {duration(row.seconds)}", highlight=False)
     else:
         row.state = State.failed
-        console.print(
-            f"{name} FAILED: {why(row.run, code)} (see {row.run.directory / runs.LOG})",
-            markup=False,
-            highlight=False,
-        )
+        text = f"{name} FAILED: {why(row.run, code)} (see {report(row.run)})"
+        console.print(text, markup=False, highlight=False)
+
+
+def report(run: Run) -> Path:
+    """The file that tells most about how a run failed."""
+    failure = run.directory / runs.FAILURE
+    return failure if failure.exists() else run.directory / runs.LOG
 
 
 def why(run: Run, code: int) -> str:
