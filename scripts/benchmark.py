@@ -20,7 +20,7 @@ from roadmap.command import command
 from roadmap.ladder.plan import make_plan
 from roadmap.model.create import build
 from roadmap.schema import Config
-from roadmap.training.loop import set_up
+from roadmap.training.machine import set_up
 from roadmap.training.recipe import loss_function, make_optimizer
 
 

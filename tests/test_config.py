@@ -24,7 +24,7 @@ BAD = [
     (["+step=[gelu,layer_norm]"], "step=[gelu,layer_norm]", "one +step=NAME"),
     (["study=nope"], "study/nope", "fashion_mnist fashion_mnist_long imagenet"),
     (["recipe=nope"], "recipe/nope", "modern original"),
-    (["regime=nope"], "regime/nope", "micro resnet200 resnet50"),
+    (["regime=nope"], "regime/nope", "micro nano resnet200 resnet50"),
     (["data=nope"], "data/nope", "cifar10"),
     (["seed=1,2"], "seed=1,2", "one value a run"),
     (["bogus"], "bogus", "EQUAL"),
@@ -68,7 +68,7 @@ BAD = [
     (["data.std=[0]"], "data.std", "more than 0"),
     (["recipe.bn_batch_size=100"], "recipe.bn_batch_size=100", "divides"),
     (["training.checkpoint_minutes=-1"], "training.checkpoint_minutes=-1", "0 or more"),
-    (["regime.name=foo"], "regime.name=foo", "micro resnet200 resnet50"),
+    (["regime.name=foo"], "regime.name=foo", "micro nano resnet200 resnet50"),
 ]
 
 

@@ -1,6 +1,7 @@
 """The promise of the sweep at full length: killed again and again, it ends as if nothing had happened."""
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -21,7 +22,7 @@ def test_a_sweep_killed_twenty_times_ends_like_one_that_was_not(tmp_path: Path, 
     chance = random.Random(0)
 
     def arguments(name: str) -> list[str]:
-        return words(tmp_path / name, data_root, "jobs=2", "training.checkpoint_minutes=0.0001")
+        return words(tmp_path / name, data_root, "seeds=2", "jobs=2", "training.checkpoint_minutes=0.0001")
 
     quiet = script("scripts/sweep.py", *arguments("quiet"))
     assert quiet.wait() == 0
@@ -33,7 +34,7 @@ def test_a_sweep_killed_twenty_times_ends_like_one_that_was_not(tmp_path: Path, 
             output, _ = process.communicate()
             assert process.returncode == 0, output
             break
-        time.sleep(chance.uniform(1, 20))
+        time.sleep(chance.uniform(2, 12))
         victims = [process.pid, *working_on(tmp_path / "killed")]
         assert process.poll() is None, "the sweep ended before it was killed twenty times: give it more to do"
         for victim in victims if chance.random() < 0.5 else [chance.choice(victims)]:
@@ -49,6 +50,6 @@ def test_a_sweep_killed_twenty_times_ends_like_one_that_was_not(tmp_path: Path, 
             assert runs.finished(path.parent)
             believed[path] = path.stat().st_mtime_ns
     assert all(path.stat().st_mtime_ns == written for path, written in believed.items())
-    for rung in steps():
-        ends = [computed(tmp_path / name / "tiny" / rung.name / "seed-0") for name in ("killed", "quiet")]
-        assert ends[0] == ends[1], rung.name
+    for rung, seed in itertools.product(steps(), ("seed-0", "seed-1")):
+        ends = [computed(tmp_path / name / "tiny" / rung.name / seed) for name in ("killed", "quiet")]
+        assert ends[0] == ends[1], f"{rung.name} {seed}"

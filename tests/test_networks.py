@@ -1,5 +1,6 @@
 """The networks: what they cost, what they equal, that they train, and that a rung changes only what it says."""
 
+import copy
 import csv
 from dataclasses import replace
 from pathlib import Path
@@ -116,7 +117,7 @@ def test_a_rung_is_the_same_through_hydra_and_without_it(study: str) -> None:
 def test_an_unknown_rung_or_regime_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match=r"step=gleu: allowed is one of resnet training_recipe"):
         roadmap.create_model("gleu")
-    with pytest.raises(ConfigError, match="regime=huge: allowed is one of micro resnet200 resnet50"):
+    with pytest.raises(ConfigError, match="regime=huge: allowed is one of micro nano resnet200 resnet50"):
         roadmap.create_model("gelu", "huge")
 
 
@@ -162,3 +163,20 @@ def test_weights_are_channels_last() -> None:
     model = roadmap.create_model("large_kernel", "micro")
     conv = next(m for m in model.modules() if isinstance(m, SpatialConv2d))
     assert conv.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("step", ["resnet", "inverted_bottleneck", "large_kernel", "layer_scale"])
+def test_the_fast_layers_compute_what_plain_convolutions_do(step: str) -> None:
+    torch.manual_seed(0)
+    model = roadmap.create_model(step, "nano").double().train()
+    plain = copy.deepcopy(model)
+    for module in plain.modules():
+        if isinstance(module, nn.Conv2d):
+            module.__class__ = nn.Conv2d
+    images = torch.randn(4, 3, 32, 32, dtype=torch.double)
+    outputs = [network(images) for network in (model, plain)]
+    torch.testing.assert_close(*outputs)
+    for output in outputs:
+        output.square().sum().backward()
+    for (name, ours), theirs in zip(model.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-6, atol=1e-6, msg=name)

@@ -20,7 +20,7 @@ def create_model(
 
     Args:
         step: a rung of the ladder, see `roadmap.steps`.
-        regime: resnet50, resnet200 or micro.
+        regime: resnet50, resnet200, micro or nano.
         num_classes: outputs.
         in_chans: channels of the input.
         drop_path: stochastic depth of the last block, linear from 0 at the first (Huang et al., arXiv 1603.09382).

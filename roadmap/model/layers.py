@@ -4,12 +4,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+LINEAR_PIXELS = 16  # a pointwise conv on a map of up to so many pixels is faster as a matrix product, measured on CPU
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """A 1x1 conv; on small maps on a CPU it is computed as the linear layer that it is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, D, H, W)."""
+        if x.device.type != "cpu" or x.shape[2] * x.shape[3] > LINEAR_PIXELS:
+            return super().forward(x)
+        return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
 
 class SpatialConv2d(nn.Conv2d):
     """A conv with padding k // 2 that leaves out the taps which can only ever meet padding.
 
     On a map of H pixels, taps further than H - 1 from the centre see nothing but zeros: cropping the kernel to 2H - 1
-    changes no output, and spares the slow path that frameworks take for kernels larger than the map.
+    changes no output, and spares the slow path that frameworks take for kernels larger than the map. Of a depthwise
+    conv on a map of one pixel a factor a channel is left.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -19,6 +32,9 @@ class SpatialConv2d(nn.Conv2d):
         if not trim_h and not trim_w:
             return super().forward(x)
         weight = self.weight[:, :, trim_h : k - trim_h, trim_w : k - trim_w]
+        if x.device.type == "cpu" and self.groups == self.out_channels and weight.shape[2:] == (1, 1):
+            scaled = x * weight.view(-1, 1, 1)
+            return scaled if self.bias is None else scaled + self.bias.view(-1, 1, 1)
         padding = (k // 2 - trim_h, k // 2 - trim_w)
         return F.conv2d(x, weight, self.bias, self.stride, padding, 1, self.groups)
 

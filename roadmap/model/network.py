@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from roadmap.model.layers import LayerNorm2d, LayerScale, SpatialConv2d
+from roadmap.model.layers import LayerNorm2d, LayerScale, PointwiseConv2d, SpatialConv2d
 from roadmap.schema import Act, Init, ModelConfig, Norm, Op
 
 ACTS: dict[Act, Callable[[], nn.Module]] = {Act.relu: lambda: nn.ReLU(inplace=True), Act.gelu: nn.GELU}
@@ -110,9 +110,9 @@ def make_layer(
         case Op.max_pool:
             return nn.MaxPool2d(3, 2, 1), channels
         case Op.pw_hidden:
-            return nn.Conv2d(channels, hidden, 1, bias=bias), hidden
+            return PointwiseConv2d(channels, hidden, 1, bias=bias), hidden
         case Op.pw_stream:
-            return nn.Conv2d(channels, stream, 1, bias=bias), stream
+            return PointwiseConv2d(channels, stream, 1, bias=bias), stream
         case Op.conv:
             return SpatialConv2d(channels, channels, k, stride, k // 2, bias=bias), channels
         case Op.dwconv:

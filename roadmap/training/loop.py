@@ -1,8 +1,6 @@
 """The training loop. Its randomness is a function of (seed, epoch, index) and (seed, step), not of its state."""
 
 import math
-import resource
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,17 +10,17 @@ import torch
 from torch import Tensor
 
 from roadmap import runs
-from roadmap.checks import require
 from roadmap.config import digest, to_dict
 from roadmap.data.augment import batches_per_epoch, epoch_batches, evaluation_batches
 from roadmap.data.memory import Images, load
 from roadmap.data.randomness import mix
 from roadmap.files import write_atomic
-from roadmap.schema import Config, Device
+from roadmap.schema import Config
 from roadmap.signals import Interrupted
 from roadmap.training import checkpoint
 from roadmap.training.diagnosis import NonFiniteLoss, first_nonfinite
 from roadmap.training.evaluation import evaluate
+from roadmap.training.machine import peak_memory_mb, set_up
 from roadmap.training.progress import Progress
 from roadmap.training.recipe import learning_rate, loss_function
 from roadmap.training.state import Clock, State, dump_state, initial_state, load_state
@@ -180,27 +178,3 @@ def end_epoch(state: State, test: Images, config: Config, device: torch.device, 
         "evaluation_seconds": clock.evaluation,
         "peak_memory_mb": peak_memory_mb(device),
     }
-
-
-def set_up(config: Config) -> torch.device:
-    """Choose the device, and make its arithmetic repeatable: on CPU to the bit, on CUDA as far as it goes.
-
-    Raises:
-        ConfigError: training.device=cuda where there is none.
-    """
-    wanted, there = config.training.device, torch.cuda.is_available()
-    require(wanted is not Device.cuda or there, "training.device", wanted.name, "cpu or auto: there is no CUDA here")
-    device = torch.device("cuda" if wanted is not Device.cpu and there else "cpu")
-    if config.training.threads:
-        torch.set_num_threads(config.training.threads)
-    torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
-    return device
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """The most memory this process has held, in MB: of the accelerator where there is one."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

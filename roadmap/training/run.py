@@ -13,7 +13,8 @@ from roadmap.model.costs import cost
 from roadmap.schema import Config
 from roadmap.signals import Interrupted, caught
 from roadmap.training import provenance
-from roadmap.training.loop import set_up, train
+from roadmap.training.loop import train
+from roadmap.training.machine import set_up
 from roadmap.training.progress import Progress
 from roadmap.training.state import State
 

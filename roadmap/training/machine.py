@@ -1,0 +1,49 @@
+"""The machine a run computes on: its device, its repeatability, its memory."""
+
+import ctypes
+import platform
+import resource
+import sys
+
+import torch
+
+from roadmap.checks import require
+from roadmap.schema import Config, Device
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
+MOST_MMAP_THRESHOLD, NEVER = 32 << 20, 2**31 - 1
+
+
+def set_up(config: Config) -> torch.device:
+    """Choose the device, and make its arithmetic repeatable: on CPU to the bit, on CUDA as far as it goes.
+
+    Raises:
+        ConfigError: training.device=cuda where there is none.
+    """
+    wanted, there = config.training.device, torch.cuda.is_available()
+    require(wanted is not Device.cuda or there, "training.device", wanted.name, "cpu or auto: there is no CUDA here")
+    device = torch.device("cuda" if wanted is not Device.cpu and there else "cpu")
+    if config.training.threads:
+        torch.set_num_threads(config.training.threads)
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    # Deterministic mode fills every new tensor with NaN by default: a debugging aid at a tenth of a step's time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    keep_freed_memory()
+    return device
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what a step frees for the next step, instead of giving it back and having it zeroed again."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, MOST_MMAP_THRESHOLD)
+        libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory this process has held, in MB: of the accelerator where there is one."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
