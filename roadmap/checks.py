@@ -13,6 +13,7 @@ VOCABULARY = {
     "downsample": (Op.norm, Op.act, Op.downsample_conv),
     "head": (Op.avg_pool, Op.norm, Op.act, Op.flatten, Op.linear),
 }
+RANDAUGMENT = re.compile(r"none|rand(-(m|n|w|p|mstd|mmax|inc)\d+(\.\d+)?)*")
 NAME = re.compile(r"[A-Za-z0-9][\w.,=+\[\]-]*")
 
 
@@ -53,6 +54,7 @@ def _check_numbers(config: Config) -> None:
         "study.seeds": config.study.seeds,
         "recipe.epochs": r.epochs,
         "recipe.batch_size": r.batch_size,
+        "recipe.lr_base_size": r.lr_base_size,
         "recipe.bn_batch_size": r.bn_batch_size,
         "recipe.lr": r.lr,
         "recipe.opt_eps": r.opt_eps,
@@ -73,6 +75,7 @@ def _check_numbers(config: Config) -> None:
         require(0 <= value < math.inf, f"recipe.{name}", value, "0 or more")
     minutes = t.checkpoint_minutes
     require(0 <= minutes < math.inf, "training.checkpoint_minutes", minutes, "0 or more")
+    require(t.workers >= 0, "training.workers", t.workers, "0 or more")
     for name in ("hflip", "mixup_prob", "mixup_switch_prob", "reprob", "drop_path", "smoothing"):
         value = getattr(r, name)
         require(0 <= value <= 1, f"recipe.{name}", value, "0 to 1")
@@ -84,6 +87,12 @@ def _check_recipe(r: RecipeConfig) -> None:
     require(0 <= r.model_ema_decay < 1, "recipe.model_ema_decay", r.model_ema_decay, "at least 0, below 1")
     require(len(r.scale) == 2 and 0 < r.scale[0] <= r.scale[1] <= 1, "recipe.scale", r.scale, f"{ascending} <= 1")
     require(len(r.ratio) == 2 and 0 < r.ratio[0] <= r.ratio[1], "recipe.ratio", r.ratio, ascending)
+    require(bool(RANDAUGMENT.fullmatch(r.aa)), "recipe.aa", r.aa, "none, or as rand-m9-mstd0.5-inc1")
+    known = ("bilinear", "bicubic")
+    require(r.interpolation in known, "recipe.interpolation", r.interpolation, " or ".join(known))
+    followed = r.batch_size == r.lr_base_size or r.batch_rule is not None
+    rules = f"{r.lr_base_size}, the recipe's own, unless recipe.batch_rule=keep|linear|sqrt says how its rate follows"
+    require(followed, "recipe.batch_size", r.batch_size, rules)
     betas = r.opt_betas
     require(len(betas) == 2 and all(0 <= b < 1 for b in betas), "recipe.opt_betas", betas, "two numbers of 0 to 1")
     require(r.warmup_epochs < r.epochs, "recipe.warmup_epochs", r.warmup_epochs, f"below recipe.epochs = {r.epochs}")
@@ -97,18 +106,19 @@ def _check_data(config: Config) -> None:
         require(len(values) == d.in_chans, key, values, f"data.in_chans = {d.in_chans} numbers")
     require(all(std > 0 for std in d.std), "data.std", d.std, "more than 0")
     require(d.img_size >= 32, "data.img_size", d.img_size, "32 or more: a network shrinks its input 32 times")
-    facts = IN_MEMORY.get(d.name)
+    require(0 < d.crop_pct <= 1, "data.crop_pct", d.crop_pct, "more than 0, up to 1")
+    mixed = r.mixup_prob > 0 and (r.mixup > 0 or r.cutmix > 0)
+    require(not mixed or r.batch_size % 2 == 0, "recipe.batch_size", r.batch_size, "an even number with mixup")
+    facts, name = IN_MEMORY.get(d.name), d.name.value
     if facts is None:
+        require(d.in_chans == 3, "data.in_chans", d.in_chans, f"3 for {name}")
         return
-    name = d.name.value
     require(d.in_chans == facts.in_chans, "data.in_chans", d.in_chans, f"{facts.in_chans} for {name}")
     enough = d.num_classes >= facts.num_classes
     require(enough, "data.num_classes", d.num_classes, f"{facts.num_classes} for {name}")
     images = min(facts.images, d.max_train or facts.images)
     require(r.batch_size <= images, "recipe.batch_size", r.batch_size, f"up to {images}, the training images")
     require(r.aa == "none", "recipe.aa", r.aa, "none for data held in memory: RandAugment works image by image")
-    mixed = r.mixup_prob > 0 and (r.mixup > 0 or r.cutmix > 0)
-    require(not mixed or r.batch_size % 2 == 0, "recipe.batch_size", r.batch_size, "an even number with mixup")
 
 
 def check_model(model: ModelConfig) -> None:

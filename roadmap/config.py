@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from roadmap import schema
 from roadmap.checks import check, require
 from roadmap.files import write_atomic
-from roadmap.schema import Config, ConfigError, StepConfig
+from roadmap.schema import BatchRule, Config, ConfigError, StepConfig
 from roadmap.steps import CONF, regimes, steps
 
 # Lines of Hydra's and OmegaConf's messages that say nothing to the person who typed the words.
@@ -222,7 +222,7 @@ def _register() -> None:
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store("schema", Config)
-    for formula in (budget, shrink, share):
+    for formula in (budget, shrink, share, scaled):
         OmegaConf.register_new_resolver(formula.__name__, formula, replace=True)
 
 
@@ -241,3 +241,10 @@ def shrink(published: float, neutral: float = 0.0, *, _root_: DictConfig) -> flo
 def share(part: float, whole: float, *, _root_: DictConfig) -> float:
     """As large a share of this run's epochs as `part` is of `whole`."""
     return _root_.recipe.epochs * part / whole
+
+
+def scaled(lr: float, *, _root_: DictConfig) -> float:
+    """The published rate, brought to this run's batch by recipe.batch_rule."""
+    recipe = _root_.recipe
+    power = {BatchRule.linear: 1.0, BatchRule.sqrt: 0.5}.get(recipe.batch_rule, 0.0)
+    return lr * (recipe.batch_size / recipe.lr_base_size) ** power

@@ -69,6 +69,14 @@ class Sched(Enum):
     cosine = "cosine"
 
 
+class BatchRule(Enum):
+    """How the learning rate follows from a batch that is not the recipe's own."""
+
+    keep = "keep"
+    linear = "linear"  # with the batch (Goyal et al., arXiv 1706.02677)
+    sqrt = "sqrt"  # with its square root
+
+
 class Device(Enum):
     """Where a run computes; auto takes CUDA where there is one."""
 
@@ -84,6 +92,7 @@ class Dataset(Enum):
     cifar10 = "cifar10"
     cifar100 = "cifar100"
     imagenet = "imagenet"
+    imagefolder = "imagefolder"
 
 
 @dataclass
@@ -158,7 +167,9 @@ class DataConfig:
     mean: list[float] = MISSING
     std: list[float] = MISSING
     img_size: int = "${regime.img_size}"  # type: ignore[assignment]
-    """Images smaller than this are padded with zeros (before normalization) on all sides."""
+    """Height and width. Images in memory that are smaller are padded with zeros, before normalization, on all sides."""
+    crop_pct: float = 0.875
+    """Of files: for evaluation the short side is resized to img_size / crop_pct, and the middle cropped."""
     max_train: int | None = None
     """Only the first so many training images."""
     max_test: int | None = None
@@ -170,6 +181,7 @@ class BudgetConfig:
 
     epochs: int | None = None
     batch_size: int | None = None
+    batch_rule: BatchRule | None = None
     bn_batch_size: int | None = None
     strength: float = 1.0
     """Factor in 0..1 on what guards against seeing an image many times: augmentation and stochastic depth."""
@@ -185,6 +197,10 @@ class RecipeConfig:
     epochs: int = MISSING
     batch_size: int = MISSING
     """Images an optimizer step."""
+    lr_base_size: int = MISSING
+    """The batch_size that the recipe's rate was published for."""
+    batch_rule: BatchRule | None = None
+    """Needed for another batch_size: how the rate follows."""
     bn_batch_size: int = MISSING
     """Images a forward pass, and so the batch that batch norm sees; gradients are accumulated to batch_size."""
     init: Init = MISSING
@@ -209,6 +225,8 @@ class RecipeConfig:
     ratio: list[float] = MISSING
     """Aspect ratio of a random resized crop."""
     hflip: float = 0.0
+    interpolation: str = "bicubic"
+    """How image files are resized, for training and evaluation: bilinear or bicubic."""
     aa: str = "none"
     """RandAugment in timm's notation, or none."""
     mixup: float = 0.0
@@ -229,6 +247,8 @@ class TrainingConfig:
     device: Device = Device.auto
     threads: int | None = None
     """CPU threads; unset: all cores."""
+    workers: int = 0
+    """Processes that decode image files for this one; 0: none but itself."""
     channels_last: bool = True
     eval_batch_size: int = 500
     checkpoint_minutes: float = 5.0

@@ -64,7 +64,7 @@ BAD = [
     (["recipe.opt_betas=[0.9]"], "recipe.opt_betas", "two numbers"),
     (["recipe.lr=inf"], "recipe.lr=inf", "finite"),
     (["recipe.weight_decay=-1"], "recipe.weight_decay=-1", "0 or more"),
-    (["recipe.warmup_epochs=3"], "recipe.warmup_epochs=3", "below recipe.epochs"),
+    (["recipe.warmup_epochs=4"], "recipe.warmup_epochs=4", "below recipe.epochs"),
     (["data.std=[0]"], "data.std", "more than 0"),
     (["recipe.bn_batch_size=100"], "recipe.bn_batch_size=100", "divides"),
     (["training.checkpoint_minutes=-1"], "training.checkpoint_minutes=-1", "0 or more"),

@@ -250,6 +250,20 @@ def test_mixing_is_timms_own(mixup: float, cutmix: float, prob: float) -> None:
     assert i == 5
 
 
+def test_mixed_targets_are_two_smoothed_classes_by_their_shares() -> None:
+    recipe = replace(MIXED, smoothing=0.1)
+    images = some(64)
+    order = epoch_order(0, 0, 64).split(recipe.batch_size)
+    for index, (_, targets) in zip(order, epoch_batches(images, recipe, DATA, seed=0, epoch=0), strict=True):
+        one = torch.full((len(index), 10), 0.01).scatter_(1, images.labels[index][:, None], 0.91)
+        other = one.flip(0)
+        differ = (one != other).any(1)
+        shares = ((targets - other) * (one - other)).sum(1)[differ] / (one - other).square().sum(1)[differ]
+        torch.testing.assert_close(shares, shares[:1].expand_as(shares))  # one share for the batch
+        assert 0 <= shares[0] <= 1
+        torch.testing.assert_close(targets, shares[0] * one + (1 - shares[0]) * other)
+
+
 @pytest.mark.parametrize("change", [{"mixup_prob": 0.0}, {"mixup": 0.0, "cutmix": 0.0}])
 def test_without_mixing_targets_are_classes(change: dict[str, float]) -> None:
     for _, targets in epoch_batches(some(32), replace(MIXED, **change), DATA, seed=0, epoch=0):

@@ -97,11 +97,9 @@ def test_missing_or_damaged_files(data_root: Path, tmp_path: Path) -> None:
     assert len(load(config(tmp_path, max_train=7), train=True)) == 7
 
 
-def test_missing_cifar_and_imagenet(tmp_path: Path) -> None:
+def test_missing_cifar(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"^cifar10 is missing or damaged in {tmp_path}: run `make data`$"):
         load(config(tmp_path, name=Dataset.cifar10), train=True)
-    with pytest.raises(DataError, match=r"^data=imagenet: this version has no ImageNet loader yet$"):
-        load(config(tmp_path, name=Dataset.imagenet), train=True)
 
 
 @pytest.mark.parametrize(("name", "dataset"), [(Dataset.cifar10, CIFAR10), (Dataset.cifar100, CIFAR100)])

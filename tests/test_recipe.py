@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from timm.scheduler import CosineLRScheduler
 from torch.nn import functional as F
 
 from roadmap.config import compose
@@ -29,6 +30,18 @@ STEPS = 312  # 1,281,167 // 4096
 )
 def test_modern_rate(step: int, rate: float) -> None:
     assert learning_rate(MODERN, step=step, steps_per_epoch=STEPS) == pytest.approx(rate, rel=1e-4)
+
+
+def test_modern_rate_is_timms_at_every_step_of_three_hundred_epochs() -> None:
+    total, warmup = 300 * STEPS, 20 * STEPS
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=4e-3)
+    cosine = CosineLRScheduler(
+        optimizer, total - warmup, lr_min=1e-6, warmup_t=warmup, warmup_lr_init=0, warmup_prefix=True, t_in_epochs=False
+    )
+    for step in range(total):
+        cosine.step_update(step)
+        theirs = optimizer.param_groups[0]["lr"]
+        assert learning_rate(MODERN, step=step, steps_per_epoch=STEPS) == pytest.approx(theirs, rel=1e-9, abs=1e-15)
 
 
 @pytest.mark.parametrize(("epoch", "rate"), [(0, 0.1), (29, 0.1), (30, 0.01), (59, 0.01), (60, 0.001), (89, 0.001)])

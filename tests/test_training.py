@@ -197,8 +197,10 @@ def test_evaluation_counts_every_image_once() -> None:
     logits = torch.eye(7)
     logits[3] = torch.tensor([9, 8, 7, 5, 6, 0, 0.0])  # right at the fifth guess
     logits[4] = torch.tensor([9, 8, 7, 6, 0, 5, 1.0])  # not within five
-    counts = evaluate(torch.nn.Identity(), zip(logits.split(3), classes.split(3), strict=True), torch.device("cpu"))
+    models = [torch.nn.Identity(), torch.nn.Threshold(100, 0)]  # the second finds all classes alike, so guesses 0 first
+    counts, alike = evaluate(models, zip(logits.split(3), classes.split(3), strict=True))
     assert counts == (7, 5, 6)
+    assert (alike.total, alike.top5) == (7, 5)
 
 
 def test_a_directory_holds_one_run_and_one_process(tmp_path: Path, data_root: Path) -> None:
@@ -214,11 +216,11 @@ def test_a_directory_holds_one_run_and_one_process(tmp_path: Path, data_root: Pa
         pass
 
 
-def test_cifar_and_imagenet_without_files_say_what_to_do(tmp_path: Path) -> None:
+def test_imagenet_without_files_says_what_to_do(tmp_path: Path) -> None:
     process = script("train.py", "study=imagenet", f"runs_dir={tmp_path / 'runs'}", f"data.root={tmp_path / 'data'}")
     output, _ = process.communicate()
     assert process.returncode == 2
-    assert "no ImageNet loader yet" in output
+    assert f"{tmp_path / 'data' / 'train'} and {tmp_path / 'data' / 'val'} must hold a folder" in output
     assert not (tmp_path / "runs").exists()
 
 

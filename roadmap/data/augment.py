@@ -3,14 +3,13 @@
 All of it is a function of (seed, epoch, index) and (seed, step): an epoch can be entered at any batch.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from roadmap.checks import require
-from roadmap.data.memory import Images
 from roadmap.data.randomness import Stream, epoch_order, mix, numpy_seeded
 from roadmap.data.transforms import augment, draw, normalize
 from roadmap.schema import DataConfig, RecipeConfig
@@ -19,6 +18,29 @@ if TYPE_CHECKING:
     from timm.data import Mixup
 
 Batch = tuple[Tensor, Tensor]
+
+
+class Images(Protocol):
+    """A part of a data set: `memory.Images`, or `photos.Photos`."""
+
+    def __len__(self) -> int: ...
+
+    def to(self, device: torch.device) -> "Images":
+        """The same with its batches on another device."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """(N, C, H, W)."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches appear."""
+
+    def batches(self, indices: Sequence[Tensor], *, seed: int) -> Iterator[Batch]:
+        """Images (B, C, H, W) uint8 and labels (B,), on their device, at each of the indices (B,)."""
+
+    def left(self, recipe: RecipeConfig) -> RecipeConfig:
+        """The recipe without what is done to single images already when a batch is there."""
 
 
 def batches_per_epoch(images: Images, recipe: RecipeConfig) -> int:
@@ -44,11 +66,9 @@ def epoch_batches(
     Raises:
         ConfigError: at the call, for what images in memory cannot be trained with.
     """
-    count = batches_per_epoch(images, recipe)
-    aa = recipe.aa
-    require(aa == "none", "recipe.aa", aa, "none for data held in memory: RandAugment works image by image")
+    steps = range(start, batches_per_epoch(images, recipe))
     mixup = _mixup(recipe, data.num_classes)
-    return _batches(images, recipe, data, seed=seed, epoch=epoch, steps=range(start, count), mixup=mixup)
+    return _batches(images, images.left(recipe), data, seed=seed, epoch=epoch, steps=steps, mixup=mixup)
 
 
 def evaluation_batches(images: Images, data: DataConfig, batch_size: int) -> Iterator[Batch]:
@@ -57,7 +77,7 @@ def evaluation_batches(images: Images, data: DataConfig, batch_size: int) -> Ite
     Yields:
         Images (B, C, H, W) float32, channels last, and their classes (B,) int64.
     """
-    for x, labels in zip(images.images.split(batch_size), images.labels.split(batch_size), strict=True):
+    for x, labels in images.batches(torch.arange(len(images)).split(batch_size), seed=0):
         yield _channels_last(normalize(x, data)), labels
 
 
@@ -76,13 +96,10 @@ def _batches(
     steps: range,
     mixup: "Mixup | None",
 ) -> Iterator[Batch]:
-    device = images.images.device
-    size = recipe.batch_size
-    order = epoch_order(seed, epoch, len(images)).to(device)
-    draws = draw(recipe, images.images.shape, seed=seed, epoch=epoch, device=device)
-    for step in steps:
-        index = order[step * size : (step + 1) * size]
-        x, targets = augment(images.images, index, draws, data=data), images.labels[index]
+    order = epoch_order(seed, epoch, len(images)).split(recipe.batch_size)[steps.start : steps.stop]
+    draws = draw(recipe, images.shape, seed=seed, epoch=epoch, device=images.device)
+    for step, index, (x, targets) in zip(steps, order, images.batches(order, seed=mix(seed, epoch)), strict=True):
+        x = augment(x, index.to(x.device), draws, data=data)
         if mixup is not None:
             with numpy_seeded(mixup_seed(seed, epoch * steps.stop + step)):
                 x, targets = mixup(x, targets)

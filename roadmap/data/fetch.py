@@ -16,6 +16,9 @@ from roadmap.schema import ConfigError
 TORCHVISION = {"fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 """Data sets held in memory, and their classes in torchvision.datasets."""
 
+FOLDERS = ("imagenet", "imagefolder")
+"""Data sets of image files, a folder a class; nothing fetches them."""
+
 FASHION_MNIST = Path("FashionMNIST/raw")
 SHA256 = {
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -38,10 +41,10 @@ def fetch(name: str, root: Path) -> None:
         ConfigError: there is no such data set.
     """
     root = root.expanduser()
-    if name == "imagenet":
-        raise DataError("data=imagenet: this version has no ImageNet loader yet")
+    if name in FOLDERS:
+        return _find_folders(name, root)
     if name not in TORCHVISION:
-        raise ConfigError(f"data={name}: allowed is one of {' '.join(TORCHVISION)} imagenet")
+        raise ConfigError(f"data={name}: allowed is one of {' '.join((*TORCHVISION, *FOLDERS))}")
     try:
         if not _ready(name, root):
             with lock(root, wait=LOCK_SECONDS):
@@ -68,6 +71,16 @@ def _ready(name: str, root: Path) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _find_folders(name: str, root: Path) -> None:
+    missing = [str(root / part) for part in ("train", "val") if not any((root / part).glob("*/"))]
+    if missing:
+        raise DataError(
+            f"{name}: {' and '.join(missing)} must hold a folder of images for every class: "
+            "put or link them there, or say where they are with data.root=..."
+        )
+    _say(f"{name}: ready in {root}")
 
 
 def _fetch_fashion_mnist(root: Path) -> None:

@@ -1,5 +1,6 @@
 """Small data sets as tensors in memory."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from roadmap.checks import require
 from roadmap.data.fetch import TORCHVISION, DataError, damaged_fashion_mnist
-from roadmap.schema import DataConfig, Dataset
+from roadmap.schema import DataConfig, RecipeConfig
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,32 @@ class Images:
     def to(self, device: torch.device | str) -> "Images":
         """The same on another device."""
         return Images(self.images.to(device), self.labels.to(device))
+
+    @property
+    def shape(self) -> torch.Size:
+        """(N, C, H, W)."""
+        return self.images.shape
+
+    @property
+    def device(self) -> torch.device:
+        """Where they lie."""
+        return self.images.device
+
+    def batches(self, indices: Sequence[Tensor], *, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (B, C, H, W) uint8 and labels (B,) at each of the indices (B,), whatever the seed."""
+        for index in indices:
+            place = index.to(self.device)
+            yield self.images.index_select(0, place), self.labels.index_select(0, place)
+
+    def left(self, recipe: RecipeConfig) -> RecipeConfig:
+        """The whole recipe.
+
+        Raises:
+            ConfigError: it has RandAugment.
+        """
+        aa = recipe.aa
+        require(aa == "none", "recipe.aa", aa, "none for data held in memory: RandAugment works image by image")
+        return recipe
 
 
 def load(data: DataConfig, train: bool) -> Images:
@@ -48,9 +75,7 @@ def load(data: DataConfig, train: bool) -> Images:
 
 def _read(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     """All images (N, C, H, W) uint8 and labels (N,) int64, checked."""
-    if name == Dataset.imagenet.value:
-        raise DataError("data=imagenet: this version has no ImageNet loader yet")
-    if name == Dataset.fashion_mnist.value and (damaged := damaged_fashion_mnist(root, "train" if train else "t10k")):
+    if name == "fashion_mnist" and (damaged := damaged_fashion_mnist(root, "train" if train else "t10k")):
         raise DataError(f"{', '.join(map(str, damaged))} missing or damaged: run `make data`")
     try:
         dataset = getattr(torchvision.datasets, TORCHVISION[name])(root, train=train, download=False)

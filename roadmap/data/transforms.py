@@ -60,9 +60,8 @@ def draw(recipe: RecipeConfig, shape: torch.Size, *, seed: int, epoch: int, devi
     return Draws(**{name: values.to(device) for name, values in draws.items()})
 
 
-def augment(images: Tensor, index: Tensor, draws: Draws, *, data: DataConfig) -> Tensor:
-    """The images (N, C, H, W) uint8 at `index` (B,), augmented and normalized: (B, C, H, W) float32."""
-    x = images.index_select(0, index)
+def augment(x: Tensor, index: Tensor, draws: Draws, *, data: DataConfig) -> Tensor:
+    """Images (B, C, H, W) uint8, those at `index` (B,), augmented and normalized: (B, C, H, W) float32."""
     if draws.flipped is not None:
         x = _at(draws.flipped[index], x, lambda rows: x[rows].flip(-1))
     y = normalize(x, data)

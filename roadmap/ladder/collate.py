@@ -142,8 +142,12 @@ def _intervals(table: Sequence[Row]) -> str:
 
 def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
     seconds = sum(result["wall_seconds"] for result in results)
+    departures = (
+        {"Departs from the paper in": _departures(results)} if any(r.get("departures") for r in results) else {}
+    )
     return {
         f"Agreement with the paper ({PAPER_TABLE[paper_regime(table[0].regime)]})": _agreement(table),
+        **departures,
         "Hardware": _distinct(_hardware(result["hardware"]) for result in results),
         "Commit": _distinct(_commit(result) for result in results),
         "Versions": _distinct(
@@ -151,6 +155,17 @@ def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
         ),
         "Total time": f"{duration(seconds)} of training in {len(results)} runs",
     }
+
+
+def _departures(results: Sequence[Result]) -> str:
+    """What is other than in the paper, and what it is there; the recipes of a study may differ in both."""
+    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    for result in results:
+        for key, pair in result.get("departures", {}).items():
+            both = found.setdefault(key, ({}, {}))
+            for values, value in zip(both, pair, strict=True):
+                values[str(value)] = None
+    return "; ".join(f"{key} {' or '.join(here)} (paper: {' or '.join(paper)})" for key, (here, paper) in found.items())
 
 
 def _agreement(table: Sequence[Row]) -> str:

@@ -45,6 +45,7 @@ def refuse_mixed(results: Sequence[dict[str, Any]]) -> None:
             why="runs of one step differ in their seed alone",
         )
         _compare(by_recipe.setdefault(recipe, result), result, ["recipe"], why=f"both call their recipe {recipe}")
+        _refuse_other_departures(by_recipe[recipe], result)
     _refuse_undeclared(by_step)
 
 
@@ -54,6 +55,19 @@ def _compare(
     for key, (left, right) in sorted(difference(a["config"], b["config"]).items()):
         if under(key, parts) and not under(key, FREE) and key not in declared:
             raise ConfigError(f"{key}: {_word(left)} in {_run(a)}, {_word(right)} in {_run(b)}: {why}")
+
+
+def _refuse_other_departures(a: dict[str, Any], b: dict[str, Any]) -> None:
+    """See that both results, where they say so, depart from the paper alike."""
+    ours, theirs = a.get("departures"), b.get("departures")
+    if ours is None or theirs is None:
+        return
+    for key in sorted(ours.keys() | theirs.keys()):
+        if ours.get(key) != theirs.get(key) and not under(key, FREE):
+            left, right = (_word(pair[0]) if pair else "as in the paper" for pair in (ours.get(key), theirs.get(key)))
+            raise ConfigError(
+                f"{key}: {left} in {_run(a)}, {right} in {_run(b)}: they depart from the paper differently"
+            )
 
 
 def _refuse_undeclared(present: dict[str, dict[str, Any]]) -> None:

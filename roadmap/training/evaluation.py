@@ -1,6 +1,6 @@
 """Accuracy as whole numbers: every image once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,14 +16,16 @@ class Counts(NamedTuple):
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> Counts:
-    """Count over batches of images (N, C, H, W) and classes (N)."""
-    model.eval()
-    total = top1 = top5 = 0
+def evaluate(models: Sequence[nn.Module], batches: Iterable[tuple[Tensor, Tensor]]) -> list[Counts]:
+    """Count for each model over one pass of batches of images (N, C, H, W) and classes (N), all on one device."""
+    counts = [Counts(0, 0, 0) for _ in models]
+    for model in models:
+        model.eval()
     for images, classes in batches:
-        logits = model(images.to(device))
-        guesses = logits.topk(min(5, logits.shape[1]), dim=1).indices == classes.to(device)[:, None]
-        total += len(classes)
-        top1 += int(guesses[:, 0].sum())
-        top5 += int(guesses.sum())
-    return Counts(total, top1, top5)
+        counts = [_add(count, model(images), classes) for count, model in zip(counts, models, strict=True)]
+    return counts
+
+
+def _add(counts: Counts, logits: Tensor, classes: Tensor) -> Counts:
+    guesses = logits.topk(min(5, logits.shape[1]), dim=1).indices == classes[:, None]
+    return Counts(counts.total + len(classes), counts.top1 + int(guesses[:, 0].sum()), counts.top5 + int(guesses.sum()))

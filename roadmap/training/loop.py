@@ -11,8 +11,8 @@ from torch import Tensor
 
 from roadmap import runs
 from roadmap.config import digest, to_dict
-from roadmap.data.augment import batches_per_epoch, epoch_batches, evaluation_batches
-from roadmap.data.memory import Images, load
+from roadmap.data.augment import Images, batches_per_epoch, epoch_batches, evaluation_batches
+from roadmap.data.load import load
 from roadmap.data.randomness import mix
 from roadmap.files import write_atomic
 from roadmap.schema import Config
@@ -61,7 +61,7 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int]) 
         NonFiniteLoss: naming the step, the rung and the first module whose output was not finite.
     """
     device = set_up(config)
-    training, test = (load(config.data, train=part).to(device) for part in (True, False))
+    training, test = (load(config, train=part).to(device) for part in (True, False))
     epochs, per_epoch = config.recipe.epochs, batches_per_epoch(training, config.recipe)
     state = initial_state(config, device)
     if saved := checkpoint.restore(directory, digest(to_dict(config))):
@@ -153,8 +153,7 @@ def end_epoch(state: State, test: Images, config: Config, device: torch.device, 
     """Evaluate raw and averaged weights; returns the epoch's line of metrics."""
     started = time.perf_counter()
     size = config.training.eval_batch_size
-    raw = evaluate(state.model, evaluation_batches(test, config.data, size), device)
-    ema = evaluate(state.ema.module, evaluation_batches(test, config.data, size), device)
+    raw, ema = evaluate([state.model, state.ema.module], evaluation_batches(test, config.data, size))
     state.clock.evaluation = time.perf_counter() - started
     clock, recipe = state.clock, config.recipe
     return {

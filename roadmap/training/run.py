@@ -8,6 +8,7 @@ from typing import Any
 
 from roadmap import runs
 from roadmap.config import digest, load, to_dict
+from roadmap.departures import departures
 from roadmap.files import lock, remove_leftovers
 from roadmap.model.costs import cost
 from roadmap.schema import Config
@@ -79,6 +80,7 @@ def make_result(config: Config, state: State, origin: tuple[str | None, bool]) -
         "wall_seconds": state.seconds,
         "images_per_second": images / training,
         "overhead_share": sum(line["overhead_share"] * line["training_seconds"] for line in state.history) / training,
+        "departures": {key: list(pair) for key, pair in departures(config).items()},
         "config_hash": digest(plain),
         "config": plain,
         "commit": commit,

@@ -1,0 +1,18 @@
+"""The images of a configuration, wherever they lie."""
+
+from roadmap.checks import IN_MEMORY
+from roadmap.data import memory, photos
+from roadmap.data.augment import Images
+from roadmap.schema import Config
+
+
+def load(config: Config, *, train: bool) -> Images:
+    """The images to train or to test with.
+
+    Raises:
+        DataError: files are missing or damaged.
+        ConfigError: they are not what the configuration says of them.
+    """
+    if config.data.name in IN_MEMORY:
+        return memory.load(config.data, train)
+    return photos.load(config.data, config.recipe, train=train, workers=config.training.workers)

@@ -1,0 +1,73 @@
+"""Where a run departs from the paper: what is listed, shown and not mixed."""
+
+import copy
+
+import pytest
+from synthetic import result
+
+from roadmap.config import compose
+from roadmap.departures import departures
+from roadmap.ladder.collate import report, rows
+from roadmap.ladder.mixing import refuse_mixed
+from roadmap.schema import ConfigError
+
+STEP = "+step=training_recipe"
+
+
+def test_the_papers_studies_depart_in_the_library_alone() -> None:
+    for study in ("imagenet", "imagenet_r200"):
+        for words in ([], [STEP], ["+step=layer_scale"]):
+            assert list(departures(compose([f"study={study}", *words]))) == ["augmentation"]
+
+
+def test_another_batch_and_its_rate_are_listed() -> None:
+    words = ["recipe.batch_size=1024", "recipe.batch_rule=linear"]
+    listed = departures(compose(["study=imagenet", STEP, *words]))
+    assert listed["recipe.batch_size"] == (1024, 4096)
+    assert listed["recipe.batch_rule"] == ("linear", None)
+    assert listed["recipe.lr"] == (pytest.approx(1e-3), 4e-3)
+    assert set(listed) == {"recipe.batch_size", "recipe.batch_rule", "recipe.lr", "augmentation"}
+
+
+def test_the_default_study_says_what_it_is() -> None:
+    listed = departures(compose([STEP]))
+    assert listed["data.name"] == ("fashion_mnist", "imagenet")
+    assert listed["regime.name"] == ("nano", "resnet50")
+    assert listed["recipe.epochs"] == (4, 300)
+    assert listed["augmentation"] == ("by batches", "timm 0.3.2")
+    assert departures(compose([]))["recipe.epochs"] == (4, 90)
+    assert departures(compose([STEP, "recipe.name=own"]))["recipe.epochs"] == (4, 300)
+
+
+@pytest.mark.parametrize(("rule", "rate"), [("keep", 4e-3), ("linear", 1e-3), ("sqrt", 2e-3)])
+def test_the_rate_follows_the_batch_by_the_rule(rule: str, rate: float) -> None:
+    recipe = compose(["study=imagenet", STEP, "recipe.batch_size=1024", f"recipe.batch_rule={rule}"]).recipe
+    assert recipe.lr == pytest.approx(rate)
+    assert compose(["study=imagenet", STEP]).recipe.lr == 4e-3
+
+
+def test_another_batch_without_a_rule_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"recipe.batch_size=1024: allowed is 4096, the recipe's own, unless recipe"):
+        compose(["study=imagenet", STEP, "recipe.batch_size=1024"])
+    with pytest.raises(ConfigError, match=r"expected one of \[keep, linear, sqrt\]"):
+        compose(["study=imagenet", STEP, "recipe.batch_size=1024", "recipe.batch_rule=half"])
+
+
+def test_the_table_lists_them_and_refuses_to_mix_them() -> None:
+    results = [result("training_recipe"), result("stage_ratio")]
+    for one in results:
+        one["departures"] = {"recipe.epochs": [2, 300], "augmentation": ["timm 1.0", "timm 0.3.2"]}
+    refuse_mixed(results)
+    text = report(rows(results), results)
+    assert (
+        "- Departs from the paper in: recipe.epochs 2 (paper: 300); augmentation timm 1.0 (paper: timm 0.3.2)" in text
+    )
+    other = copy.deepcopy(results)
+    other[1]["departures"]["augmentation"][0] = "timm 2.0"
+    with pytest.raises(
+        ConfigError, match=r"^augmentation: timm 1.0 in training_recipe/seed-0, timm 2.0 in"
+    ):
+        refuse_mixed(other)
+    del other[1]["departures"]["augmentation"]
+    with pytest.raises(ConfigError, match=r"as in the paper in stage_ratio/seed-0"):
+        refuse_mixed(other)
