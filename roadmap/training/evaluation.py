@@ -1,31 +1,52 @@
 """Accuracy as whole numbers: every image once."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+TOP = 5
 
-class Counts(NamedTuple):
+
+@dataclass(frozen=True)
+class Counts:
     """Images that were named right at the first, and within the first five guesses."""
 
-    total: int
-    top1: int
-    top5: int
+    by_class: Tensor
+    """(K, 3) int64: for each class its images, those right at the first, those within five."""
+
+    @property
+    def total(self) -> int:
+        """Images seen."""
+        return int(self.by_class[:, 0].sum())
+
+    @property
+    def top1(self) -> int:
+        """Right at the first guess."""
+        return int(self.by_class[:, 1].sum())
+
+    @property
+    def top5(self) -> int:
+        """Right within five."""
+        return int(self.by_class[:, 2].sum())
 
 
 @torch.inference_mode()
 def evaluate(models: Sequence[nn.Module], batches: Iterable[tuple[Tensor, Tensor]]) -> list[Counts]:
     """Count for each model over one pass of batches of images (N, C, H, W) and classes (N), all on one device."""
-    counts = [Counts(0, 0, 0) for _ in models]
     for model in models:
         model.eval()
+    found: list[Tensor] = []
     for images, classes in batches:
-        counts = [_add(count, model(images), classes) for count, model in zip(counts, models, strict=True)]
-    return counts
+        counted = [_count(model(images), classes) for model in models]
+        found = [a + b for a, b in zip(found, counted, strict=True)] if found else counted
+    return [Counts(by_class) for by_class in found]
 
 
-def _add(counts: Counts, logits: Tensor, classes: Tensor) -> Counts:
-    guesses = logits.topk(min(5, logits.shape[1]), dim=1).indices == classes[:, None]
-    return Counts(counts.total + len(classes), counts.top1 + int(guesses[:, 0].sum()), counts.top5 + int(guesses.sum()))
+def _count(logits: Tensor, classes: Tensor) -> Tensor:
+    k = logits.shape[1]
+    hits = (logits.topk(min(TOP, k), dim=1).indices == classes[:, None]).cpu()
+    classes = classes.cpu()
+    chosen = (classes, classes[hits[:, 0]], classes[hits.any(1)])
+    return torch.stack([torch.bincount(some, minlength=k) for some in chosen], dim=1)

@@ -1,0 +1,101 @@
+"""Networks out of files of weights: our own checkpoints, and those of torchvision, timm and the paper's authors."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torchvision
+from torch import nn
+
+from roadmap import runs
+from roadmap.checks import require
+from roadmap.config import digest, load, to_dict
+from roadmap.data.sources import DataError
+from roadmap.model.convert import from_library, recognise
+from roadmap.model.create import build
+from roadmap.schema import Config
+
+NETWORKS = ("resnet50", "convnext_tiny", "convnext_small", "convnext_base", "convnext_large")
+"""Networks of torchvision whose files carry their hash in their names, and their accuracy in torchvision's tables."""
+
+
+class Loaded(NamedTuple):
+    """A network with its weights."""
+
+    network: nn.Module
+    words: str
+    """Whose, and of what size."""
+    num_classes: int
+    interpolation: str
+    """How its library resizes images for it."""
+
+
+def read(path: Path) -> Mapping[str, Any]:
+    """A file of weights, without running code from it; a `model` inside, as the authors have it, is taken out.
+
+    Raises:
+        DataError: it is missing or damaged, or holds more than tensors and plain data.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file fails in as many ways as it has bytes
+        raise DataError(f"{path}: not a file of weights: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, Mapping):
+        raise DataError(f"{path}: not a file of weights: it holds a {type(content).__name__}")
+    own = "config_hash" in content
+    return content if own or "model" not in content else content["model"]
+
+
+def from_checkpoint(path: Path, content: Mapping[str, Any], *, ema: bool) -> tuple[Loaded, Config]:
+    """The network of a run's checkpoint, raw or averaged, and the run's configuration.
+
+    Raises:
+        ConfigError: the configuration beside it is missing, or that of another run.
+    """
+    config = load(path.parent / runs.CONFIG)
+    require(
+        digest(to_dict(config)) == content["config_hash"], "weights", path, "a checkpoint beside its own config.yaml"
+    )
+    data = config.data
+    network = build(config.model, num_classes=data.num_classes, in_chans=data.in_chans)
+    network.load_state_dict(content["ema" if ema else "model"])
+    words = f"{config.step.name} of {config.study.name}, seed {config.seed}, {'averaged' if ema else 'raw'} weights"
+    return Loaded(network, words, data.num_classes, config.recipe.interpolation), config
+
+
+def from_file(path: Path, content: Mapping[str, Any]) -> Loaded:
+    """The network of a library's file.
+
+    Raises:
+        DataError: it is of none of the networks that are known.
+    """
+    try:
+        found = recognise(content)
+        state = from_library(content, found.library, step=found.step, model=found.model)
+        network = build(found.model, num_classes=found.num_classes, in_chans=found.in_chans)
+        network.load_state_dict(state)
+    except (KeyError, RuntimeError, AttributeError) as error:
+        raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
+    depths = ", ".join(map(str, found.model.depths))
+    words = f"{found.step} of depths {depths} and width {found.model.width}, layers named as in {found.library}"
+    interpolation = "bilinear" if found.library == "torchvision" else "bicubic"
+    return Loaded(network, words, found.num_classes, interpolation)
+
+
+def published(path: Path) -> str | None:
+    """What torchvision says of a file, known by its SHA-256; None for other files."""
+    with path.open("rb") as stream:
+        name = hashlib.file_digest(stream, "sha256").hexdigest()[:8]
+    for network in NETWORKS:
+        for entry in torchvision.models.get_model_weights(network):
+            if f"-{name}." in entry.url:
+                metrics = entry.meta["_metrics"]["ImageNet-1K"]
+                size = entry.transforms().resize_size[0]
+                return f"{entry}: {metrics['acc@1']} % and {metrics['acc@5']} % (torchvision, resized to {size})"
+    return None

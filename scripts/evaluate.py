@@ -1,0 +1,86 @@
+"""Count how many test images a file of weights names right.
+
+    python scripts/evaluate.py weights=runs/fashion_mnist/gelu/seed-0/checkpoint.pt
+    python scripts/evaluate.py weights=convnext_tiny-983f1562.pth study=imagenet data.root=/path/to/imagenet
+
+A run of ours is evaluated on its own data. Files of torchvision, timm and the paper's authors are recognised by what is
+in them, and their images resized as their library does; for torchvision's own files the published numbers are printed
+too. Exit code: 0 done, 2 refused.
+"""
+
+import argparse
+import csv
+import io
+import math
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from roadmap.checks import require
+from roadmap.command import command
+from roadmap.config import compose
+from roadmap.files import write_atomic
+
+
+def main() -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="+", metavar="key=value", help="weights=FILE, and options as for train.py")
+    parser.add_argument("--ema", action="store_true", help="of a run of ours, the averaged weights")
+    parser.add_argument("--per-class", type=Path, metavar="FILE", help="write a CSV with the counts of each class")
+    arguments = parser.parse_args()
+    given = [word.removeprefix("weights=") for word in arguments.words if word.startswith("weights=")]
+    words = [word for word in arguments.words if not word.startswith("weights=")]
+    require(len(given) == 1, "weights", " ".join(given), "one file: weights=FILE")
+
+    from roadmap.data.augment import evaluation_batches
+    from roadmap.data.load import load
+    from roadmap.training import weights
+    from roadmap.training.evaluation import evaluate
+    from roadmap.training.machine import set_up
+
+    path = Path(given[0])
+    content = weights.read(path)
+    if "config_hash" in content:
+        require(not words, "weights", path, f"a run's checkpoint alone, with its own data: without {' '.join(words)}")
+        loaded, config = weights.from_checkpoint(path, content, ema=arguments.ema)
+    else:
+        loaded = weights.from_file(path, content)
+        config = compose([f"recipe.interpolation={loaded.interpolation}", *words])
+    require(
+        config.data.num_classes == loaded.num_classes,
+        "data.num_classes",
+        config.data.num_classes,
+        f"{loaded.num_classes}, the classes that the weights know",
+    )
+    device = set_up(config)
+    images = load(config, train=False).to(device)
+    size = config.training.eval_batch_size
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{path}: {loaded.words}")
+    batches = track(
+        evaluation_batches(images, config.data, size),
+        total=math.ceil(len(images) / size),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    (counts,) = evaluate([loaded.network.to(device)], batches)
+    for name, right in (("top-1", counts.top1), ("top-5", counts.top5)):
+        console.print(f"{name}: {right:,} of {counts.total:,} images, {100 * right / counts.total:.3f} %")
+    if known := weights.published(path):
+        console.print(f"published: {known}")
+    if arguments.per_class:
+        text = io.StringIO()
+        csv.writer(text).writerows([("class", "images", "top1", "top5"), *enumerated(counts.by_class.tolist())])
+        write_atomic(arguments.per_class, text.getvalue())
+    return 0
+
+
+def enumerated(rows: list[list[int]]) -> list[tuple[int, ...]]:
+    """Rows with their number in front."""
+    return [(number, *row) for number, row in enumerate(rows)]
+
+
+if __name__ == "__main__":
+    command(main)

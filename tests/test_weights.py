@@ -1,0 +1,178 @@
+"""Other libraries' weights: strict both ways, the same outputs, and counted on photographs."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torchvision
+from photographs import plant
+from smoke import script, tiny
+from timm.models.convnext import checkpoint_filter_fn
+from torch import Tensor, nn
+
+from roadmap import runs
+from roadmap.model.convert import LAYOUTS, from_library, library_names, recognise, to_library
+from roadmap.model.costs import cost
+from roadmap.model.create import build
+from roadmap.model.family import SIZES, family_config
+from roadmap.schema import ConfigError
+from roadmap.steps import model_config
+from roadmap.training.run import execute
+
+TINY: dict[str, Any] = {"depths": [1, 2, 3, 1]}
+
+
+def small_peer(step: str, library: str) -> nn.Module:
+    """A library's own network at a size for tests: depths 1, 2, 3, 1 and width 64 or 16."""
+    if step == "resnet" and library == "torchvision":
+        return torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [1, 2, 3, 1])
+    if step == "resnet":
+        return timm.models.ResNet(timm.models.resnet.Bottleneck, [1, 2, 3, 1])
+    if library == "torchvision":
+        setting = torchvision.models.convnext.CNBlockConfig
+        blocks = [setting(16 << i, (32 << i) if i < 3 else None, n) for i, n in enumerate(TINY["depths"])]
+        return torchvision.models.ConvNeXt(blocks)
+    return timm.models.ConvNeXt(depths=TINY["depths"], dims=[16, 32, 64, 128])
+
+
+def shaken(network: nn.Module) -> nn.Module:
+    """No value that two networks would have by default."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for tensor in [*network.parameters(), *network.buffers()]:
+            if tensor.is_floating_point():
+                tensor.add_(0.02 * torch.rand_like(tensor))
+    return network.double().eval()
+
+
+def state_of(step: str, library: str) -> tuple[nn.Module, dict[str, Tensor]]:
+    """A peer, and its weights as the library names them; the authors' names are what timm turns into its own."""
+    peer = shaken(small_peer(step, library))
+    if library != "authors":
+        return peer, peer.state_dict()
+    model = replace(model_config(step), width=16, **TINY)
+    ours = from_library(peer.state_dict(), "timm", step=step, model=model)
+    theirs = to_library(ours, "authors", step=step, model=model)
+    peer.load_state_dict(checkpoint_filter_fn({"model": theirs}, peer))  # strictly
+    return peer, theirs
+
+
+@pytest.mark.parametrize(("step", "library"), LAYOUTS)
+def test_every_librarys_weights_give_its_own_outputs(step: str, library: str) -> None:
+    peer, theirs = state_of(step, library)
+    found = recognise(theirs)
+    assert (found.step, found.model.depths, found.num_classes, found.in_chans) == (step, TINY["depths"], 1000, 3)
+    assert found.library == ("torchvision" if step == "resnet" else library)
+    ours = build(found.model, num_classes=1000, in_chans=3).double().eval()
+    ours.load_state_dict(from_library(theirs, library, step=step, model=found.model))
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    torch.testing.assert_close(ours(x), peer(x), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("step", "library"), LAYOUTS)
+def test_weight_maps_are_strict_both_ways(step: str, library: str) -> None:
+    _, theirs = state_of(step, library)
+    model = recognise(theirs).model
+    ours = from_library(theirs, library, step=step, model=model)
+    back = to_library(ours, library, step=step, model=model)
+    assert sorted(back) == sorted(theirs)
+    assert all(torch.equal(back[key], theirs[key]) for key in theirs)
+    for convert, state in ((from_library, theirs), (to_library, ours)):
+        with pytest.raises(KeyError, match="missing"):
+            convert(dict(list(state.items())[1:]), library, step=step, model=model)
+        with pytest.raises(KeyError, match=r"not expected: \['extra'\]"):
+            convert({**state, "extra": torch.zeros(1)}, library, step=step, model=model)
+
+
+def test_the_names_are_those_of_the_released_sizes() -> None:
+    with torch.device("meta"):
+        for name in SIZES:
+            names = library_names("timm", step="layer_scale", model=family_config(name))
+            assert set(names.values()) == timm.create_model(name).state_dict().keys()
+            if name != "convnext_xlarge":
+                names = library_names("torchvision", step="layer_scale", model=family_config(name))
+                assert set(names.values()) == torchvision.models.get_model(name).state_dict().keys()
+        for depths, name in (([3, 4, 6, 3], "resnet50"), ([3, 4, 23, 3], "resnet101")):
+            names = library_names("timm", step="resnet", model=replace(model_config("resnet"), depths=depths))
+            assert set(names.values()) == timm.create_model(name).state_dict().keys()
+
+
+def test_what_is_no_counterpart_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match="step=gelu of timm: allowed is one of resnet of torchvision, resnet of timm, "
+    ):
+        from_library({}, "timm", step="gelu", model=model_config("gelu"))
+    with pytest.raises(KeyError, match="not the weights of a ResNet with bottlenecks or of a ConvNeXt"):
+        recognise({"stem.weight": torch.zeros(1)})
+    with pytest.raises(ConfigError, match="model=convnext_huge: allowed is one of convnext_tiny convnext_small"):
+        family_config("convnext_huge")
+
+
+@pytest.mark.parametrize(
+    ("name", "img_size", "millions", "gflops"),
+    [
+        ("convnext_tiny", 224, 29, 4.5),
+        ("convnext_small", 224, 50, 8.7),
+        ("convnext_base", 224, 89, 15.4),
+        ("convnext_base", 384, 89, 45.0),
+        ("convnext_large", 224, 198, 34.4),
+        ("convnext_large", 384, 198, 101.0),
+        ("convnext_xlarge", 224, 350, 60.9),
+        ("convnext_xlarge", 384, 350, 179.0),
+    ],
+)
+def test_the_family_costs_what_table_one_says(name: str, img_size: int, millions: int, gflops: float) -> None:
+    found = cost(family_config(name), img_size=img_size)
+    assert round(found.params / 1e6) == millions
+    assert found.macs / 1e9 == pytest.approx(gflops, abs=0.06, rel=0.003)  # the paper rounds, and prints 45.0 for 45.12
+
+
+def test_files_are_evaluated_to_the_counts_of_the_librarys_own_network(tmp_path: Path) -> None:
+    root = plant(tmp_path / "photos", train=1, val=3)
+    peer = shaken(timm.models.ConvNeXt(num_classes=4, depths=TINY["depths"], dims=[16, 32, 64, 128])).float()
+    torch.save(peer.state_dict(), tmp_path / "weights.pth")
+    words = [f"weights={tmp_path / 'weights.pth'}", "study=photos", f"data.root={root}", "data.num_classes=4"]
+    run = script("scripts/evaluate.py", *words, "--per-class", str(tmp_path / "classes.csv"))
+    output, _ = run.communicate()
+    assert run.returncode == 0, output
+    folder = torchvision.datasets.ImageFolder(
+        str(root / "val"), timm.data.create_transform(224, interpolation="bicubic")
+    )
+    images, classes = zip(*folder, strict=True)
+    with torch.no_grad():
+        guesses = peer(torch.stack(images)).argmax(1)
+    right = int((guesses == torch.tensor(classes)).sum())
+    assert f"top-1: {right} of 12 images" in output and "top-5: 12 of 12 images" in output
+    assert "depths 1, 2, 3, 1 and width 16, layers named as in timm" in output
+    with (tmp_path / "classes.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["images"]) for row in rows] == [3] * 4
+    assert sum(int(row["top1"]) for row in rows) == right
+
+
+def test_a_checkpoint_of_ours_is_evaluated_to_its_result(tmp_path: Path, data_root: Path) -> None:
+    directory = runs.prepare(tiny(tmp_path, data_root, "+step=stage_ratio"))
+    result = execute(directory)
+    for option, key in (((), "top1_count"), (("--ema",), "ema_top1_count")):
+        run = script("scripts/evaluate.py", f"weights={directory / runs.CHECKPOINT}", *option)
+        output, _ = run.communicate()
+        assert run.returncode == 0, output
+        assert f"top-1: {result[key]} of {result['test_images']} images" in output
+
+
+def test_what_is_no_file_of_weights_is_refused_in_a_line(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
+    (tmp_path / "torn.pth").write_bytes(b"torn")
+    for words, message in (
+        ([], "weights=: allowed is one file: weights=FILE"),
+        ([f"weights={tmp_path / 'none.pth'}"], "none.pth: not a file of weights"),
+        ([f"weights={tmp_path / 'torn.pth'}"], "torn.pth: not a file of weights"),
+        ([f"weights={tmp_path / 'other.pth'}"], "other.pth: 'not the weights of a ResNet"),
+    ):
+        run = script("scripts/evaluate.py", "study=smoke", *words)
+        output, _ = run.communicate()
+        assert run.returncode == 2 and message in output and "Traceback" not in output, output
