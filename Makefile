@@ -3,16 +3,18 @@ STUDY ?= fashion_mnist
 SEEDS ?=
 JOBS ?=
 STEPS ?=
+ROOT ?=
 PYTHON ?= python3
 BIN := .venv/bin
-WORDS := study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)])
+FILES := $(if $(ROOT),data.root=$(ROOT))
+WORDS := study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)]) $(FILES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data roadmap costs collate plot view test test-slow lint bench clean
+.PHONY: help setup data data-check roadmap costs collate plot view test test-slow lint bench bench-data clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
-	@echo "  with STUDY=fashion_mnist SEEDS=3 JOBS=2 STEPS=gelu,layer_norm where they make sense"
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@echo "  with STUDY=imagenet SEEDS=3 JOBS=2 STEPS=gelu,layer_norm ROOT=/path/to/images where they make sense"
 
 setup: .venv/installed ## install into .venv (LOCK=1: the exact versions behind the committed results)
 
@@ -27,7 +29,10 @@ roadmap: setup ## replay the ablation: train every rung, then the table and the 
 	$(BIN)/python scripts/collate.py study=$(STUDY) && $(BIN)/python scripts/plot.py study=$(STUDY) && exit $$status
 
 data: setup ## fetch the study's data set
-	$(BIN)/python scripts/prepare_data.py study=$(STUDY)
+	$(BIN)/python scripts/prepare_data.py study=$(STUDY) $(FILES)
+
+data-check: setup ## look at every image file of the study's data
+	$(BIN)/python scripts/check_data.py study=$(STUDY) $(FILES)
 
 costs: setup ## parameters and multiply-adds of every rung, beside the paper's
 	$(BIN)/python scripts/costs.py
@@ -54,6 +59,9 @@ lint: setup ## ruff and mypy
 
 bench: setup ## the training step of every rung against the plain one
 	$(BIN)/python scripts/benchmark.py study=$(STUDY) $(if $(STEPS),steps=[$(STEPS)])
+
+bench-data: setup ## what one core makes of image files, against timm's own path
+	$(BIN)/python scripts/benchmark_data.py study=$(STUDY) +step=training_recipe $(FILES)
 
 clean: ## remove caches; runs, results, data and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,128 @@
+"""Measure how fast one core makes training images out of photographs, and where the time goes.
+
+    python scripts/benchmark_data.py study=imagenet +step=training_recipe data.root=/path/to/imagenet
+    python scripts/benchmark_data.py study=photos +step=training_recipe data.root=photos data.num_classes=4 --images 200
+
+Our path and timm's own (create_transform to normalized tensors, random erasing included, over an ImageFolder, the same
+recipe) alternate in one process on the same files; the ratio is the median over the rounds. Then, apart: decoding, crop
+and flip, RandAugment, and the batch's normalization and erasing.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+
+import torch
+from PIL import Image
+from rich.console import Console
+from timm.data import create_transform
+from torchvision.datasets import ImageFolder
+
+from roadmap.checks import IN_MEMORY, require
+from roadmap.command import command
+from roadmap.config import compose
+from roadmap.data.augment import epoch_batches
+from roadmap.data.load import load
+from roadmap.data.photos import PARTS
+from roadmap.data.pil import train_pipeline
+from roadmap.schema import Config
+
+
+def main() -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", metavar="key=value", help="options of conf/, as for train.py")
+    parser.add_argument("--images", type=int, default=256, help="images a round, in batches of 32")
+    parser.add_argument("--rounds", type=int, default=5, help="how often the two paths alternate")
+    arguments = parser.parse_args()
+    words = ["recipe.batch_size=32", "recipe.bn_batch_size=32", "recipe.batch_rule=keep", "recipe.mixup_prob=0"]
+    config = compose([*arguments.words, *words])
+    require(config.data.name not in IN_MEMORY, "data", config.data.name.value, "imagenet or imagefolder")
+    torch.set_num_threads(1)
+    console = Console(highlight=False)
+    paths = {"ours": ours(config, arguments.images), "timm": timms(config, arguments.images)}
+    seconds = [{name: timed(path) for name, path in paths.items()} for _ in range(arguments.rounds + 1)][1:]
+    ratios = [each["timm"] / each["ours"] for each in seconds]
+    for name in paths:
+        rate = arguments.images / statistics.median(each[name] for each in seconds)
+        console.print(f"{name}: {rate:,.0f} images/s")
+    console.print(f"ratio {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}")
+    for stage, each in stages(config, arguments.images).items():
+        console.print(f"{stage}: {1e3 * each:.2f} ms an image")
+    return 0
+
+
+def ours(config: Config, images: int) -> Callable[[], None]:
+    """Our path: batches, normalized and erased."""
+    training = load(config, train=True)
+
+    def go() -> None:
+        left, epoch = images, 0
+        while left > 0:
+            batches = epoch_batches(training, config.recipe, config.data, seed=0, epoch=epoch)
+            for x, _ in islice(batches, -(-left // config.recipe.batch_size)):
+                left -= len(x)
+            epoch += 1
+
+    return go
+
+
+def timms(config: Config, images: int) -> Callable[[], None]:
+    """timm's path: one image after another, normalized and erased, stacked to batches."""
+    recipe, data = config.recipe, config.data
+    transform = create_transform(
+        (data.in_chans, data.img_size, data.img_size),
+        is_training=True,
+        scale=(recipe.scale[0], recipe.scale[1]),
+        ratio=(recipe.ratio[0], recipe.ratio[1]),
+        hflip=recipe.hflip,
+        color_jitter=None,  # type: ignore[arg-type]
+        # Without the deviation, with which it can ask Pillow 13 for what is an error there.
+        auto_augment=None if recipe.aa == "none" else recipe.aa.replace("-mstd0.5", ""),
+        interpolation=recipe.interpolation,
+        mean=tuple(data.mean),
+        std=tuple(data.std),
+        re_prob=recipe.reprob,
+        re_mode="pixel",
+    )
+    folder = ImageFolder(f"{data.root}/{PARTS[True]}", transform)
+
+    def go() -> None:
+        order = torch.randint(len(folder), (images,)).tolist()
+        for start in range(0, images, recipe.batch_size):
+            torch.stack([folder[i][0] for i in order[start : start + recipe.batch_size]])
+
+    return go
+
+
+def stages(config: Config, images: int) -> dict[str, float]:
+    """Seconds an image of each stage."""
+    recipe, data = config.recipe, config.data
+    samples = [path for path, _ in ImageFolder(f"{data.root}/{PARTS[True]}").samples[:images]]
+    started = time.perf_counter()
+    decoded = [Image.open(path).convert("RGB") for path in samples]
+    found = {"decode": (time.perf_counter() - started) / len(samples)}
+    for stage, changed in (("crop and flip", replace(recipe, aa="none")), ("with RandAugment", recipe)):
+        pipeline = train_pipeline(changed, data)
+        started = time.perf_counter()
+        made = [torch.as_tensor(pipeline(image)) for image in decoded]
+        found[stage] = (time.perf_counter() - started) / len(samples)
+    x = torch.stack(made)
+    started = time.perf_counter()
+    x.float().div_(255).sub_(0.5).div_(0.25)
+    found["normalize"] = (time.perf_counter() - started) / len(samples)
+    return found
+
+
+def timed(path: Callable[[], None]) -> float:
+    """Seconds that a path takes."""
+    started = time.perf_counter()
+    path()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    command(main)

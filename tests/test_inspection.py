@@ -1,0 +1,53 @@
+"""The look at an image tree finds every fault that was planted."""
+
+from pathlib import Path
+
+from photographs import CLASSES, break_file, plant
+from PIL import Image
+from smoke import script
+
+
+def check(root: Path, *words: str) -> tuple[int, str]:
+    run = script("scripts/check_data.py", f"data.root={root}", *words)
+    output, _ = run.communicate()
+    return run.returncode, output
+
+
+def test_a_sound_tree_has_no_trouble_and_planted_faults_are_found(tmp_path: Path) -> None:
+    root = plant(tmp_path / "photos", train=2, val=1)
+    words = ("data=imagefolder", f"data.num_classes={len(CLASSES)}", "training.workers=2")
+    code, output = check(root, *words)
+    assert code == 0, output
+    assert "train: 8 images in 4 classes" in output and "val: 4 images in 4 classes" in output
+    assert "60,000 pixels an image" in output and "trouble" not in output and "note" not in output
+    train = root / "train"
+    break_file(train / "coffee" / "0.JPEG")
+    (train / "chelsea" / "0.JPEG").write_text("no image")
+    photo = Image.open(train / "rocket" / "0.JPEG")
+    photo.save(train / "rocket" / "0.JPEG", format="PNG")
+    photo.convert("CMYK").save(train / "rocket" / "1.JPEG")
+    (root / "val" / "tea").mkdir()
+    code, output = check(root, *words)
+    assert code == 1
+    for line in (
+        "train: 6 images in 4 classes",
+        f"note: {train}/rocket/0.JPEG: PNG by another name",
+        f"note: {train}/rocket/1.JPEG: CMYK colours",
+        f"trouble: {train}/coffee/0.JPEG: cannot be read: image file is truncated",
+        f"trouble: {train}/chelsea/0.JPEG: cannot be read: cannot identify image file",
+        f"trouble: {root}/val/tea: no images",
+        f"trouble: {root}: train and val have other classes: tea (1 in all)",
+    ):
+        assert line in output, (line, output)
+
+
+def test_what_is_not_imagenet_is_said(tmp_path: Path) -> None:
+    root = plant(tmp_path / "photos", train=1, val=1)
+    code, output = check(root, "study=imagenet", "training.workers=1")
+    assert code == 1
+    assert f"trouble: {root}/train: 4 classes, ImageNet-1K has 1000" in output
+    assert f"trouble: {root}/train: not names of ImageNet's classes (wnid): astronaut chelsea coffee rocket" in output
+    assert f"trouble: {root}/val: 4 images, ImageNet-1K has 50,000" in output
+    assert check(tmp_path / "nowhere", "study=imagenet")[0] == 2
+    code, output = check(root, "study=smoke")
+    assert code == 2 and "data=fashion_mnist: allowed is imagenet or imagefolder" in output
