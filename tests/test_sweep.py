@@ -1,5 +1,6 @@
 """The sweep, with real processes: what it does, what it does not do twice, and how it ends."""
 
+import io
 import os
 import re
 import signal
@@ -7,10 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from smoke import computed, script, words, working_on
 
 from roadmap import runs
 from roadmap.files import lock
+from roadmap.ladder import sweep as sweeping
 from roadmap.ladder.board import Row, State, duration, seconds_left
 from roadmap.ladder.plan import Run, make_plan
 from roadmap.schema import ConfigError
@@ -51,6 +54,22 @@ def test_a_sweep_brings_every_run_to_its_result(swept: tuple[list[str], Path, st
             assert runs.finished(study / step / f"seed-{seed}")
             assert f"{step} seed {seed}: top-1" in output
     assert "4 of 4 runs finished, 4 of them now" in output
+
+
+def test_a_run_that_cannot_even_be_started_takes_nothing_from_the_others(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(row: Row):  # type: ignore[no-untyped-def]
+        if row.run.step == "resnet":
+            raise OSError("Cannot allocate memory")
+        return sweeping.start_process(row)
+
+    monkeypatch.setattr(sweeping, "start_process", sweeping.start, raising=False)
+    monkeypatch.setattr(sweeping, "start", start)
+    console = Console(file=io.StringIO(), width=200)
+    rows = sweeping.sweep(make_plan(words(tmp_path, data_root, TWO, "jobs=1")), console)
+    assert [(row.run.step, row.state) for row in rows] == [("resnet", State.failed), ("gelu", State.finished)]
+    assert "resnet seed 0 FAILED: could not be started: Cannot allocate memory" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_finished_sweep_ends_at_once(swept: tuple[list[str], Path, str]) -> None:

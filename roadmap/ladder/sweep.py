@@ -59,10 +59,16 @@ def _work(
     while not stop:
         ended = [index for index, process in processes.items() if process.poll() is not None]
         for index in ended:
-            close(rows[index], processes.pop(index).returncode, console)
+            with processes.pop(index) as process:  # which also closes its pipe
+                close(rows[index], process.returncode, console)
         waiting = [index for index, row in enumerate(rows) if row.state is State.waiting]
         for index in waiting[: plan.jobs - len(processes)]:
-            processes[index] = start(rows[index])
+            try:
+                processes[index] = start(rows[index])
+            except OSError as error:  # no memory, no space: this run's trouble, maybe not the next's
+                rows[index].state = State.failed
+                name = f"{rows[index].run.step} seed {rows[index].run.seed}"
+                console.print(f"{name} FAILED: could not be started: {error}", markup=False, highlight=False)
         for index in processes:
             rows[index].look()
         if live:
@@ -70,7 +76,7 @@ def _work(
         elif ended or time.monotonic() - said > HEARTBEAT_SECONDS:
             said = time.monotonic()
             console.print(summary(rows, plan.jobs))
-        if not processes:
+        if not processes and not any(row.state is State.waiting for row in rows):
             return
         time.sleep(POLL_SECONDS)
     raise Interrupted(stop[0])
@@ -124,8 +130,8 @@ def end(processes: list[subprocess.Popen[bytes]]) -> None:
         process.terminate()
     deadline = time.monotonic() + GRACE_SECONDS
     for process in processes:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with process:  # waits for it at last, and closes its pipe
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
