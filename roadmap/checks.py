@@ -141,11 +141,12 @@ def check_model(model: ModelConfig) -> None:
     in_order = order == [Op.avg_pool, Op.flatten, Op.linear] and head[-1] is Op.linear
     require(in_order, "model.head", spell(head), "avg_pool, flatten and linear once each, in this order, linear last")
     require(Op.norm not in head[head.index(Op.flatten) :], "model.head", spell(head), "norm before flatten")
-    for key in ("width", "stream_ratio", "hidden_ratio"):
+    for key in ("width", "stream_ratio", "hidden_ratio", "patch_size"):
         require(getattr(model, key) > 0, f"model.{key}", getattr(model, key), "more than 0")
     k, depths = model.kernel_size, model.depths
     require(k > 0 and k % 2 == 1, "model.kernel_size", k, "an odd number")
-    require(len(depths) == 4 and min(depths) > 0, "model.depths", depths, "four numbers more than 0, one a stage")
+    whole = 1 <= len(depths) <= 4 and min(depths) > 0
+    require(whole, "model.depths", depths, "one to four numbers more than 0, one a stage")
 
 
 def _exactly_one(model: ModelConfig, part: str, ops: tuple[Op, ...], what: str) -> None:

@@ -17,7 +17,7 @@ class Op(Enum):
     """The words a network is written in: one word, one layer."""
 
     stem_conv = "stem_conv"  # 7x7 conv, stride 2, to the width
-    patchify = "patchify"  # 4x4 conv, stride 4, to the width
+    patchify = "patchify"  # patch_size x patch_size conv of that stride, to the width
     max_pool = "max_pool"  # 3x3, stride 2
     pw_hidden = "pw_hidden"  # 1x1 conv to the hidden width
     pw_stream = "pw_stream"  # 1x1 conv back to the stream
@@ -148,6 +148,8 @@ class ModelConfig:
     hidden_ratio: int = MISSING
     """The inside of a block has w * hidden_ratio channels."""
     kernel_size: int = MISSING
+    patch_size: int = 4
+    """Of the patchify stem, in pixels."""
     act: Act = MISSING
     norm: Norm = MISSING
     conv_bias: bool = MISSING

@@ -2,17 +2,20 @@
 
 python scripts/costs.py            both regimes of the paper
 python scripts/costs.py micro      any regime, at its own image size
+python scripts/costs.py family     the paper's other ConvNeXts
 """
 
 import argparse
+import csv
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from roadmap.command import command
-from roadmap.ladder.paper import paper_regime, published
+from roadmap.ladder.paper import REFERENCE, paper_regime, published
 from roadmap.model.costs import cost
+from roadmap.model.family import family_config
 from roadmap.steps import model_config, regimes, steps
 
 FOOTNOTE = "* does not follow from the network that the paper describes: docs/faithfulness.md"
@@ -25,12 +28,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("regimes", nargs="*", metavar="regime", default=["resnet50", "resnet200"])
     arguments = parser.parse_args()
-    unknown = set(arguments.regimes) - set(regimes())
+    unknown = set(arguments.regimes) - {*regimes(), "family"}
     if unknown:
-        parser.error(f"regime {' '.join(sorted(unknown))}: allowed is one of {' '.join(regimes())}")
+        parser.error(f"regime {' '.join(sorted(unknown))}: allowed is one of {' '.join(regimes())} family")
     console = Console(highlight=False)
     for regime in arguments.regimes:
-        console.print(costs(regime, console))
+        console.print(family() if regime == "family" else costs(regime, console))
     return 0
 
 
@@ -50,6 +53,19 @@ def costs(regime: str, console: Console) -> Table:
             table.caption = FOOTNOTE if mark else table.caption
             row += [f"{printed:.2f}{mark}", f"{off:+.2f}"]
         table.add_row(*row)
+    return table
+
+
+def family() -> Table:
+    """The table of the paper's other networks."""
+    table = Table("network", title="family", title_justify="left")
+    for column in ("image", "parameters", "paper, M", "GFLOPs", "paper"):
+        table.add_column(column, justify="right")
+    with (REFERENCE / "convnext_family.csv").open(newline="") as stream:
+        for row in csv.DictReader(stream):
+            size = cost(family_config(row["model"]), img_size=int(row["img_size"]))
+            computed = [f"{size.params:,}", row["params_m"], f"{size.macs / 1e9:.2f}", row["gflops"]]
+            table.add_row(row["model"], row["img_size"], *computed)
     return table
 
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 Batch = tuple[Tensor, Tensor]
 
 
-class Images(Protocol):
+class Part(Protocol):
     """A part of a data set: `memory.Images`, or `photos.Photos`."""
 
     def __len__(self) -> int: ...
 
-    def to(self, device: torch.device) -> "Images":
+    def to(self, device: torch.device) -> "Part":
         """The same with its batches on another device."""
 
     @property
@@ -43,7 +43,7 @@ class Images(Protocol):
         """The recipe without what is done to single images already when a batch is there."""
 
 
-def batches_per_epoch(images: Images, recipe: RecipeConfig) -> int:
+def batches_per_epoch(images: Part, recipe: RecipeConfig) -> int:
     """Whole batches in an epoch; a rest is left out, another one every epoch.
 
     Raises:
@@ -55,7 +55,7 @@ def batches_per_epoch(images: Images, recipe: RecipeConfig) -> int:
 
 
 def epoch_batches(
-    images: Images, recipe: RecipeConfig, data: DataConfig, *, seed: int, epoch: int, start: int = 0
+    images: Part, recipe: RecipeConfig, data: DataConfig, *, seed: int, epoch: int, start: int = 0
 ) -> Iterator[Batch]:
     """The batches of an epoch from batch `start` on.
 
@@ -71,7 +71,7 @@ def epoch_batches(
     return _batches(images, images.left(recipe), data, seed=seed, epoch=epoch, steps=steps, mixup=mixup)
 
 
-def evaluation_batches(images: Images, data: DataConfig, batch_size: int) -> Iterator[Batch]:
+def evaluation_batches(images: Part, data: DataConfig, batch_size: int) -> Iterator[Batch]:
     """Every image once, in order, the last batch being what is left.
 
     Yields:
@@ -87,7 +87,7 @@ def mixup_seed(seed: int, step: int) -> int:
 
 
 def _batches(
-    images: Images,
+    images: Part,
     recipe: RecipeConfig,
     data: DataConfig,
     *,

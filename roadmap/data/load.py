@@ -2,11 +2,11 @@
 
 from roadmap.checks import IN_MEMORY
 from roadmap.data import memory, photos
-from roadmap.data.augment import Images
+from roadmap.data.augment import Part
 from roadmap.schema import Config
 
 
-def load(config: Config, *, train: bool) -> Images:
+def load(config: Config, *, train: bool) -> Part:
     """The images to train or to test with.
 
     Raises:

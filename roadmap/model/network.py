@@ -32,7 +32,7 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
-    """Stem, four stages, head. Stages after the first may begin with a downsampling of their own."""
+    """Stem, stages (four on the ladder), head. Stages after the first may begin with a downsampling of their own."""
 
     def __init__(self, model: ModelConfig, *, num_classes: int, in_chans: int, drop_path: float) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def make_layer(
         case Op.stem_conv:
             return nn.Conv2d(channels, width, 7, 2, 3, bias=False), width
         case Op.patchify:
-            return nn.Conv2d(channels, width, 4, 4), width
+            return nn.Conv2d(channels, width, model.patch_size, model.patch_size), width
         case Op.max_pool:
             return nn.MaxPool2d(3, 2, 1), channels
         case Op.pw_hidden:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from roadmap import runs
 from roadmap.config import digest, to_dict
-from roadmap.data.augment import Images, batches_per_epoch, epoch_batches, evaluation_batches
+from roadmap.data.augment import Part, batches_per_epoch, epoch_batches, evaluation_batches
 from roadmap.data.load import load
 from roadmap.data.randomness import mix
 from roadmap.files import write_atomic
@@ -83,7 +83,7 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int]) 
 
 
 def train_epoch(
-    state: State, training: Images, config: Config, keeper: Keeper, progress: Progress, stop: list[int]
+    state: State, training: Part, config: Config, keeper: Keeper, progress: Progress, stop: list[int]
 ) -> None:
     """The steps of the epoch that are not done yet.
 
@@ -149,7 +149,7 @@ def refuse_nonfinite_weights(state: State, config: Config) -> None:
             raise NonFiniteLoss(f"after step {state.step} of {config.step.name}: first not finite: {name}")
 
 
-def end_epoch(state: State, test: Images, config: Config, device: torch.device, per_epoch: int) -> dict[str, Any]:
+def end_epoch(state: State, test: Part, config: Config, device: torch.device, per_epoch: int) -> dict[str, Any]:
     """Evaluate raw and averaged weights; returns the epoch's line of metrics."""
     started = time.perf_counter()
     size = config.training.eval_batch_size
