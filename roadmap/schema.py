@@ -69,6 +69,13 @@ class Sched(Enum):
     cosine = "cosine"
 
 
+class OnError(Enum):
+    """What becomes of an image file for training that cannot be read."""
+
+    stop = "stop"  # the run stops, with its path
+    skip = "skip"  # the next file takes its place, and it is counted
+
+
 class BatchRule(Enum):
     """How the learning rate follows from a batch that is not the recipe's own."""
 
@@ -172,6 +179,8 @@ class DataConfig:
     """Height and width. Images in memory that are smaller are padded with zeros, before normalization, on all sides."""
     crop_pct: float = 0.875
     """Of files: for evaluation the short side is resized to img_size / crop_pct, and the middle cropped."""
+    on_error: OnError = OnError.stop
+    """Of files for training that cannot be read; for evaluation one always stops the run."""
     max_train: int | None = None
     """Only the first so many training images."""
     max_test: int | None = None

@@ -144,6 +144,29 @@ def test_no_bits_left_is_black() -> None:
     assert (np.asarray(posterize(image, 1, resample=0)) == (np.asarray(image) & 128)).all()
 
 
+def test_what_cannot_be_read_is_skipped_and_counted_if_asked_for(tmp_path: Path) -> None:
+    root = plant(tmp_path / "photos", train=3, val=1)
+    small = ("regime.img_size=32", "budget.batch_size=12", "budget.bn_batch_size=12", "recipe.mixup_prob=0")
+    sound = epoch(config(root, *small, "data.on_error=skip"))
+    for name in ("0", "1"):
+        break_file(root / "train" / "chelsea" / f"{name}.JPEG")
+    with pytest.raises(DataError, match=r"chelsea/[01].JPEG: cannot be read"):
+        epoch(config(root, *small))
+    of = config(root, *small, "data.on_error=skip", "training.workers=1")
+    images = load(of, train=True)
+    ((x, labels),) = epoch_batches(images, of.recipe, of.data, seed=3, epoch=0)
+    assert sorted(line.split(":")[0][-14:] for line in images.skipped) == ["chelsea/0.JPEG"] + ["chelsea/1.JPEG"] * 2
+    assert x.shape == sound[0][0].shape and torch.equal(labels, sound[0][1])  # chelsea's last stands for all three
+    assert sum(not torch.equal(a, b) for a, b in zip(x, sound[0][0], strict=True)) == 2
+    for path in (root / "train").rglob("*.JPEG"):
+        path.write_text("no image")
+    with pytest.raises(DataError, match=r"cannot be read: .*, and neither can any other"):
+        epoch(of)
+    break_file(root / "val" / "coffee" / "0.JPEG")
+    with pytest.raises(DataError, match=r"val/coffee/0.JPEG: cannot be read"):
+        list(evaluation_batches(load(of, train=False), of.data, 4))
+
+
 def test_a_limit_takes_images_of_every_class(tree: Path) -> None:
     images = load(config(tree, "data.max_train=8", "data.max_test=4", "recipe.batch_size=8"), train=True)
     assert (len(images), images.labels.tolist()) == (8, [0, 0, 1, 1, 2, 2, 3, 3])  # type: ignore[attr-defined]

@@ -36,6 +36,10 @@ class Part(Protocol):
     def device(self) -> torch.device:
         """Where batches appear."""
 
+    @property
+    def skipped(self) -> Sequence[str]:
+        """What could not be read and was skipped in the batches so far."""
+
     def batches(self, indices: Sequence[Tensor], *, seed: int) -> Iterator[Batch]:
         """Images (B, C, H, W) uint8 and labels (B,), on their device, at each of the indices (B,)."""
 

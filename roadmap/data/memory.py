@@ -38,6 +38,11 @@ class Images:
         """Where they lie."""
         return self.images.device
 
+    @property
+    def skipped(self) -> Sequence[str]:
+        """None ever."""
+        return ()
+
     def batches(self, indices: Sequence[Tensor], *, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (B, C, H, W) uint8 and labels (B,) at each of the indices (B,), whatever the seed."""
         for index in indices:

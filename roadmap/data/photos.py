@@ -1,8 +1,9 @@
 """Data sets of image files: decoded, cropped and augmented one by one, on worker processes."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -14,7 +15,7 @@ from roadmap.checks import require
 from roadmap.data.pil import Pipeline, eval_pipeline, seeded, train_pipeline
 from roadmap.data.randomness import mix
 from roadmap.data.sources import DataError
-from roadmap.schema import DataConfig, RecipeConfig
+from roadmap.schema import DataConfig, OnError, RecipeConfig
 
 CPU = torch.device("cpu")
 PARTS = {True: "train", False: "val"}
@@ -31,6 +32,10 @@ class Photos:
     """(N, C, H, W) of all that come out of the pipeline."""
     workers: int = 0
     """Processes that decode; 0: this one."""
+    skip: bool = False
+    """Whether the next file takes the place of one that cannot be read."""
+    skipped: list[str] = field(default_factory=list)
+    """Files that were skipped in the batches so far, as often as they were."""
     device: torch.device = CPU
 
     def __len__(self) -> int:
@@ -48,42 +53,61 @@ class Photos:
         """
         cuda = self.device.type == "cuda"
         loader = DataLoader(
-            Files(self.paths, self.pipeline, seed),
+            Files(self, seed),
             batch_sampler=[index.tolist() for index in indices],
             num_workers=self.workers,
             collate_fn=_collate,
             pin_memory=cuda,
             generator=torch.Generator(),  # or it would draw from the process's own
         )
-        for index, images in zip(indices, loader, strict=True):
-            if isinstance(images, str):
-                raise DataError(images)
-            yield images.to(self.device, non_blocking=cuda), self.labels[index].to(self.device)
+        for images, places, unreadable in loader:
+            if unreadable and not self.skip:
+                raise DataError(unreadable[0])
+            if len(images) < len(places):
+                raise DataError(f"{unreadable[0]}, and neither can any other")
+            self.skipped.extend(unreadable)
+            yield images.to(self.device, non_blocking=cuda), self.labels[places].to(self.device)
 
     def left(self, recipe: RecipeConfig) -> RecipeConfig:
         """The recipe without crop, flip and RandAugment, which the pipeline has done."""
         return replace(recipe, hflip=0.0, scale=[1.0, 1.0], ratio=[1.0, 1.0], aa="none")
 
 
-class Files(Dataset[Tensor | str]):
+class Item(NamedTuple):
+    """What comes of one place in the order of an epoch."""
+
+    image: Tensor | None
+    """(C, H, W) uint8."""
+    place: int
+    """Of the file it was made from."""
+    unreadable: list[str]
+    """Files before it that cannot be read, and why."""
+
+
+class Files(Dataset[Item]):
     """Image files through a pipeline; what comes of one depends on the seed and its place alone."""
 
-    def __init__(self, paths: Sequence[str], pipeline: Pipeline, seed: int) -> None:
-        self.paths, self.pipeline, self.seed = paths, pipeline, seed
+    def __init__(self, photos: Photos, seed: int) -> None:
+        self.paths, self.pipeline, self.seed = photos.paths, photos.pipeline, seed
+        self.tries = len(photos) if photos.skip else 1
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> Tensor | str:
-        """(C, H, W) uint8, or in words why there is none."""
-        path = self.paths[index]
-        try:
-            with Image.open(path) as opened:
-                image = opened.convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            return f"{path}: cannot be read: {error}"
-        with seeded(mix(self.seed, index)):
-            return torch.as_tensor(self.pipeline(image))
+    def __getitem__(self, index: int) -> Item:
+        """The image at a place, or the next that can be read."""
+        unreadable = []
+        for place in range(index, index + self.tries):
+            path = self.paths[place % len(self)]
+            try:
+                with Image.open(path) as opened:
+                    image = opened.convert("RGB")
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                unreadable.append(f"{path}: cannot be read: {error}")
+                continue
+            with seeded(mix(self.seed, index)):
+                return Item(torch.as_tensor(self.pipeline(image)), place % len(self), unreadable)
+        return Item(None, index, unreadable)
 
 
 def load(data: DataConfig, recipe: RecipeConfig, *, train: bool, workers: int = 0) -> Photos:
@@ -111,6 +135,7 @@ def load(data: DataConfig, recipe: RecipeConfig, *, train: bool, workers: int = 
         pipeline=train_pipeline(recipe, data) if train else eval_pipeline(recipe, data),
         shape=torch.Size((count, data.in_chans, data.img_size, data.img_size)),
         workers=workers,
+        skip=train and data.on_error is OnError.skip,
     )
 
 
@@ -118,8 +143,9 @@ def _classes(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*/")) if folder.is_dir() else []
 
 
-def _collate(items: list[Tensor | str]) -> Tensor | str:
-    for item in items:
-        if isinstance(item, str):
-            return item
-    return torch.stack([item for item in items if isinstance(item, Tensor)])
+def _collate(items: list[Item]) -> tuple[Tensor, Tensor, list[str]]:
+    """Images (B, C, H, W), their places (B,), and what could not be read."""
+    images = [item.image for item in items if item.image is not None]
+    unreadable = [line for item in items for line in item.unreadable]
+    places = torch.tensor([item.place for item in items])
+    return torch.stack(images) if images else torch.empty(0), places, unreadable

@@ -73,7 +73,7 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int]) 
         train_epoch(state, training, config, keeper, progress, stop)
         refuse_nonfinite_weights(state, config)
         state.history.append(end_epoch(state, test, config, device, per_epoch))
-        state.loss_sum, state.clock = 0.0, Clock()
+        state.loss_sum, state.skipped, state.clock = 0.0, 0, Clock()
         progress.epoch(state.history[-1])
         if len(state.history) % config.training.checkpoint_epochs == 0 or len(state.history) == epochs:
             keeper.save(state)
@@ -93,6 +93,7 @@ def train_epoch(
     """
     epoch, per_epoch = len(state.history), batches_per_epoch(training, config.recipe)
     first = state.step - epoch * per_epoch
+    skipped = len(training.skipped)
     mark = time.perf_counter()
     for images, targets in epoch_batches(
         training, config.recipe, config.data, seed=config.seed, epoch=epoch, start=first
@@ -103,6 +104,10 @@ def train_epoch(
         state.ema.update()
         state.loss_sum += loss
         state.step += 1
+        for line in training.skipped[skipped:]:
+            progress.say(f"{line}: skipped")
+        state.skipped += len(training.skipped) - skipped
+        skipped = len(training.skipped)
         progress.step(state.step, loss, state.optimizer.param_groups[0]["lr"])
         state.clock.data += ready - mark
         state.clock.compute += done - ready
@@ -161,6 +166,7 @@ def end_epoch(state: State, test: Part, config: Config, device: torch.device, pe
         "step": state.step,
         "loss": state.loss_sum / per_epoch,
         "lr": learning_rate(recipe, step=state.step - 1, steps_per_epoch=per_epoch),
+        "skipped_images": state.skipped,
         "test_images": raw.total,
         "top1_count": raw.top1,
         "top1": 100 * raw.top1 / raw.total,

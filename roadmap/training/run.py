@@ -74,6 +74,7 @@ def make_result(config: Config, state: State, origin: tuple[str | None, bool]) -
         "seed": config.seed,
         **{key: last[key] for key in counts},
         "train_loss": last["loss"],
+        "skipped_images": sum(line["skipped_images"] for line in state.history),
         "params": size.params,
         "macs": size.macs,
         "epochs": config.recipe.epochs,

@@ -61,6 +61,8 @@ class State:
     step: int = 0
     loss_sum: float = 0.0
     """Of the steps of this epoch so far."""
+    skipped: int = 0
+    """Images of this epoch so far that could not be read."""
     clock: Clock = field(default_factory=Clock)
     seconds: float = 0.0
     """Of all work that led here."""
@@ -89,6 +91,7 @@ def dump_state(state: State, config_hash: str) -> dict[str, Any]:
         "config_hash": config_hash,
         "step": state.step,
         "loss_sum": state.loss_sum,
+        "skipped": state.skipped,
         "seconds": state.seconds,
         "clock": vars(state.clock),
         "history": state.history,
@@ -101,6 +104,7 @@ def dump_state(state: State, config_hash: str) -> dict[str, Any]:
 def load_state(state: State, saved: dict[str, Any]) -> None:
     """The reverse of `dump_state`."""
     state.step, state.loss_sum, state.seconds = saved["step"], saved["loss_sum"], saved["seconds"]
+    state.skipped = saved["skipped"]
     state.clock, state.history = Clock(**saved["clock"]), saved["history"]
     state.model.load_state_dict(saved["model"])
     state.ema.module.load_state_dict(saved["ema"])
