@@ -20,12 +20,12 @@ def test_the_committed_table_is_what_its_result_files_say(tmp_path: Path) -> Non
         assert path.read_text() == (RESULTS / path.name).read_text()
 
 
-def test_every_rung_has_three_seeds_and_all_but_the_first_stand_above_a_linear_classifier() -> None:
+def test_every_rung_has_three_seeds_and_stands_above_a_linear_classifier() -> None:
     with (RESULTS / "ladder.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["rung"] for row in rows] == [rung.name for rung in steps() if rung.section != "own"]
     assert all(int(row["n"]) == 3 for row in rows)
-    assert [row["rung"] for row in rows if float(row["top1"]) <= 84] == ["resnet"]  # 83.89: docs/studies.md
+    assert all(float(row["top1"]) > 84 for row in rows)
     assert (RESULTS / "ladder.png").stat().st_size > 10_000
     assert (RESULTS / "ladder.svg").read_text().rstrip().endswith("</svg>")
 
