@@ -4,9 +4,10 @@ SEEDS ?=
 JOBS ?=
 STEPS ?=
 ROOT ?=
+OPTIONS ?=
 PYTHON ?= python3
 BIN := .venv/bin
-FILES := $(if $(ROOT),data.root=$(ROOT))
+FILES := $(if $(ROOT),data.root=$(ROOT)) $(OPTIONS)
 WORDS := study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)]) $(FILES)
 
 .DEFAULT_GOAL := help
@@ -14,7 +15,7 @@ WORDS := study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS))
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
-	@echo "  with STUDY=imagenet SEEDS=3 JOBS=2 STEPS=gelu,layer_norm ROOT=/path/to/images where they make sense"
+	@echo "  with STUDY=imagenet SEEDS=3 JOBS=2 STEPS=gelu,layer_norm ROOT=/path/to/images OPTIONS=key=value, where they make sense"
 
 setup: .venv/installed ## install into .venv (LOCK=1: the exact versions behind the committed results)
 

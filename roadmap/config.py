@@ -173,6 +173,7 @@ def _study_name(name: str, given: dict[str, str]) -> str:
         "training",
         "runs_dir",
         "data.root",
+        "data.num_classes",
         *(["model"] if "step.name" in given else []),
     ]
     other = [f"{key}={value}" for key, value in sorted(given.items()) if not under(key, inside)]

@@ -178,11 +178,12 @@ class DataConfig:
     img_size: int = "${regime.img_size}"  # type: ignore[assignment]
     """Height and width. Images in memory that are smaller are padded with zeros, before normalization, on all sides."""
     crop_pct: float = 0.875
-    """Of files: for evaluation the short side is resized to img_size / crop_pct, and the middle cropped."""
+    """Of files: for evaluation the short side is resized to img_size / crop_pct, and the middle cropped. From an
+    img_size of 384 on the whole image is resized instead."""
     on_error: OnError = OnError.stop
     """Of files for training that cannot be read; for evaluation one always stops the run."""
     max_train: int | None = None
-    """Only the first so many training images."""
+    """Only so many training images: the first of data in memory, of files some evenly spread."""
     max_test: int | None = None
 
 

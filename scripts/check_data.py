@@ -32,7 +32,8 @@ def main() -> int:
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("looking", total=None)
         workers = max(1, config.training.workers)
-        for done, total, found in look(root, imagenet=name.value == "imagenet", workers=workers):
+        imagenet, classes = name.value == "imagenet", config.data.num_classes
+        for done, total, found in look(root, num_classes=classes, imagenet=imagenet, workers=workers):
             bar.update(task, completed=done, total=total)
             report = found
     for line in summary(report):

@@ -3,9 +3,10 @@
     python scripts/evaluate.py weights=runs/fashion_mnist/gelu/seed-0/checkpoint.pt
     python scripts/evaluate.py weights=convnext_tiny-983f1562.pth study=imagenet data.root=/path/to/imagenet
 
-A run of ours is evaluated on its own data. Files of torchvision, timm and the paper's authors are recognised by what is
-in them, and their images resized as their library does; for torchvision's own files the published numbers are printed
-too. Exit code: 0 done, 2 refused.
+A run of ours is evaluated on its own data; data.root and training.* may be others. Files of torchvision, timm and the
+paper's authors are recognised by what is in them. Images are resized bilinearly where layers are named as in
+torchvision, else bicubically; torchvision's own files are known by their hash, resized as published and set beside the
+published numbers. Exit code: 0 done, 2 refused.
 """
 
 import argparse
@@ -13,14 +14,17 @@ import csv
 import io
 import math
 from pathlib import Path
+from typing import Any, cast
 
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.progress import track
 
 from roadmap.checks import require
 from roadmap.command import command
-from roadmap.config import compose
+from roadmap.config import compose, parse, parse_overrides, to_dict, under
 from roadmap.files import write_atomic
+from roadmap.schema import Config
 
 
 def main() -> int:
@@ -43,22 +47,20 @@ def main() -> int:
     path = Path(given[0])
     content = weights.read(path)
     if "config_hash" in content:
-        require(not words, "weights", path, f"a run's checkpoint alone, with its own data: without {' '.join(words)}")
         loaded, config = weights.from_checkpoint(path, content, ema=arguments.ema)
+        config = elsewhere(config, words)
     else:
+        require(not arguments.ema, "--ema", path, "for a checkpoint of ours")
         loaded = weights.from_file(path, content)
-        config = compose([f"recipe.interpolation={loaded.interpolation}", *words])
-    require(
-        config.data.num_classes == loaded.num_classes,
-        "data.num_classes",
-        config.data.num_classes,
-        f"{loaded.num_classes}, the classes that the weights know",
-    )
+        config = compose([*loaded.options, *words])
+    for key in ("num_classes", "in_chans"):
+        here, known = getattr(config.data, key), getattr(loaded, key)
+        require(here == known, f"data.{key}", here, f"{known}, as the weights have it")
     device = set_up(config)
     images = load(config, train=False).to(device)
     size = config.training.eval_batch_size
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{path}: {loaded.words}")
+    console.print(f"{path}: {loaded.words} {' '.join(loaded.options)}")
     batches = track(
         evaluation_batches(images, config.data, size),
         total=math.ceil(len(images) / size),
@@ -69,12 +71,27 @@ def main() -> int:
     for name, right in (("top-1", counts.top1), ("top-5", counts.top5)):
         console.print(f"{name}: {right:,} of {counts.total:,} images, {100 * right / counts.total:.3f} %")
     if known := weights.published(path):
-        console.print(f"published: {known}")
+        accuracy = known.meta["_metrics"]["ImageNet-1K"]
+        console.print(f"published by torchvision for {known}: {accuracy['acc@1']} % and {accuracy['acc@5']} %")
     if arguments.per_class:
         text = io.StringIO()
         csv.writer(text).writerows([("class", "images", "top1", "top5"), *enumerated(counts.by_class.tolist())])
         write_atomic(arguments.per_class, text.getvalue())
     return 0
+
+
+def elsewhere(config: Config, words: list[str]) -> Config:
+    """The configuration of a run, with its data at another place or carried out in another way.
+
+    Raises:
+        ConfigError: words for anything else.
+    """
+    for key in parse_overrides(words):
+        require(
+            under(key, ("data.root", "training")), key, " ".join(words), "data.root and training.* for a run of ours"
+        )
+    changed = OmegaConf.merge(to_dict(config), OmegaConf.from_dotlist(words))
+    return parse(cast(dict[str, Any], OmegaConf.to_container(changed)))
 
 
 def enumerated(rows: list[list[int]]) -> list[tuple[int, ...]]:

@@ -39,6 +39,14 @@ def test_the_default_study_says_what_it_is() -> None:
     assert departures(compose([STEP, "recipe.name=own"]))["recipe.epochs"] == (4, 300)
 
 
+def test_a_recipe_of_ones_own_is_compared_with_the_steps() -> None:
+    listed = departures(compose(["study=imagenet", "+step=gelu", "recipe=original"]))
+    assert listed["recipe.name"] == ("original", "modern")
+    own = compose(["study=imagenet", "+step=large_kernel", "step.name=kernel_13", "model.kernel_size=13"])
+    assert list(departures(own)) == ["augmentation"]
+    assert departures(compose(["study=imagenet", "data.on_error=skip"]))["data.on_error"] == ("skip", "stop")
+
+
 @pytest.mark.parametrize(("rule", "rate"), [("keep", 4e-3), ("linear", 1e-3), ("sqrt", 2e-3)])
 def test_the_rate_follows_the_batch_by_the_rule(rule: str, rate: float) -> None:
     recipe = compose(["study=imagenet", STEP, "recipe.batch_size=1024", f"recipe.batch_rule={rule}"]).recipe

@@ -149,20 +149,31 @@ def test_files_are_evaluated_to_the_counts_of_the_librarys_own_network(tmp_path:
 def test_a_checkpoint_of_ours_is_evaluated_to_its_result(tmp_path: Path, data_root: Path) -> None:
     directory = runs.prepare(tiny(tmp_path, data_root, "+step=stage_ratio"))
     result = execute(directory)
-    for option, key in (((), "top1_count"), (("--ema",), "ema_top1_count")):
+    for option, key in (
+        ((f"data.root={data_root}", "training.threads=2"), "top1_count"),
+        (("--ema",), "ema_top1_count"),
+    ):
         run = script("scripts/evaluate.py", f"weights={directory / runs.CHECKPOINT}", *option)
         output, _ = run.communicate()
         assert run.returncode == 0, output
         assert f"top-1: {result[key]} of {result['test_images']} images" in output
+    run = script("scripts/evaluate.py", f"weights={directory / runs.CHECKPOINT}", "data.max_test=10")
+    output, _ = run.communicate()
+    assert run.returncode == 2 and "allowed is data.root and training.* for a run of ours" in output
 
 
 def test_what_is_no_file_of_weights_is_refused_in_a_line(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     (tmp_path / "torn.pth").write_bytes(b"torn")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    peer = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], groups=32, width_per_group=4)
+    torch.save(peer.state_dict(), tmp_path / "resnext.pth")
     for words, message in (
         ([], "weights=: allowed is one file: weights=FILE"),
         ([f"weights={tmp_path / 'none.pth'}"], "none.pth: not a file of weights"),
         ([f"weights={tmp_path / 'torn.pth'}"], "torn.pth: not a file of weights"),
+        ([f"weights={tmp_path / 'empty.pth'}"], "empty.pth: not a file of weights"),
+        ([f"weights={tmp_path / 'resnext.pth'}"], "size mismatch for stages.0.0.branch.pw_hidden.weight"),
         ([f"weights={tmp_path / 'other.pth'}"], "other.pth: 'not the weights of a ResNet"),
     ):
         run = script("scripts/evaluate.py", "study=smoke", *words)

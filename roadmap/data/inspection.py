@@ -1,5 +1,6 @@
 """Look at every file of an image tree: what is there, and what of it cannot be trained with."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
+from torchvision.datasets import ImageFolder
 
 PARTS = ("train", "val")
 IMAGENET = {"train": 1_281_167, "val": 50_000}
@@ -43,8 +45,9 @@ class Report:
 
 def inspect(path: Path) -> Seen:
     """Decode a whole file."""
-    length = path.stat().st_size
+    length = 0
     try:
+        length = path.stat().st_size
         with Image.open(path) as image:
             image.load()
             form, mode, size = image.format or "?", image.mode, image.size
@@ -60,23 +63,26 @@ def named(path: Path) -> str:
     return Image.registered_extensions().get(path.suffix.lower(), "?")
 
 
-def look(root: Path, *, imagenet: bool, workers: int) -> Iterator[tuple[int, int, Report]]:
+def look(root: Path, *, num_classes: int, imagenet: bool, workers: int) -> Iterator[tuple[int, int, Report]]:
     """Inspect root/train and root/val; yields files done, files in all, and the report, which is complete at last."""
-    report = Report()
-    files = {part: sorted(path for path in (root / part).rglob("*") if path.is_file()) for part in PARTS}
+    report, every = Report(), list[Path]()
     for part in PARTS:
-        folders = sorted(path.name for path in (root / part).glob("*/"))
-        report.classes[part] = folders
-        report.images[part] = 0
-        filled = {path.relative_to(root / part).parts[0] for path in files[part]}
-        report.troubles += [f"{root / part / name}: no images" for name in folders if name not in filled]
-        report.troubles += [f"{root / part}: no classes"] if not folders else []
-    every = [path for part in PARTS for path in files[part]]
+        folder = root / part
+        found = ImageFolder(str(folder), allow_empty=True)  # what training will see
+        images = [Path(path) for path, _ in found.samples]
+        report.classes[part], report.images[part] = found.classes, 0
+        filled = {label for _, label in found.samples}
+        report.troubles += [f"{folder / name}: no images" for name, i in found.class_to_idx.items() if i not in filled]
+        others = sorted(
+            {Path(at) / name for at, _, names in os.walk(folder, followlinks=True) for name in names} - {*images}
+        )
+        report.notes += [f"{path}: no image by its name or place, and not used" for path in others]
+        every += images
     with ProcessPoolExecutor(workers) as pool:
         for done, seen in enumerate(pool.map(inspect, every, chunksize=16), start=1):
             _note(report, seen, root)
             yield done, len(every), report
-    report.troubles += list(_contradictions(report, root, imagenet=imagenet))
+    report.troubles += list(_contradictions(report, root, num_classes=num_classes, imagenet=imagenet))
     yield len(every), len(every), report
 
 
@@ -103,15 +109,15 @@ def _note(report: Report, seen: Seen, root: Path) -> None:
         report.notes.append(f"{seen.path}: {seen.note}")
 
 
-def _contradictions(report: Report, root: Path, *, imagenet: bool) -> Iterator[str]:
+def _contradictions(report: Report, root: Path, *, num_classes: int, imagenet: bool) -> Iterator[str]:
     train, val = (report.classes[part] for part in PARTS)
     if train != val:
         apart = sorted(set(train) ^ set(val))
         yield f"{root}: train and val have other classes: {' '.join(apart[:5])} ({len(apart)} in all)"
+    if len(train) != num_classes:
+        yield f"{root / 'train'}: {len(train)} classes, data.num_classes is {num_classes}"
     if not imagenet:
         return
-    if len(train) != 1000:
-        yield f"{root / 'train'}: {len(train)} classes, ImageNet-1K has 1000"
     strange = [name for name in train if not WNID.fullmatch(name)]
     if strange:
         some = f"{' '.join(strange[:5])} ({len(strange)} in all)"

@@ -19,6 +19,10 @@ from roadmap.schema import DataConfig, OnError, RecipeConfig
 
 CPU = torch.device("cpu")
 PARTS = {True: "train", False: "val"}
+PIECE = 64
+"""Images that a worker hands over at a time, whatever the batch."""
+TRIES = 100
+"""Files in a row that may be skipped."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +58,33 @@ class Photos:
         cuda = self.device.type == "cuda"
         loader = DataLoader(
             Files(self, seed),
-            batch_sampler=[index.tolist() for index in indices],
+            batch_sampler=[piece.tolist() for index in indices for piece in index.split(PIECE)],
             num_workers=self.workers,
             collate_fn=_collate,
             pin_memory=cuda,
             generator=torch.Generator(),  # or it would draw from the process's own
         )
-        for images, places, unreadable in loader:
-            if unreadable and not self.skip:
-                raise DataError(unreadable[0])
-            if len(images) < len(places):
-                raise DataError(f"{unreadable[0]}, and neither can any other")
-            self.skipped.extend(unreadable)
+        pieces = iter(loader)
+        for index in indices:
+            parts = [self._checked(next(pieces)) for _ in index.split(PIECE)]
+            images, places = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
             yield images.to(self.device, non_blocking=cuda), self.labels[places].to(self.device)
+
+    def _checked(self, loaded: "Loaded") -> tuple[Tensor, Tensor]:
+        images, places, unreadable = loaded
+        if unreadable and not self.skip:
+            raise DataError(unreadable[0])
+        if len(images) < len(places):
+            raise DataError(f"{unreadable[0]}, and neither can the files after it")
+        self.skipped.extend(unreadable)
+        return images, places
 
     def left(self, recipe: RecipeConfig) -> RecipeConfig:
         """The recipe without crop, flip and RandAugment, which the pipeline has done."""
         return replace(recipe, hflip=0.0, scale=[1.0, 1.0], ratio=[1.0, 1.0], aa="none")
+
+
+Loaded = tuple[Tensor, Tensor, list[str]]
 
 
 class Item(NamedTuple):
@@ -89,7 +103,7 @@ class Files(Dataset[Item]):
 
     def __init__(self, photos: Photos, seed: int) -> None:
         self.paths, self.pipeline, self.seed = photos.paths, photos.pipeline, seed
-        self.tries = len(photos) if photos.skip else 1
+        self.tries = min(TRIES, len(photos)) if photos.skip else 1
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -102,7 +116,7 @@ class Files(Dataset[Item]):
             try:
                 with Image.open(path) as opened:
                     image = opened.convert("RGB")
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            except Exception as error:  # Pillow's decoders raise nearly anything; every one of them is the file's
                 unreadable.append(f"{path}: cannot be read: {error}")
                 continue
             with seeded(mix(self.seed, index)):
@@ -143,7 +157,7 @@ def _classes(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*/")) if folder.is_dir() else []
 
 
-def _collate(items: list[Item]) -> tuple[Tensor, Tensor, list[str]]:
+def _collate(items: list[Item]) -> Loaded:
     """Images (B, C, H, W), their places (B,), and what could not be read."""
     images = [item.image for item in items if item.image is not None]
     unreadable = [line for item in items for line in item.unreadable]

@@ -46,6 +46,7 @@ def refuse_mixed(results: Sequence[dict[str, Any]]) -> None:
         )
         _compare(by_recipe.setdefault(recipe, result), result, ["recipe"], why=f"both call their recipe {recipe}")
         _refuse_other_departures(by_recipe[recipe], result)
+        _refuse_other_departures(results[0], result, only=("augmentation",))
     _refuse_undeclared(by_step)
 
 
@@ -57,12 +58,12 @@ def _compare(
             raise ConfigError(f"{key}: {_word(left)} in {_run(a)}, {_word(right)} in {_run(b)}: {why}")
 
 
-def _refuse_other_departures(a: dict[str, Any], b: dict[str, Any]) -> None:
+def _refuse_other_departures(a: dict[str, Any], b: dict[str, Any], only: Sequence[str] = ()) -> None:
     """See that both results, where they say so, depart from the paper alike."""
     ours, theirs = a.get("departures"), b.get("departures")
     if ours is None or theirs is None:
         return
-    for key in sorted(ours.keys() | theirs.keys()):
+    for key in only or sorted(ours.keys() | theirs.keys()):
         if ours.get(key) != theirs.get(key) and not under(key, FREE):
             left, right = (_word(pair[0]) if pair else "as in the paper" for pair in (ours.get(key), theirs.get(key)))
             raise ConfigError(

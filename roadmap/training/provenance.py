@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-LIBRARIES = ("torch", "torchvision", "timm", "hydra-core", "omegaconf", "numpy")
+LIBRARIES = ("torch", "torchvision", "timm", "hydra-core", "omegaconf", "numpy", "pillow")
 
 
 def commit() -> tuple[str | None, bool]:

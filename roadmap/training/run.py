@@ -8,7 +8,7 @@ from typing import Any
 
 from roadmap import runs
 from roadmap.config import digest, load, to_dict
-from roadmap.departures import departures
+from roadmap.departures import Departures, departures
 from roadmap.files import lock, remove_leftovers
 from roadmap.model.costs import cost
 from roadmap.schema import Config
@@ -37,9 +37,10 @@ def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
         origin = provenance.commit()  # of the code that is loaded, whatever happens to the files while it runs
         try:
             config = load(directory / runs.CONFIG)
+            listed = departures(config)
             with caught() as stop, Progress(config, directory) as progress:
                 state = train(config, directory, progress, stop)
-                result = make_result(config, state, origin)
+                result = make_result(config, state, origin, listed)
                 runs.write_json(directory / runs.RESULT, result)
         except Interrupted:
             raise
@@ -51,7 +52,7 @@ def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
         return result
 
 
-def make_result(config: Config, state: State, origin: tuple[str | None, bool]) -> dict[str, Any]:
+def make_result(config: Config, state: State, origin: tuple[str | None, bool], listed: Departures) -> dict[str, Any]:
     """What is kept of a run: its last epoch's counts, what it cost, and where it comes from."""
     plain, last = to_dict(config), state.history[-1]
     step, data = config.step, config.data
@@ -81,7 +82,7 @@ def make_result(config: Config, state: State, origin: tuple[str | None, bool]) -
         "wall_seconds": state.seconds,
         "images_per_second": images / training,
         "overhead_share": sum(line["overhead_share"] * line["training_seconds"] for line in state.history) / training,
-        "departures": {key: list(pair) for key, pair in departures(config).items()},
+        "departures": {key: list(pair) for key, pair in listed.items()},
         "config_hash": digest(plain),
         "config": plain,
         "commit": commit,

@@ -28,8 +28,9 @@ class Loaded(NamedTuple):
     words: str
     """Whose, and of what size."""
     num_classes: int
-    interpolation: str
-    """How its library resizes images for it."""
+    in_chans: int
+    options: list[str]
+    """How its library resizes images for it, in words for `compose`."""
 
 
 def read(path: Path) -> Mapping[str, Any]:
@@ -45,7 +46,7 @@ def read(path: Path) -> Mapping[str, Any]:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in as many ways as it has bytes
-        raise DataError(f"{path}: not a file of weights: {str(error).splitlines()[0]}") from error
+        raise DataError(f"{path}: not a file of weights: {_words(error)}") from error
     if not isinstance(content, Mapping):
         raise DataError(f"{path}: not a file of weights: it holds a {type(content).__name__}")
     own = "config_hash" in content
@@ -66,7 +67,7 @@ def from_checkpoint(path: Path, content: Mapping[str, Any], *, ema: bool) -> tup
     network = build(config.model, num_classes=data.num_classes, in_chans=data.in_chans)
     network.load_state_dict(content["ema" if ema else "model"])
     words = f"{config.step.name} of {config.study.name}, seed {config.seed}, {'averaged' if ema else 'raw'} weights"
-    return Loaded(network, words, data.num_classes, config.recipe.interpolation), config
+    return Loaded(network, words, data.num_classes, data.in_chans, []), config
 
 
 def from_file(path: Path, content: Mapping[str, Any]) -> Loaded:
@@ -80,22 +81,25 @@ def from_file(path: Path, content: Mapping[str, Any]) -> Loaded:
         state = from_library(content, found.library, step=found.step, model=found.model)
         network = build(found.model, num_classes=found.num_classes, in_chans=found.in_chans)
         network.load_state_dict(state)
-    except (KeyError, RuntimeError, AttributeError) as error:
-        raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
+    except (KeyError, RuntimeError, AttributeError, IndexError, TypeError) as error:
+        raise DataError(f"{path}: {_words(error)}") from error
     depths = ", ".join(map(str, found.model.depths))
     words = f"{found.step} of depths {depths} and width {found.model.width}, layers named as in {found.library}"
-    interpolation = "bilinear" if found.library == "torchvision" else "bicubic"
-    return Loaded(network, words, found.num_classes, interpolation)
+    options = [f"recipe.interpolation={'bilinear' if found.library == 'torchvision' else 'bicubic'}"]
+    if known := published(path):
+        crop, resize = (getattr(known.transforms(), size)[0] for size in ("crop_size", "resize_size"))
+        options.append(f"data.crop_pct={crop / (resize + 0.5)}")  # img_size / crop_pct is rounded down
+    return Loaded(network, words, found.num_classes, found.in_chans, options)
 
 
-def published(path: Path) -> str | None:
-    """What torchvision says of a file, known by its SHA-256; None for other files."""
+def published(path: Path) -> Any | None:
+    """torchvision's own entry for a file, known by its SHA-256, with transforms and accuracy; None for other files."""
     with path.open("rb") as stream:
         name = hashlib.file_digest(stream, "sha256").hexdigest()[:8]
-    for network in NETWORKS:
-        for entry in torchvision.models.get_model_weights(network):
-            if f"-{name}." in entry.url:
-                metrics = entry.meta["_metrics"]["ImageNet-1K"]
-                size = entry.transforms().resize_size[0]
-                return f"{entry}: {metrics['acc@1']} % and {metrics['acc@5']} % (torchvision, resized to {size})"
-    return None
+    entries = (entry for network in NETWORKS for entry in torchvision.models.get_model_weights(network))
+    return next((entry for entry in entries if f"-{name}." in entry.url), None)
+
+
+def _words(error: Exception) -> str:
+    """The first two lines of an error, or its name."""
+    return " ".join(line.strip() for line in str(error).splitlines()[:2]) or type(error).__name__
