@@ -25,7 +25,8 @@ def test_a_sweep_killed_twenty_times_ends_like_one_that_was_not(tmp_path: Path, 
         return words(tmp_path / name, data_root, "seeds=2", "jobs=2", "training.checkpoint_minutes=0.0001")
 
     quiet = script("scripts/sweep.py", *arguments("quiet"))
-    assert quiet.wait() == 0
+    output, _ = quiet.communicate()
+    assert quiet.returncode == 0, output
     believed: dict[Path, int] = {}
     kills = 0
     while True:
@@ -49,6 +50,7 @@ def test_a_sweep_killed_twenty_times_ends_like_one_that_was_not(tmp_path: Path, 
         for path in runs.find_results(tmp_path / "killed" / "tiny"):  # orphans may still be at work: no harm
             assert runs.finished(path.parent)
             believed[path] = path.stat().st_mtime_ns
+    assert kills == KILLS
     assert all(path.stat().st_mtime_ns == written for path, written in believed.items())
     for rung, seed in itertools.product(steps(), ("seed-0", "seed-1")):
         ends = [computed(tmp_path / name / "tiny" / rung.name / seed) for name in ("killed", "quiet")]
