@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.progress import track
 
-from roadmap.checks import require
+from roadmap.checks import check, require
 from roadmap.command import command
 from roadmap.config import compose, parse, parse_overrides, to_dict, under
 from roadmap.files import write_atomic
-from roadmap.schema import Config
+from roadmap.schema import Config, ConfigError
 
 
 def main() -> int:
@@ -52,7 +53,9 @@ def main() -> int:
     else:
         require(not arguments.ema, "--ema", path, "for a checkpoint of ours")
         loaded = weights.from_file(path, content)
-        config = compose([*loaded.options, *words])
+        given_keys = parse_overrides(words)
+        options = [option for option in loaded.options if option.partition("=")[0] not in given_keys]
+        config = compose([*options, *words])
     for key in ("num_classes", "in_chans"):
         here, known = getattr(config.data, key), getattr(loaded, key)
         require(here == known, f"data.{key}", here, f"{known}, as the weights have it")
@@ -60,7 +63,8 @@ def main() -> int:
     images = load(config, train=False).to(device)
     size = config.training.eval_batch_size
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{path}: {loaded.words} {' '.join(loaded.options)}")
+    resized = f"recipe.interpolation={config.recipe.interpolation} data.crop_pct={config.data.crop_pct:.4g}"
+    console.print(f"{path}: {loaded.words}, {resized}")
     batches = track(
         evaluation_batches(images, config.data, size),
         total=math.ceil(len(images) / size),
@@ -75,7 +79,8 @@ def main() -> int:
         console.print(f"published by torchvision for {known}: {accuracy['acc@1']} % and {accuracy['acc@5']} %")
     if arguments.per_class:
         text = io.StringIO()
-        csv.writer(text).writerows([("class", "images", "top1", "top5"), *enumerated(counts.by_class.tolist())])
+        csv.writer(text).writerow(("class", "images", "top1", "top5"))
+        csv.writer(text).writerows((number, *row) for number, row in enumerate(counts.by_class.tolist()))
         write_atomic(arguments.per_class, text.getvalue())
     return 0
 
@@ -91,12 +96,12 @@ def elsewhere(config: Config, words: list[str]) -> Config:
             under(key, ("data.root", "training")), key, " ".join(words), "data.root and training.* for a run of ours"
         )
     changed = OmegaConf.merge(to_dict(config), OmegaConf.from_dotlist(words))
-    return parse(cast(dict[str, Any], OmegaConf.to_container(changed)))
-
-
-def enumerated(rows: list[list[int]]) -> list[tuple[int, ...]]:
-    """Rows with their number in front."""
-    return [(number, *row) for number, row in enumerate(rows)]
+    try:
+        moved = parse(cast(dict[str, Any], OmegaConf.to_container(changed)))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{' '.join(words)}: {str(error).splitlines()[0]}") from error
+    check(moved)
+    return moved
 
 
 if __name__ == "__main__":

@@ -139,7 +139,10 @@ def test_files_are_evaluated_to_the_counts_of_the_librarys_own_network(tmp_path:
         guesses = peer(torch.stack(images)).argmax(1)
     right = int((guesses == torch.tensor(classes)).sum())
     assert f"top-1: {right} of 12 images" in output and "top-5: 12 of 12 images" in output
-    assert "depths 1, 2, 3, 1 and width 16, layers named as in timm" in output
+    assert "depths 1, 2, 3, 1 and width 16, layers named as in timm, recipe.interpolation=bicubic" in output
+    run = script("scripts/evaluate.py", *words, "recipe.interpolation=bilinear")
+    output, _ = run.communicate()
+    assert run.returncode == 0 and "recipe.interpolation=bilinear" in output, output
     with (tmp_path / "classes.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [int(row["images"]) for row in rows] == [3] * 4
@@ -160,6 +163,9 @@ def test_a_checkpoint_of_ours_is_evaluated_to_its_result(tmp_path: Path, data_ro
     run = script("scripts/evaluate.py", f"weights={directory / runs.CHECKPOINT}", "data.max_test=10")
     output, _ = run.communicate()
     assert run.returncode == 2 and "allowed is data.root and training.* for a run of ours" in output
+    run = script("scripts/evaluate.py", f"weights={directory / runs.CHECKPOINT}", "training.threads=many")
+    output, _ = run.communicate()
+    assert run.returncode == 2 and "training.threads=many: Value 'many'" in output and "Traceback" not in output
 
 
 def test_what_is_no_file_of_weights_is_refused_in_a_line(tmp_path: Path) -> None:

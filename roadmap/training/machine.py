@@ -27,7 +27,7 @@ def set_up(config: Config) -> torch.device:
         torch.set_num_threads(config.training.threads)
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
-    # Deterministic mode fills every new tensor with NaN by default: a debugging aid at a tenth of a step's time.
+    # Deterministic mode fills every new tensor with NaN by default: a debugging aid, paid at every allocation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     keep_freed_memory()
     return device
