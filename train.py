@@ -3,6 +3,7 @@
     python train.py                                the ResNet, on the default study
     python train.py +step=inverted_bottleneck      one rung: the ResNet with all changes up to this one
     python train.py +step=gelu study=smoke seed=1  another study, another seed
+    python train.py study=fashion_mnist_recipe +recipe_step=mixup                 a rung of the recipe's own road
     python train.py +step=large_kernel step.name=kernel_13 model.kernel_size=13   a rung of your own
 
 Any option of conf/ can be set as key=value; --cfg shows them all as they stand.

@@ -16,10 +16,10 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from roadmap import schema
+from roadmap import formulas, schema
 from roadmap.checks import check, require
 from roadmap.files import write_atomic
-from roadmap.schema import BatchRule, Config, ConfigError, StepConfig
+from roadmap.schema import Config, ConfigError, Road, StepConfig
 from roadmap.steps import CONF, regimes, steps
 
 # Lines of Hydra's and OmegaConf's messages that say nothing to the person who typed the words.
@@ -27,8 +27,9 @@ NOISE = re.compile(
     r"full_key:|object_type=|reference_type=|Config search path|provider="
     r"|Set the env|See https|To append|Available options|\w+$"
 )
+STEP_WORDS = tuple(road.value for road in Road)
 # Not part of what a run computes, so not of its identity either.
-OUTSIDE_IDENTITY = ("study.seeds", "training", "runs_dir", "data.root", "budget", "regime", "step")
+OUTSIDE_IDENTITY = ("study.seeds", "study.road", "training", "runs_dir", "data.root", "budget", "regime", "step")
 
 
 def compose(overrides: list[str], *, config_name: str = "config") -> Config:
@@ -54,10 +55,13 @@ def compose(overrides: list[str], *, config_name: str = "config") -> Config:
     except ValueError as error:  # Hydra's own checks of some words
         raise error if isinstance(error, ConfigError) else ConfigError(_explain(error)) from error
     require(config.regime.name in regimes(), "regime.name", config.regime.name, f"one of {' '.join(regimes())}")
+    _check_road(config.study.road, given)
     if "study.name" not in given:
         config.study.name = _study_name(config.study.name, given)
     if "step.name" in given:
-        config.step = _own_step(config.step, given)
+        config.step = _own_step(config.step, given, config.study.road)
+        if config.study.road is Road.recipe:
+            config.recipe.name = config.step.name
     check(config)
     return config
 
@@ -156,10 +160,10 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
                 f"{override.input_line}: one value a run; to train several rungs: scripts/sweep.py steps=[a,b]"
             )
         value = override.get_value_element_as_str()
-        if key == "step" and (key in given or value.startswith("[")):
-            raise ConfigError(f"step={value}: allowed is one +step=NAME; a step contains all steps before it")
-        if key == "step" and not override.is_add():
-            raise ConfigError(f"step={value}: a step is added to the ResNet, write +step={value}")
+        if key in STEP_WORDS and (key in given or value.startswith("[")):
+            raise ConfigError(f"{key}={value}: allowed is one +{key}=NAME; a step contains all steps before it")
+        if key in STEP_WORDS and not override.is_add():
+            raise ConfigError(f"{key}={value}: a step is added to the ResNet, write +{key}={value}")
         given[key] = value
     return given
 
@@ -168,29 +172,38 @@ def _study_name(name: str, given: dict[str, str]) -> str:
     """`name`, with the overrides that make it another study; a rung of one's own keeps its model to itself."""
     inside = [
         "study",
-        "step",
+        *STEP_WORDS,
         "seed",
         "training",
         "runs_dir",
         "data.root",
         "data.num_classes",
-        *(["model"] if "step.name" in given else []),
+        *(["model" if "recipe_step" not in given else "recipe"] if "step.name" in given else []),
     ]
     other = [f"{key}={value}" for key, value in sorted(given.items()) if not under(key, inside)]
     full = re.sub(r"[^\w.,=+\[\]-]", "_", ",".join([name, *other]))
     return full if len(full) < 120 else f"{name},{hashlib.sha256(full.encode()).hexdigest()[:12]}"
 
 
-def _own_step(step: StepConfig, given: dict[str, str]) -> StepConfig:
+def _check_road(road: Road, given: dict[str, str]) -> None:
+    """See that a step is of the study's road, and that on the recipe road nothing else changes the recipe."""
+    for word in given.keys() & {*STEP_WORDS} - {road.value}:
+        other = f"+{road.value}=NAME in a study with study.road={road.name}"
+        raise ConfigError(f"+{word}={given[word]}: allowed is {other}")
+    if road is Road.recipe:
+        require("recipe" not in given, "recipe", given.get("recipe"), "original: on the recipe road steps change it")
+
+
+def _own_step(step: StepConfig, given: dict[str, str], road: Road) -> StepConfig:
     """A rung from the command line: by default it builds on the step it was made from.
 
     Raises:
         ConfigError: its name is taken, or there is no such parent.
     """
-    known = [rung.name for rung in steps()]
+    known = [rung.name for rung in steps(road=road)]
     if step.name in known:
         raise ConfigError(f"step.name={step.name}: allowed is a name of its own, not one of {' '.join(known)}")
-    parent = given.get("step.parent", given.get("step", "resnet"))
+    parent = given.get("step.parent", given.get(road.value, "resnet"))
     if parent not in known:
         raise ConfigError(f"step.parent={parent}: allowed is one of {' '.join(known)}")
     title, section = given.get("step.title", step.name), given.get("step.section", "own")
@@ -223,29 +236,4 @@ def _register() -> None:
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store("schema", Config)
-    for formula in (budget, shrink, share, scaled):
-        OmegaConf.register_new_resolver(formula.__name__, formula, replace=True)
-
-
-def budget(key: str, published: Any, *, _root_: DictConfig) -> Any:
-    """What the study's budget says of `key`, else the published value."""
-    value = _root_.budget[key]
-    return published if value is None else value
-
-
-def shrink(published: float, neutral: float = 0.0, *, _root_: DictConfig) -> float:
-    """The published strength drawn towards the neutral value: all of it at budget.strength 1, none at 0."""
-    strength = _root_.budget.strength
-    return published * strength + neutral * (1 - strength)
-
-
-def share(part: float, whole: float, *, _root_: DictConfig) -> float:
-    """As large a share of this run's epochs as `part` is of `whole`."""
-    return _root_.recipe.epochs * part / whole
-
-
-def scaled(lr: float, *, _root_: DictConfig) -> float:
-    """The published rate, brought to this run's batch by recipe.batch_rule."""
-    recipe = _root_.recipe
-    power = {BatchRule.linear: 1.0, BatchRule.sqrt: 0.5}.get(recipe.batch_rule, 0.0)
-    return lr * (recipe.batch_size / recipe.lr_base_size) ** power
+    formulas.register()

@@ -4,11 +4,13 @@ from importlib.metadata import version
 
 from roadmap.checks import IN_MEMORY
 from roadmap.config import compose, difference, to_dict, under
-from roadmap.schema import Config
+from roadmap.schema import Config, Road
 from roadmap.steps import steps
 
 STUDIES = {"resnet50": "imagenet", "resnet200": "imagenet_r200"}
 """The paper's studies; other regimes are compared with the smaller one."""
+RECIPE_STUDY = "imagenet_recipe"
+"""What the paper would have run to take its recipe apart."""
 COMPARED = (
     "recipe",
     "regime.name",
@@ -25,10 +27,11 @@ def departures(config: Config) -> Departures:
 
     A rung of one's own is compared with the one it was made from.
     """
-    study = STUDIES.get(config.regime.name, "imagenet")
-    names = {rung.name for rung in steps()}
-    rung = next((name for name in (config.step.name, config.step.parent) if name in names), "training_recipe")
-    paper = to_dict(compose([f"study={study}", *([] if rung == "resnet" else [f"+step={rung}"])]))
+    road = config.study.road
+    study = STUDIES.get(config.regime.name, "imagenet") if road is Road.network else RECIPE_STUDY
+    rungs = {rung.name: rung for rung in steps(road=road)}
+    rung = next(rungs[name] for name in (config.step.name, config.step.parent, "resnet") if name in rungs)
+    paper = to_dict(compose([f"study={study}", *([f"+{road.value}={rung.name}"] if rung.parent else [])]))
     found = difference(to_dict(config), paper)
     listed: Departures = {key: pair for key, pair in sorted(found.items()) if under(key, COMPARED)}
     return listed | {"augmentation": (augmentation(config), AUGMENTATION)}

@@ -47,6 +47,13 @@ class Norm(Enum):
     layer_norm = "layer_norm"
 
 
+class Road(Enum):
+    """What a ladder changes from rung to rung; its value is the word that adds a rung on the command line."""
+
+    network = "step"  # from ResNet to ConvNeXt; the recipe changes once
+    recipe = "recipe_step"  # from the original recipe to the modern one; the network stays
+
+
 class Init(Enum):
     """Initial weights of conv and linear layers: see `roadmap.model.network.initialize`."""
 
@@ -192,6 +199,8 @@ class BudgetConfig:
     """What a small study may spend; unset values leave a recipe as published (docs/studies.md has the rule)."""
 
     epochs: int | None = None
+    original_epochs: int | None = "${budget.epochs}"  # type: ignore[assignment]
+    """Of the original recipe."""
     batch_size: int | None = None
     batch_rule: BatchRule | None = None
     bn_batch_size: int | None = None
@@ -275,6 +284,7 @@ class StudyConfig:
     name: str = MISSING
     seeds: int = 1
     """Seeds 0 to seeds - 1 make a full sweep."""
+    road: Road = Road.network
 
 
 @dataclass

@@ -3,6 +3,7 @@
 python -m roadmap.show                                     all rungs, a line each
 python -m roadmap.show inverted_bottleneck
 python -m roadmap.show inverted_bottleneck --regime micro
+python -m roadmap.show mixup --road recipe                 a rung of the other road, which changes the recipe
 """
 
 import argparse
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from roadmap.command import command
 from roadmap.model.costs import cost
-from roadmap.schema import ModelConfig, Op
+from roadmap.schema import ModelConfig, Op, Road
 from roadmap.steps import Step, find, model_config, regimes, steps
 
 
@@ -25,40 +26,44 @@ def main() -> int:
     )
     parser.add_argument("step", nargs="?", help="a rung; without it, the list of them")
     parser.add_argument("--regime", default="resnet50", choices=regimes())
+    parser.add_argument("--road", default="network", choices=[road.name for road in Road], help="what the rungs change")
     arguments = parser.parse_args()
+    road = Road[arguments.road]
     console = Console(highlight=False, soft_wrap=True)
-    lines = describe(arguments.step, arguments.regime) if arguments.step else overview(arguments.regime)
+    lines = describe(arguments.step, arguments.regime, road) if arguments.step else overview(arguments.regime, road)
     for line in lines:
         console.print(line, markup=False)
     return 0
 
 
-def overview(regime: str) -> list[str]:
+def overview(regime: str, road: Road) -> list[str]:
     """All rungs of a regime, a line each."""
-    return [f"{rung.name:22} {rung.title}{'' if rung.on_path else ' (side rung)'}" for rung in steps(regime)]
+    return [f"{rung.name:22} {rung.title}{'' if rung.on_path else ' (side rung)'}" for rung in steps(regime, road)]
 
 
-def describe(name: str, regime: str) -> list[str]:
+def describe(name: str, regime: str, road: Road) -> list[str]:
     """One rung as lines of text."""
-    rung = find(name, regime)
+    rung = find(name, regime, road)
     lines = [
         f"{rung.title} ({name}), section {rung.section or '-'} of the paper, regime {regime}",
         "",
-        *delta(rung),
+        *delta(rung, road),
     ]
+    if road is Road.recipe:
+        return lines
     for title, step in (("before", rung.parent), ("after", name)):
         if step:
             lines += ["", f"{title} ({step})", *network(model_config(step, regime))]
     return lines
 
 
-def delta(rung: Step) -> list[str]:
+def delta(rung: Step, road: Road) -> list[str]:
     """What a rung changes, and the file that says so."""
     if not rung.parent:
-        return ["the start of the road: conf/model/resnet.yaml"]
+        return ["the start of the road: conf/model/resnet.yaml, conf/recipe/original.yaml"]
     changes = [f"  {key}: {_short(old)} -> {_short(new)}" for key, (old, new) in sorted(rung.changes.items())]
     return [
-        f"changes over {rung.parent} (conf/step/{rung.name}.yaml):",
+        f"changes over {rung.parent} (conf/{road.value}/{rung.name}.yaml):",
         *(changes or ["  nothing in this regime"]),
     ]
 

@@ -1,4 +1,7 @@
-"""The ladder as data: the rungs in conf/step, their order, and the network of each. Needs neither Hydra nor torch."""
+"""The ladders as data: the rungs in conf/step and conf/recipe_step, their order, and what each is.
+
+Needs neither Hydra nor torch.
+"""
 
 import re
 from dataclasses import dataclass
@@ -9,8 +12,9 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from roadmap import formulas
 from roadmap.checks import check_model
-from roadmap.schema import ConfigError, Init, ModelConfig, StepConfig
+from roadmap.schema import BudgetConfig, ConfigError, Init, ModelConfig, RecipeConfig, Road, StepConfig
 
 _HERE = Path(__file__).resolve().parent
 CONF = next(path for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir())
@@ -29,7 +33,7 @@ class Step:
     on_path: bool
     """Whether it lies on the longest chain, of equals the one that is not of section own; the others are side rungs."""
     declares: frozenset[str]
-    """Dotted keys that its file sets."""
+    """Dotted keys that its file sets, or the name of a group that it replaces."""
     changes: dict[str, tuple[Any, Any]]
     """Dotted key to its value before and after, in the regime asked for."""
 
@@ -40,31 +44,31 @@ def regimes() -> list[str]:
 
 
 @cache
-def steps(regime: str = "resnet50") -> list[Step]:
-    """All rungs in ladder order: by distance from the ResNet, alternatives of one parent by title.
+def steps(regime: str = "resnet50", road: Road = Road.network) -> list[Step]:
+    """All rungs of a road in ladder order: by distance from the ResNet, alternatives of one parent by title.
 
     Raises:
         ConfigError: an unknown regime, or a step file that contradicts itself.
     """
     parents: dict[str, str | None] = {"resnet": None}
-    parents |= {name: _parent(name) for name in _names()}
-    chains = {name: _chain(name, parents) for name in parents}
-    tips = {name: (len(chain), _body(name).step.section != "own") for name, chain in chains.items() if chain[1:]}
+    parents |= {name: _parent(name, road) for name in _names(road)}
+    chains = {name: _chain(name, parents, road) for name in parents}
+    tips = {name: (len(chain), _body(name, road).step.section != "own") for name, chain in chains.items() if chain[1:]}
     path = chains[max(sorted(tips), key=tips.__getitem__)]
-    rungs = [_step(name, parents[name], regime, on_path=name in path) for name in parents]
+    rungs = [_step(name, parents[name], regime, road=road, on_path=name in path) for name in parents]
     return sorted(rungs, key=lambda rung: (len(chains[rung.name]), _natural(rung.title)))
 
 
-def find(name: str, regime: str = "resnet50") -> Step:
+def find(name: str, regime: str = "resnet50", road: Road = Road.network) -> Step:
     """The rung of that name.
 
     Raises:
         ConfigError: naming the rungs there are.
     """
-    for rung in steps(regime):
-        if rung.name == name:
-            return rung
-    raise ConfigError(f"step={name}: allowed is one of " + " ".join(rung.name for rung in steps(regime)))
+    rungs = {rung.name: rung for rung in steps(regime, road)}
+    if name not in rungs:
+        raise ConfigError(f"{road.value}={name}: allowed is one of {' '.join(rungs)}")
+    return rungs[name]
 
 
 def model_config(step: str = "resnet", regime: str = "resnet50") -> ModelConfig:
@@ -74,90 +78,97 @@ def model_config(step: str = "resnet", regime: str = "resnet50") -> ModelConfig:
         ConfigError: an unknown step or regime, or an illegal network.
     """
     find(step, regime)
-    model = cast(ModelConfig, OmegaConf.to_object(_composed(step, regime).model))
+    model = cast(ModelConfig, OmegaConf.to_object(_composed(step, regime, Road.network).model))
     check_model(model)
     return model
 
 
 def initial_weights(step: str = "resnet") -> Init:
     """How the recipe that a rung trains with sets its initial weights."""
-    return Init[_read(f"recipe/{_composed(step, 'resnet50').recipe}").init]
+    return cast(Init, _composed(step, "resnet50", Road.network).recipe.init)
 
 
 @cache
-def _composed(step: str, regime: str) -> DictConfig:
-    """What a step's chain of files makes of `model` and of the recipe's name."""
+def _composed(step: str, regime: str, road: Road) -> DictConfig:
+    """What a step's chain of files makes of `model` and `recipe`, as published."""
     if regime not in regimes():
         raise ConfigError(f"regime={regime}: allowed is one of " + " ".join(regimes()))
     if step == "resnet":
-        base = {
-            "regime": _read(f"regime/{regime}"),
-            "model": OmegaConf.structured(ModelConfig),
-            "recipe": "original",
-        }
-        return cast(DictConfig, OmegaConf.merge(base, {"model": _read("model/resnet")}))
-    body = _body(step)
+        model = OmegaConf.merge(OmegaConf.structured(ModelConfig), _read("model/resnet"))
+        base = {"regime": _read(f"regime/{regime}"), "model": model, "recipe": _recipe("original")}
+        return cast(DictConfig, OmegaConf.merge({"budget": OmegaConf.structured(BudgetConfig)}, base))
+    body = _body(step, road)
     for default in body.pop("defaults"):
         if isinstance(default, DictConfig) and "override /recipe" in default:
-            body["recipe"] = default["override /recipe"]
+            body["recipe"] = _recipe(default["override /recipe"])
     try:
-        return cast(DictConfig, OmegaConf.merge(_composed(_parent(step) or "resnet", regime), body))
+        return cast(DictConfig, OmegaConf.merge(_composed(_parent(step, road) or "resnet", regime, road), body))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"conf/step/{step}.yaml: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"conf/{road.value}/{step}.yaml: {str(error).splitlines()[0]}") from error
 
 
-def _step(name: str, parent: str | None, regime: str, *, on_path: bool) -> Step:
-    composed = _composed(name, regime)
+def _recipe(name: str) -> DictConfig:
+    return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(RecipeConfig), _read(f"recipe/{name}")))
+
+
+def _step(name: str, parent: str | None, regime: str, *, road: Road, on_path: bool) -> Step:
     if parent is None:
         own, declares, changes = OmegaConf.structured(StepConfig), frozenset[str](), {}
     else:
-        own, before = _body(name).step, _composed(parent, regime)
-        declares = frozenset(f"model.{key}" for key in _body(name).get("model", {}))
-        declares |= {"recipe"} if composed.recipe != before.recipe or not declares else frozenset()
-        changes = {f"model.{k}": (_plain(before.model)[k], v) for k, v in _plain(composed.model).items()}
-        changes = {k: pair for k, pair in changes.items() if pair[0] != pair[1]}
-        if composed.recipe != before.recipe:
-            changes["recipe"] = (before.recipe, composed.recipe)
+        body = _body(name, road)
+        own = body.step
+        groups = [str(key).removeprefix("override /") for d in body.defaults if isinstance(d, DictConfig) for key in d]
+        keys = [f"{part}.{key}" for part in ("model", "recipe") for key in body.get(part, {})]
+        declares = frozenset([*groups, *keys])
+        before, after = (_values(_composed(step, regime, road), whole=groups) for step in (parent, name))
+        changes = {key: (before[key], value) for key, value in after.items() if before[key] != value}
     identity = {key: own[key] for key in ("name", "parent", "section", "group", "title")}
     return Step(**identity, on_path=on_path, declares=declares, changes=changes)
 
 
-def _names() -> list[str]:
-    return sorted(path.stem for path in (CONF / "step").glob("*.yaml"))
+def _values(composed: DictConfig, *, whole: list[str]) -> dict[str, Any]:
+    """Dotted key to value; of a recipe nothing but its name where it is `whole`, all but its name where it is not."""
+    formulas.register()
+    parts: dict[str, Any] = {
+        part: OmegaConf.to_container(composed[part], resolve=True, enum_to_str=True) for part in ("model", "recipe")
+    }
+    name = parts["recipe"].pop("name")
+    if "recipe" in whole:
+        parts["recipe"] = {}
+    values = {f"{part}.{key}": value for part in parts for key, value in parts[part].items()}
+    return values | {group: name for group in whole}
 
 
-def _parent(name: str) -> str | None:
+def _names(road: Road) -> list[str]:
+    return sorted(path.stem for path in (CONF / road.value).glob("*.yaml"))
+
+
+def _parent(name: str, road: Road) -> str | None:
     """The step that a file builds on: the first of its defaults, which it must also call its parent."""
-    body = _body(name)
+    body, file = _body(name, road), f"conf/{road.value}/{name}.yaml"
     listed = next((d for d in body.defaults if isinstance(d, str) and d != "_self_"), "resnet")
     stated = OmegaConf.select(body, "step.parent")
     if (OmegaConf.select(body, "step.name"), stated) != (name, listed):
-        raise ConfigError(
-            f"conf/step/{name}.yaml: step.name must be {name} and step.parent {listed}, as in its defaults"
-        )
-    if listed != "resnet" and listed not in _names():
-        raise ConfigError(
-            f"conf/step/{name}.yaml: step.parent={listed}: allowed is one of resnet " + " ".join(_names())
-        )
+        raise ConfigError(f"{file}: step.name must be {name} and step.parent {listed}, as in its defaults")
+    if listed not in (known := ["resnet", *_names(road)]):
+        raise ConfigError(f"{file}: step.parent={listed}: allowed is one of {' '.join(known)}")
     return listed
 
 
-def _chain(name: str, parents: dict[str, str | None]) -> list[str]:
+def _chain(name: str, parents: dict[str, str | None], road: Road) -> list[str]:
     chain = [name]
     while (parent := parents[chain[0]]) is not None:
         if parent in chain:
-            raise ConfigError(f"conf/step/{name}.yaml: step.parent: a step cannot be its own ancestor")
+            raise ConfigError(f"conf/{road.value}/{name}.yaml: step.parent: a step cannot be its own ancestor")
         chain.insert(0, parent)
     return chain
 
 
-def _body(name: str) -> DictConfig:
-    body = _read(f"step/{name}")
-    missing = [
-        key for key in ("name", "parent", "section", "group", "title") if OmegaConf.select(body, f"step.{key}") is None
-    ]
-    if missing or "defaults" not in body:
-        raise ConfigError(f"conf/step/{name}.yaml: needs defaults and step with name, parent, section, group, title")
+def _body(name: str, road: Road) -> DictConfig:
+    body = _read(f"{road.value}/{name}")
+    needed = ("name", "parent", "section", "group", "title")
+    if "defaults" not in body or any(OmegaConf.select(body, f"step.{key}") is None for key in needed):
+        raise ConfigError(f"conf/{road.value}/{name}.yaml: needs defaults and step with {', '.join(needed)}")
     return body
 
 
@@ -166,10 +177,6 @@ def _read(name: str) -> DictConfig:
         return cast(DictConfig, OmegaConf.load(CONF / f"{name}.yaml"))
     except Exception as error:  # YAML has many ways to be broken; all of them are the file's
         raise ConfigError(f"conf/{name}.yaml: {' '.join(str(error).split())[:200]}") from error
-
-
-def _plain(model: DictConfig) -> dict[str, Any]:
-    return cast(dict[str, Any], OmegaConf.to_container(model, resolve=True, enum_to_str=True))
 
 
 def _natural(text: str) -> list[tuple[int, str]]:

@@ -22,7 +22,7 @@ BAD = [
     (["step=gelu"], "step=gelu", "write +step=gelu"),
     (["+step=gelu", "+step=layer_norm"], "step=layer_norm", "one +step=NAME"),
     (["+step=[gelu,layer_norm]"], "step=[gelu,layer_norm]", "one +step=NAME"),
-    (["study=nope"], "study/nope", "fashion_mnist fashion_mnist_long imagenet"),
+    (["study=nope"], "study/nope", "fashion_mnist fashion_mnist_long fashion_mnist_recipe imagenet"),
     (["recipe=nope"], "recipe/nope", "modern original"),
     (["regime=nope"], "regime/nope", "micro nano resnet200 resnet50"),
     (["data=nope"], "data/nope", "cifar10"),

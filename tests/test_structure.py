@@ -9,14 +9,15 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "roadmap"
 # From the ground up; a file may import its own room and those it names.
-GROUND = {"files", "schema", "signals", "checks", "steps", "config", "departures", "runs"}
+GROUND = {"files", "schema", "signals", "checks", "formulas", "steps", "config", "departures", "runs"}
 ROOMS: dict[str, set[str]] = {
     "files": set(),
     "schema": set(),
     "signals": set(),
     "checks": {"schema"},
-    "steps": {"schema", "checks"},
-    "config": {"schema", "checks", "steps", "files"},
+    "formulas": {"schema"},
+    "steps": {"schema", "checks", "formulas"},
+    "config": {"schema", "checks", "formulas", "steps", "files"},
     "departures": {"schema", "checks", "steps", "config"},
     "runs": {"schema", "config", "files"},
     "data": GROUND,

@@ -8,6 +8,7 @@ from matplotlib.patheffects import withStroke
 
 from roadmap.ladder.paper import to_beat
 from roadmap.ladder.table import Row
+from roadmap.schema import Road
 
 # Okabe and Ito's palette, which stays told apart in every common form of colour blindness.
 GROUPS = {
@@ -19,6 +20,9 @@ GROUPS = {
     "kernel": ("Large kernel", "#0072B2"),
     "micro": ("Micro design", "#D55E00"),
     "convnext": ("ConvNeXt", "#F0E442"),
+    "optimizer": ("Optimization", "#E69F00"),
+    "augmentation": ("Augmentation", "#009E73"),
+    "regularization": ("Regularization", "#CC79A7"),
     "own": ("Your own", "#222222"),
 }
 INK, FAINT = "#222222", "#6E6E6E"
@@ -73,12 +77,15 @@ def draw_paper(axes: Axes, rungs: Rungs) -> None:
 
 def draw_targets(axes: Axes, rungs: Rungs) -> list[float]:
     """The paper's values as marks on the lower edges of the bars, and the line to beat; returns them all."""
+    marks = [(row.paper_top1, y + 0.36) for row, y in rungs if row.paper_top1 is not None]
+    axes.plot(*zip(*marks, strict=True), **MARK, color="white", zorder=5)
+    shown = [value for value, _ in marks]
+    if rungs[0][0].road != Road.network.name:
+        return shown
     name, to_reach = to_beat(rungs[0][0].regime)
     axes.axvline(to_reach, **TO_BEAT, zorder=2.5)
     axes.text(to_reach, HEADINGS, f"{name} {to_reach}", ha="center", va="center_baseline")
-    marks = [(row.paper_top1, y + 0.36) for row, y in rungs if row.paper_top1 is not None]
-    axes.plot(*zip(*marks, strict=True), **MARK, color="white", zorder=5)
-    return [to_reach, *(value for value, _ in marks)]
+    return [to_reach, *shown]
 
 
 def group(name: str) -> tuple[str, str]:

@@ -9,12 +9,12 @@ from typing import Any
 
 from roadmap.files import write_atomic
 from roadmap.ladder.board import duration
-from roadmap.ladder.mixing import refuse_mixed
+from roadmap.ladder.mixing import refuse_mixed, road_of
 from roadmap.ladder.paper import paper_regime, published
 from roadmap.ladder.statistics import deviation, kendall_tau, same_sign, welch
 from roadmap.ladder.table import Row, to_markdown, write_csv
 from roadmap.runs import RESULT, find_results, read_result
-from roadmap.schema import ConfigError
+from roadmap.schema import ConfigError, Road
 from roadmap.steps import steps
 
 PAPER_TABLE = {"resnet50": "ResNet-50 regime, Table 10", "resnet200": "ResNet-200 regime, Table 11"}
@@ -68,13 +68,14 @@ def rows(results: Sequence[Result]) -> list[Row]:
     by_step: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         by_step[result["step"]].append(result)
-    study, regime, data = results[0]["study"], results[0]["regime"], results[0]["config"]["data"]["name"]
-    blank = [Row(study, regime, data, step.name, step.parent, step.group, step.title, step.on_path) for step in steps()]
+    first, road = results[0], road_of(results[0])
+    ladder = (first["study"], road.name, first["regime"], first["config"]["data"]["name"])
+    blank = [Row(*ladder, step.name, step.parent, step.group, step.title, step.on_path) for step in steps(road=road)]
     titles = {row.title for row in blank}
     for name in sorted(by_step.keys() - {row.rung for row in blank}):
         parent, title = by_step[name][0]["parent"], by_step[name][0]["title"]
         # One that was made from a step on the command line has that step's title unless it was given its own.
-        blank.append(Row(study, regime, data, name, parent, "own", name if title in titles else title, False))
+        blank.append(Row(*ladder, name, parent, "own", name if title in titles else title, False))
     return [_measured(_with_paper(row), by_step) for row in blank]
 
 
@@ -94,7 +95,7 @@ def report(table: Sequence[Row], results: Sequence[Result]) -> str:
 
 
 def _with_paper(row: Row) -> Row:
-    paper = published(row.regime)
+    paper = published(row.regime, Road[row.road])
     here, parent = paper.get(row.rung), paper.get(row.parent or "")
     if here is None:
         return row
@@ -145,8 +146,9 @@ def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
     departures = (
         {"Departs from the paper in": _departures(results)} if any(r.get("departures") for r in results) else {}
     )
+    agreement = _agreement(table) if table[0].road == Road.network.name else _in_all(table)
     return {
-        f"Agreement with the paper ({PAPER_TABLE[paper_regime(table[0].regime)]})": _agreement(table),
+        f"Agreement with the paper ({PAPER_TABLE[paper_regime(table[0].regime)]})": agreement,
         **departures,
         "Hardware": _distinct(_hardware(result["hardware"]) for result in results),
         "Commit": _distinct(_commit(result) for result in results),
@@ -185,6 +187,15 @@ def _agreement(table: Sequence[Row]) -> str:
         agree = same_sign([change for change, _ in told], [change for _, change in told])
         text += f", {agree} of the {len(told)} that can be told from zero"
     return text
+
+
+def _in_all(table: Sequence[Row]) -> str:
+    """The change from the first to the last rung, which is all that the paper tells of its recipe."""
+    (_, first), (_, last) = ends = [(row.top1, row.paper_top1) for row in table if row.paper_top1 is not None]
+    here = [top1 for top1, _ in ends if top1 is not None]
+    assert first is not None and last is not None
+    change = f"{here[1] - here[0]:+.2f}" if len(here) == len(ends) else "not known yet"
+    return f"the whole recipe {change}, in the paper {last - first:+.2f}; it has nothing of the parts"
 
 
 def _hardware(hardware: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Container, Sequence, Set
 from typing import Any
 
 from roadmap.config import difference, under
-from roadmap.schema import ConfigError
+from roadmap.schema import ConfigError, Road
 from roadmap.steps import Step, steps
 
 STUDY = ("study.name", "regime", "data", "budget")
@@ -47,14 +47,20 @@ def refuse_mixed(results: Sequence[dict[str, Any]]) -> None:
         _compare(by_recipe.setdefault(recipe, result), result, ["recipe"], why=f"both call their recipe {recipe}")
         _refuse_other_departures(by_recipe[recipe], result)
         _refuse_other_departures(results[0], result, only=("augmentation",))
-    _refuse_undeclared(by_step)
+    if results:
+        _refuse_undeclared(by_step, road_of(results[0]))
+
+
+def road_of(result: dict[str, Any]) -> Road:
+    """The road that a run lies on; results from before there were two say nothing of it."""
+    return Road[result["config"]["study"].get("road", Road.network.name)]
 
 
 def _compare(
     a: dict[str, Any], b: dict[str, Any], parts: Sequence[str], *, why: str, declared: Set[str] = frozenset()
 ) -> None:
     for key, (left, right) in sorted(difference(a["config"], b["config"]).items()):
-        if under(key, parts) and not under(key, FREE) and key not in declared:
+        if under(key, parts) and not under(key, FREE) and not under(key, list(declared)):
             raise ConfigError(f"{key}: {_word(left)} in {_run(a)}, {_word(right)} in {_run(b)}: {why}")
 
 
@@ -71,14 +77,13 @@ def _refuse_other_departures(a: dict[str, Any], b: dict[str, Any], only: Sequenc
             )
 
 
-def _refuse_undeclared(present: dict[str, dict[str, Any]]) -> None:
-    known = {step.name: step for step in steps()}
+def _refuse_undeclared(present: dict[str, dict[str, Any]], road: Road) -> None:
+    known = {step.name: step for step in steps(road=road)}
     for name in [step for step in known if step in present]:
         ancestor, declared = _nearest(known[name], known, present)
         if ancestor is not None:
-            parts = ["model"] if "recipe" in declared else ["model", "recipe.name"]
             why = f"from {ancestor} to {name} only {', '.join(sorted(declared))} may change"
-            _compare(present[ancestor], present[name], parts, why=why, declared=declared)
+            _compare(present[ancestor], present[name], ("model", "recipe"), why=why, declared=declared)
 
 
 def _nearest(step: Step, known: dict[str, Step], present: Container[str]) -> tuple[str | None, set[str]]:

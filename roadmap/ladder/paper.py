@@ -4,6 +4,9 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from roadmap.schema import Road
+from roadmap.steps import steps
+
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 
 
@@ -22,10 +25,17 @@ def paper_regime(regime: str) -> str:
     return "resnet200" if regime == "resnet200" else "resnet50"
 
 
-def published(regime: str) -> dict[str, Published]:
-    """The paper's rows for a regime, by step; a rung the paper does not have is not in it."""
+def published(regime: str, road: Road = Road.network) -> dict[str, Published]:
+    """The paper's rows for a regime, by step; a rung the paper does not have is not in it.
+
+    Of the recipe road it has the two ends: the ResNet before and after the training recipe.
+    """
     rungs = [row for row in _rows(regime) if row["adopted"] != "reference"]
-    return {row["step"]: Published(float(row["top1"]), float(row["gflops"])) for row in rungs}
+    paper = {row["step"]: Published(float(row["top1"]), float(row["gflops"])) for row in rungs}
+    if road is Road.network:
+        return paper
+    last = [rung.name for rung in steps(road=road) if rung.on_path][-1]
+    return {"resnet": paper["resnet"], last: paper["training_recipe"]}
 
 
 def to_beat(regime: str) -> tuple[str, float]:

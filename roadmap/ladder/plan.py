@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from roadmap import runs
 from roadmap.checks import require
-from roadmap.config import compose, parse_overrides
+from roadmap.config import STEP_WORDS, compose, parse_overrides
 from roadmap.schema import Config, ConfigError
 from roadmap.steps import find, steps
 
@@ -82,13 +82,14 @@ def make_plan(words: list[str]) -> Plan:
     """
     options, overrides = _split(words)
     first = compose(overrides)
-    rungs = steps(first.regime.name)
+    road = first.study.road
+    rungs = steps(first.regime.name, road)
     if options.steps:
-        wanted = {find(name).name for name in options.steps}
+        wanted = {find(name, road=road).name for name in options.steps}
         rungs = [rung for rung in rungs if rung.name in wanted]
     elif options.only is Only.path:
         rungs = [rung for rung in rungs if rung.on_path]
-    composed = [compose([*overrides, f"+step={r.name}"] if r.parent else overrides) for r in rungs]
+    composed = [compose([*overrides, f"+{road.value}={r.name}"] if r.parent else overrides) for r in rungs]
     seeds = range(options.seeds or first.study.seeds)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = options.jobs or max(1, cores // (first.training.threads or cores))
@@ -101,7 +102,7 @@ def _split(words: list[str]) -> tuple[Options, list[str]]:
     overrides: list[str] = []
     for word in words:
         key = next(iter(parse_overrides([word])))
-        require(key not in ("seed", "step"), key, word, "seeds=N and steps=[NAME,...] in a sweep")
+        require(key not in ("seed", *STEP_WORDS), key, word, "seeds=N and steps=[NAME,...] in a sweep")
         (own if key in Options.__dataclass_fields__ else overrides).append(word)
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(own))

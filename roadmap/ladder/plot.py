@@ -32,9 +32,12 @@ from roadmap.ladder.bars import (
 )
 from roadmap.ladder.paper import paper_regime, to_beat
 from roadmap.ladder.table import Row, gflops, read_csv
-from roadmap.schema import ConfigError
+from roadmap.schema import ConfigError, Road
 
-TITLE = "From ResNet to ConvNeXt, one change at a time"
+TITLES = {
+    Road.network.name: "From ResNet to ConvNeXt, one change at a time",
+    Road.recipe.name: "From the original training recipe to the modern one, one ingredient at a time",
+}
 PAPER_START = {"resnet50": "ResNet-50", "resnet200": "ResNet-200"}
 BAND, GRID = "#F3F3F3", "#D8D8D8"
 STYLE: Any = {
@@ -202,11 +205,11 @@ def _frame(figure: Figure, rows: Sequence[Row], columns: Columns) -> None:
     notes = "Bars: mean top-1 of the raw weights. "
     notes += "Whiskers: one standard deviation over seeds. " if max(counts) > 1 else "One seed: no whiskers. "
     notes += "No axis starts at 0" + (", and the paper's has its own scale." if columns.paper else ".")
-    figure.text(MARGIN, 1 - 0.31 / height, TITLE, fontsize=13, fontweight="bold")
+    figure.text(MARGIN, 1 - 0.31 / height, TITLES[rows[0].road], fontsize=13, fontweight="bold")
     figure.text(MARGIN, 1 - 0.55 / height, about, fontsize=9, color=FAINT)
     figure.text(MARGIN, 0.12 / height, notes, fontsize=8, color=FAINT)
     figure.legend(
-        handles=_legend(columns, rows[0].regime),
+        handles=_legend(columns, rows[0]),
         loc="lower left",
         bbox_to_anchor=(MARGIN, 0.29 / height),
         ncols=4,
@@ -217,14 +220,15 @@ def _frame(figure: Figure, rows: Sequence[Row], columns: Columns) -> None:
     )
 
 
-def _legend(columns: Columns, regime: str) -> list[Artist]:
+def _legend(columns: Columns, first: Row) -> list[Artist]:
     handles: list[Artist] = [
         Line2D([], [], **PATH, label="the path"),
         Patch(edgecolor=FAINT, **SIDE, label="beside the path"),
     ]
     if not columns.paper:
         handles.append(Line2D([], [], **MARK, color="white", label="the paper"))
-        handles.append(Line2D([], [], **TO_BEAT, label=f"{to_beat(regime)[0]}, to beat"))
+    if not columns.paper and first.road == Road.network.name:
+        handles.append(Line2D([], [], **TO_BEAT, label=f"{to_beat(first.regime)[0]}, to beat"))
     return handles
 
 

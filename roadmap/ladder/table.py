@@ -16,6 +16,8 @@ class Row:
     """A rung. Accuracies in percent, raw weights; what is not known is None."""
 
     study: str
+    road: str
+    """What changes from rung to rung: the network or the recipe."""
     regime: str
     data: str
     rung: str

@@ -1,0 +1,118 @@
+"""The road from the original recipe to the modern one: its rungs, its sweep, its table and figure."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from smoke import TINY
+
+from roadmap.config import compose, difference, to_dict
+from roadmap.departures import departures
+from roadmap.ladder.collate import collate
+from roadmap.ladder.plan import make_plan
+from roadmap.ladder.plot import plot
+from roadmap.ladder.table import read_csv
+from roadmap.schema import ConfigError, RecipeConfig, Road
+from roadmap.steps import find, steps
+from roadmap.training.run import execute
+
+ROAD = [
+    "resnet", "optimizer", "epochs", "randaugment", "mixup", "cutmix", "random_erasing", "label_smoothing",
+    "stochastic_depth",
+]  # fmt: skip
+STUDIES = ["imagenet_recipe", "fashion_mnist_recipe", "smoke_recipe"]
+
+
+def recipe(study: str, step: str) -> RecipeConfig:
+    return compose([f"study={study}", *_words(step)]).recipe
+
+
+def test_the_road_is_one_path() -> None:
+    rungs = steps(road=Road.recipe)
+    assert [rung.name for rung in rungs] == ROAD
+    assert all(rung.on_path for rung in rungs)
+    assert find("cutmix", road=Road.recipe).changes == {"recipe.cutmix": (0.0, 1.0)}
+    assert find("epochs", road=Road.recipe).changes["recipe.epochs"] == (90, 300)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_it_leads_from_the_original_recipe_to_the_modern_one(study: str) -> None:
+    base = compose([f"study={study}", "study.road=network", "study.name=other", "+step=training_recipe"])
+    assert replace(recipe(study, ROAD[-1]), name="modern") == base.recipe
+    assert recipe(study, "resnet") == compose([f"study={study}", "study.road=network"]).recipe
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_rung_changes_what_its_file_states_and_nothing_else(study: str) -> None:
+    for rung in steps(road=Road.recipe)[1:]:
+        before, after = (to_dict(compose([f"study={study}", *_words(step)])) for step in (rung.parent, rung.name))
+        changed = {key for key in difference(before, after) if not key.startswith("step.")}
+        assert changed <= rung.declares, rung.name
+        assert study != "imagenet_recipe" or changed == rung.declares - {"recipe.decay_epochs"}, rung.name
+
+
+def test_ingredients_of_the_imagenet_recipe_by_hand() -> None:
+    rungs = {name: recipe("imagenet_recipe", name) for name in ROAD}
+    assert [(r.epochs, r.batch_size, r.lr, r.warmup_epochs) for r in rungs.values()] == [
+        (90, 256, 0.1, 0),
+        (90, 4096, 4e-3, 6),
+        *[(300, 4096, 4e-3, 20)] * 7,
+    ]
+    assert [r.aa != "none" for r in rungs.values()] == [False] * 3 + [True] * 6
+    assert [(r.mixup, r.mixup_prob) for r in rungs.values()] == [(0, 0)] * 4 + [(0.8, 1)] * 5
+    assert [r.cutmix for r in rungs.values()] == [0] * 5 + [1] * 4
+    assert [r.reprob for r in rungs.values()] == [0] * 6 + [0.25] * 3
+    assert [r.smoothing for r in rungs.values()] == [0] * 7 + [0.1] * 2
+    assert [r.drop_path for r in rungs.values()] == [0] * 8 + [0.1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["+recipe_step=mixup"], r"\+recipe_step=mixup: allowed is \+step=NAME in a study with study.road=network"),
+        (["study=smoke_recipe", "+step=gelu"], r"\+step=gelu: allowed is \+recipe_step=NAME in a study with"),
+        (["study=smoke_recipe", "recipe=modern"], "recipe=modern: allowed is original: on the recipe road"),
+        (["study=smoke_recipe", "recipe_step=mixup"], r"a step is added to the ResNet, write \+recipe_step=mixup"),
+        (["study=smoke_recipe", "+recipe_step=mixup", "+recipe_step=cutmix"], r"allowed is one \+recipe_step=NAME"),
+        (["study=smoke_recipe", "+recipe_step=mixup", "step.name=cutmix"], "allowed is a name of its own"),
+    ],
+)
+def test_what_belongs_to_the_other_road_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compose(words)
+
+
+def test_a_rung_of_ones_own_stands_in_the_same_study() -> None:
+    own = compose(["study=smoke_recipe", "+recipe_step=mixup", "step.name=mixup_02", "recipe.mixup=0.2"])
+    assert (own.study.name, own.step.parent, own.recipe.name) == ("smoke_recipe", "mixup", "mixup_02")
+
+
+def test_a_rung_is_compared_with_the_same_rung_at_full_size() -> None:
+    listed = departures(compose(["study=smoke_recipe", "+recipe_step=label_smoothing"]))
+    assert listed["recipe.epochs"] == (3, 300)
+    assert "recipe.drop_path" not in listed and "recipe.smoothing" not in listed
+    assert list(departures(compose(["study=imagenet_recipe", "+recipe_step=mixup"]))) == ["augmentation"]
+
+
+def test_it_is_swept_collated_and_drawn_by_the_same_code(tmp_path: Path, data_root: Path) -> None:
+    study = ["study=smoke_recipe", "study.name=tiny_recipe", f"runs_dir={tmp_path}", f"data.root={data_root}"]
+    plan = make_plan([*study, *TINY[1:], "budget.epochs=2"])
+    assert [each.step for each in plan.runs] == ROAD
+    plan.freeze()
+    results = {each.step: execute(each.directory) for each in plan.runs}
+    # RandAugment works image by image, so in memory it is no change; every other rung trains otherwise.
+    losses = [results[name]["train_loss"] for name in ROAD]
+    assert results["randaugment"]["train_loss"] == results["epochs"]["train_loss"]
+    assert len(set(losses)) == len(ROAD) - 1
+    table, page = collate("tiny_recipe", tmp_path, tmp_path / "results")
+    _, drawing = plot("tiny_recipe", tmp_path / "results")
+    rows = read_csv(table)
+    assert [(row.rung, row.road, row.n) for row in rows] == [(name, "recipe", 1) for name in ROAD]
+    assert [row.paper_top1 for row in rows] == [76.13, *[None] * 7, 78.82]
+    change = (results["stochastic_depth"]["top1_count"] - results["resnet"]["top1_count"]) / 0.7
+    assert f"the whole recipe {change:+.2f}, in the paper +2.69" in page.read_text()
+    assert drawing.stat().st_size > 10_000
+
+
+def _words(step: str | None) -> list[str]:
+    return [f"+recipe_step={step}"] if step not in (None, "resnet") else []
