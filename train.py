@@ -4,6 +4,7 @@
     python train.py +step=inverted_bottleneck      one rung: the ResNet with all changes up to this one
     python train.py +step=gelu study=smoke seed=1  another study, another seed
     python train.py study=fashion_mnist_recipe +recipe_step=mixup                 a rung of the recipe's own road
+    torchrun --nproc_per_node=2 train.py +step=gelu                               the same run by two processes
     python train.py +step=large_kernel step.name=kernel_13 model.kernel_size=13   a rung of your own
 
 Any option of conf/ can be set as key=value; --cfg shows them all as they stand.
@@ -22,6 +23,7 @@ from roadmap import runs
 from roadmap.command import command
 from roadmap.data.fetch import fetch
 from roadmap.signals import Interrupted
+from roadmap.training.world import of_environment
 
 # A run's process of a sweep that was killed holds its directory until its next step is done.
 PATIENCE_SECONDS = 30.0
@@ -48,7 +50,8 @@ def main() -> int:
         return 0
     runs.refuse_mixing(config)
     fetch(config.data.name.value, Path(config.data.root))
-    return carry_out(runs.prepare(config), wait=0.0)
+    directory = runs.prepare(config) if of_environment().first else runs.run_directory(config)
+    return carry_out(directory, wait=0.0)
 
 
 def carry_out(directory: Path, *, wait: float) -> int:
@@ -65,7 +68,8 @@ def carry_out(directory: Path, *, wait: float) -> int:
         print(f"failed: {error} ({directory / runs.FAILURE})", file=sys.stderr)
         return 1
     name = f"{result['step']} seed {result['seed']}"
-    print(f"{name}: top-1 {result['top1']:.2f} % in {result['wall_seconds']:.0f} s ({directory})")
+    if of_environment().first:
+        print(f"{name}: top-1 {result['top1']:.2f} % in {result['wall_seconds']:.0f} s ({directory})")
     return 0
 
 

@@ -108,7 +108,8 @@ def _check_data(config: Config) -> None:
     require(d.img_size >= 32, "data.img_size", d.img_size, "32 or more: a network shrinks its input 32 times")
     require(0 < d.crop_pct <= 1, "data.crop_pct", d.crop_pct, "more than 0, up to 1")
     mixed = r.mixup_prob > 0 and (r.mixup > 0 or r.cutmix > 0)
-    require(not mixed or r.batch_size % 2 == 0, "recipe.batch_size", r.batch_size, "an even number with mixup")
+    size, key = min((r.batch_size, "recipe.batch_size"), (r.bn_batch_size, "recipe.bn_batch_size"))
+    require(not mixed or size % 2 == 0, key, size, "an even number with mixup")
     facts, name = IN_MEMORY.get(d.name), d.name.value
     if facts is None:
         require(d.in_chans == 3, "data.in_chans", d.in_chans, f"3 for {name}")

@@ -25,7 +25,7 @@ from torchvision.datasets import ImageFolder
 from roadmap.checks import IN_MEMORY, require
 from roadmap.command import command
 from roadmap.config import compose
-from roadmap.data.augment import epoch_batches
+from roadmap.data.augment import epoch_passes
 from roadmap.data.load import load
 from roadmap.data.photos import Photos
 from roadmap.data.pil import train_pipeline
@@ -66,7 +66,7 @@ def ours(photos: Photos, config: Config, images: int) -> Callable[[], None]:
     def go() -> None:
         left, epoch = images, 0
         while left > 0:
-            batches = epoch_batches(photos, config.recipe, config.data, seed=0, epoch=epoch)
+            batches = epoch_passes(photos, config.recipe, config.data, seed=0, epoch=epoch)
             for x, _ in islice(batches, -(-left // config.recipe.batch_size)):
                 left -= len(x)
             epoch += 1

@@ -71,7 +71,7 @@ def main() -> int:
         console=console,
         disable=not console.is_terminal,
     )
-    (counts,) = evaluate([loaded.network.to(device)], batches)
+    (counts,) = evaluate([loaded.network.to(device)], batches, num_classes=config.data.num_classes)
     for name, right in (("top-1", counts.top1), ("top-5", counts.top5)):
         console.print(f"{name}: {right:,} of {counts.total:,} images, {100 * right / counts.total:.3f} %")
     if known := weights.published(path):

@@ -15,13 +15,13 @@ from torchvision.transforms import Compose, Normalize, RandomResizedCrop, ToTens
 from torchvision.transforms.v2 import functional as vision
 
 from roadmap.data import transforms
-from roadmap.data.augment import batches_per_epoch, epoch_batches, evaluation_batches, mixup_seed
+from roadmap.data.augment import batches_per_epoch, epoch_passes, evaluation_batches, mixup_seed
 from roadmap.data.memory import Images
 from roadmap.data.randomness import Stream, epoch_order, epoch_uniforms, mix, numpy_seeded
 from roadmap.data.transforms import crop_boxes, draw, erase, erased_boxes, resized_crop
 from roadmap.schema import ConfigError, DataConfig, Dataset, RecipeConfig
 
-PLAIN = RecipeConfig(batch_size=16, scale=[1.0, 1.0], ratio=[1.0, 1.0])
+PLAIN = RecipeConfig(batch_size=16, bn_batch_size=1000, scale=[1.0, 1.0], ratio=[1.0, 1.0])
 FLIP = replace(PLAIN, hflip=0.5)
 CROP = replace(PLAIN, scale=[0.08, 1.0], ratio=[3 / 4, 4 / 3])
 ERASE = replace(PLAIN, reprob=0.25)
@@ -51,7 +51,7 @@ def same(a: list[tuple[Tensor, Tensor]], b: list[tuple[Tensor, Tensor]]) -> bool
 
 def by_index(images: Images, recipe: RecipeConfig, *, epoch: int = 0, seed: int = 0) -> Tensor:
     """An epoch's images, back in their own order."""
-    x = torch.cat([x for x, _ in epoch_batches(images, recipe, DATA, seed=seed, epoch=epoch)])
+    x = torch.cat([x for x, _ in epoch_passes(images, recipe, DATA, seed=seed, epoch=epoch)])
     order = epoch_order(seed, epoch, len(images))
     return torch.empty_like(x).index_copy_(0, order[: len(x)], x)
 
@@ -62,7 +62,7 @@ def test_without_augmentation_it_is_plain_normalization(data: DataConfig) -> Non
     plain = Compose([ToTensor(), Normalize(data.mean, data.std)])
     expected = torch.stack([plain(image.permute(1, 2, 0).numpy()) for image in images.images])
     order = epoch_order(5, 2, 64)
-    batches = list(epoch_batches(images, PLAIN, data, seed=5, epoch=2))
+    batches = list(epoch_passes(images, PLAIN, data, seed=5, epoch=2))
     assert torch.equal(torch.cat([x for x, _ in batches]), expected[order])
     assert torch.equal(torch.cat([t for _, t in batches]), images.labels[order])
     tested = list(evaluation_batches(images, data, 25))
@@ -77,7 +77,7 @@ def test_layout_is_channels_last_and_stays_so(data: DataConfig, recipe: RecipeCo
     c = data.in_chans
     conv = torch.nn.Conv2d(c, 8, 4, 4)  # of one channel, its weight says nothing about the layout
     for x, _ in [
-        *epoch_batches(some(32, data), recipe, data, seed=0, epoch=0),
+        *epoch_passes(some(32, data), recipe, data, seed=0, epoch=0),
         *evaluation_batches(some(16, data), data, 16),
     ]:
         assert x.dtype == torch.float32
@@ -89,14 +89,14 @@ def test_layout_is_channels_last_and_stays_so(data: DataConfig, recipe: RecipeCo
 def test_the_images_themselves_stay_as_they_are() -> None:
     images = some(32)
     before = images.images.clone()
-    list(epoch_batches(images, replace(MIXED, hflip=1.0, reprob=1.0), DATA, seed=0, epoch=0))
+    list(epoch_passes(images, replace(MIXED, hflip=1.0, reprob=1.0), DATA, seed=0, epoch=0))
     assert torch.equal(images.images, before)
 
 
 def test_an_epoch_has_every_image_once_but_for_a_rest() -> None:
     images = replace(some(70), labels=torch.arange(70))
     assert batches_per_epoch(images, PLAIN) == 4
-    epochs = [torch.cat([t for _, t in epoch_batches(images, PLAIN, DATA, seed=0, epoch=e)]) for e in range(3)]
+    epochs = [torch.cat([t for _, t in epoch_passes(images, PLAIN, DATA, seed=0, epoch=e)]) for e in range(3)]
     for labels in epochs:
         assert len(labels) == 64 == len(labels.unique())
     assert not torch.equal(epochs[0], epochs[1])
@@ -105,9 +105,9 @@ def test_an_epoch_has_every_image_once_but_for_a_rest() -> None:
 
 @pytest.mark.parametrize("recipe", [PLAIN, SINGLE, MIXED], ids=["plain", "single", "mixed"])
 def test_an_epoch_can_be_entered_anywhere(recipe: RecipeConfig) -> None:
-    whole = list(epoch_batches(some(100), recipe, DATA, seed=3, epoch=4))
+    whole = list(epoch_passes(some(100), recipe, DATA, seed=3, epoch=4))
     for start in (1, 4, 6):
-        assert same(list(epoch_batches(some(100), recipe, DATA, seed=3, epoch=4, start=start)), whole[start:])
+        assert same(list(epoch_passes(some(100), recipe, DATA, seed=3, epoch=4, start=start)), whole[start:])
 
 
 @pytest.mark.parametrize("recipe", [FLIP, CROP, ERASE, SINGLE], ids=["flip", "crop", "erase", "all"])
@@ -238,8 +238,8 @@ def test_mixing_is_timms_own(mixup: float, cutmix: float, prob: float) -> None:
     images, seed, epoch = some(100), 7, 3
     recipe = replace(FLIP, mixup=mixup, cutmix=cutmix, mixup_prob=prob, mixup_switch_prob=0.4, smoothing=0.1)
     timm = Mixup(mixup, cutmix, prob=prob, switch_prob=0.4, label_smoothing=0.1, num_classes=10)
-    unmixed = epoch_batches(images, FLIP, DATA, seed=seed, epoch=epoch)
-    mixed = epoch_batches(images, recipe, DATA, seed=seed, epoch=epoch)
+    unmixed = epoch_passes(images, FLIP, DATA, seed=seed, epoch=epoch)
+    mixed = epoch_passes(images, recipe, DATA, seed=seed, epoch=epoch)
     for i, ((x, labels), (y, targets)) in enumerate(zip(unmixed, mixed, strict=True)):
         np.random.seed(mixup_seed(seed, epoch * 6 + i) % 2**32)
         x, labels = timm(x, labels)
@@ -254,7 +254,7 @@ def test_mixed_targets_are_two_smoothed_classes_by_their_shares() -> None:
     recipe = replace(MIXED, smoothing=0.1)
     images = some(64)
     order = epoch_order(0, 0, 64).split(recipe.batch_size)
-    for index, (_, targets) in zip(order, epoch_batches(images, recipe, DATA, seed=0, epoch=0), strict=True):
+    for index, (_, targets) in zip(order, epoch_passes(images, recipe, DATA, seed=0, epoch=0), strict=True):
         one = torch.full((len(index), 10), 0.01).scatter_(1, images.labels[index][:, None], 0.91)
         other = one.flip(0)
         differ = (one != other).any(1)
@@ -266,8 +266,30 @@ def test_mixed_targets_are_two_smoothed_classes_by_their_shares() -> None:
 
 @pytest.mark.parametrize("change", [{"mixup_prob": 0.0}, {"mixup": 0.0, "cutmix": 0.0}])
 def test_without_mixing_targets_are_classes(change: dict[str, float]) -> None:
-    for _, targets in epoch_batches(some(32), replace(MIXED, **change), DATA, seed=0, epoch=0):
+    for _, targets in epoch_passes(some(32), replace(MIXED, **change), DATA, seed=0, epoch=0):
         assert targets.dtype == torch.int64
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_processes_share_the_passes_of_every_step(world: int) -> None:
+    recipe, images = replace(MIXED, bn_batch_size=4), some(40)
+    whole = list(epoch_passes(images, recipe, DATA, seed=0, epoch=1, start=1))
+    assert [len(x) for x, _ in whole] == [4] * 4
+    parts = [epoch_passes(images, recipe, DATA, seed=0, epoch=1, start=1, share=(r, world)) for r in range(world)]
+    assert same([batch for part in parts for batch in part], whole)
+    unmixed = epoch_passes(images, SINGLE, DATA, seed=0, epoch=1, start=1)
+    assert not torch.equal(torch.cat([x for x, _ in whole]), next(unmixed)[0])
+    first, second = (sorted(set(t.flatten().tolist())) for _, t in whole[:2])
+    assert first != second, "every pass draws its own share"
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5])
+def test_processes_share_the_evaluation_without_padding(world: int) -> None:
+    images = some(23)
+    batches = [list(evaluation_batches(images, DATA, 5, share=(rank, world))) for rank in range(world)]
+    assert sum(len(x) for share in batches for x, _ in share) == 23
+    whole = list(evaluation_batches(images, DATA, 5))
+    assert all(same(share, whole[rank::world]) for rank, share in enumerate(batches))
 
 
 @pytest.mark.parametrize(
@@ -283,7 +305,7 @@ def test_without_mixing_targets_are_classes(change: dict[str, float]) -> None:
 )
 def test_refusals_come_at_the_call(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        epoch_batches(some(40), replace(MIXED, **change), DATA, seed=0, epoch=0)
+        epoch_passes(some(40), replace(MIXED, **change), DATA, seed=0, epoch=0)
     assert str(caught.value).startswith(message)
 
 
@@ -292,10 +314,10 @@ def test_global_generators_neither_decide_nor_move() -> None:
         return torch.get_rng_state().numpy().tobytes(), np.random.get_state()[1].tobytes(), random.getstate()
 
     before = states()
-    first = list(epoch_batches(some(64), MIXED, DATA, seed=0, epoch=0))
+    first = list(epoch_passes(some(64), MIXED, DATA, seed=0, epoch=0))
     assert states() == before
     torch.manual_seed(1), np.random.seed(1), random.seed(1)
-    assert same(list(epoch_batches(some(64), MIXED, DATA, seed=0, epoch=0)), first)
+    assert same(list(epoch_passes(some(64), MIXED, DATA, seed=0, epoch=0)), first)
 
 
 def test_numpys_state_comes_back_after_an_error() -> None:
@@ -315,10 +337,10 @@ def deterministic():
 
 def test_deterministic_algorithms_and_threads_change_nothing(deterministic: None) -> None:
     threads = torch.get_num_threads()
-    batches = list(epoch_batches(some(64), MIXED, DATA, seed=0, epoch=0))
+    batches = list(epoch_passes(some(64), MIXED, DATA, seed=0, epoch=0))
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(1 if threads > 1 else 2)
-    again = list(epoch_batches(some(64), MIXED, DATA, seed=0, epoch=0))
+    again = list(epoch_passes(some(64), MIXED, DATA, seed=0, epoch=0))
     torch.set_num_threads(threads)
     assert same(batches, again)
 
@@ -326,8 +348,8 @@ def test_deterministic_algorithms_and_threads_change_nothing(deterministic: None
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_gives_the_same_batches() -> None:
     images = some(64)
-    here = epoch_batches(images, MIXED, DATA, seed=0, epoch=0)
-    there = epoch_batches(images.to("cuda"), MIXED, DATA, seed=0, epoch=0)
+    here = epoch_passes(images, MIXED, DATA, seed=0, epoch=0)
+    there = epoch_passes(images.to("cuda"), MIXED, DATA, seed=0, epoch=0)
     for (x, t), (y, u) in zip(here, there, strict=True):
         assert y.is_cuda and u.is_cuda
         torch.testing.assert_close(y.cpu(), x, atol=1e-4, rtol=1e-4)

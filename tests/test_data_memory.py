@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchvision.datasets import CIFAR10, CIFAR100
+from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
 
 from roadmap.data.fetch import DataError
 from roadmap.data.memory import Images, load
@@ -43,6 +43,12 @@ def test_fashion_mnist_is_whole(training: Images, test: Images) -> None:
         assert images.labels.dtype == torch.int64
         assert images.labels.bincount().tolist() == [n // 10] * 10
         assert len(images) == n
+
+
+def test_fashion_mnist_is_what_torchvision_reads(training: Images, test: Images, data_root: Path) -> None:
+    for images, train in ((training, True), (test, False)):
+        peer = FashionMNIST(str(data_root), train=train)
+        assert torch.equal(images.images[:, 0], peer.data) and torch.equal(images.labels, peer.targets)
 
 
 def test_configured_mean_and_std_are_those_of_the_training_images(training: Images) -> None:

@@ -15,7 +15,7 @@ import roadmap
 from roadmap import config as configuration
 from roadmap.model.convert import from_library, to_library
 from roadmap.model.costs import cost
-from roadmap.model.layers import SpatialConv2d
+from roadmap.model.layers import DropPath, SpatialConv2d
 from roadmap.model.network import Block, make_block
 from roadmap.schema import ConfigError, Op
 from roadmap.steps import model_config, regimes, steps
@@ -162,3 +162,13 @@ def test_the_fast_layers_compute_what_plain_convolutions_do(step: str) -> None:
         output.square().sum().backward()
     for (name, ours), theirs in zip(model.named_parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-6, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("p", [0.3, 1.0])
+def test_stochastic_depth_is_torchvisions(p: float) -> None:
+    x, found = torch.randn(16, 3, 2, 2), []
+    for layer in (DropPath(p), torchvision.ops.StochasticDepth(p, "row")):
+        torch.manual_seed(0)
+        found.append(layer.train()(x))
+        assert layer.eval()(x) is x
+    assert torch.equal(*found)

@@ -16,7 +16,7 @@ from torchvision import transforms
 
 from roadmap.checks import check
 from roadmap.config import compose
-from roadmap.data.augment import epoch_batches, evaluation_batches
+from roadmap.data.augment import epoch_passes, evaluation_batches
 from roadmap.data.load import load
 from roadmap.data.pil import eval_pipeline, seeded, train_pipeline
 from roadmap.data.sources import DataError
@@ -44,7 +44,7 @@ def config(root: Path, *words: str) -> Config:
 
 def epoch(of: Config, *, start: int = 0, number: int = 0) -> list[tuple[Tensor, Tensor]]:
     images = load(of, train=True)
-    return list(epoch_batches(images, of.recipe, of.data, seed=3, epoch=number, start=start))
+    return list(epoch_passes(images, of.recipe, of.data, seed=3, epoch=number, start=start))
 
 
 def test_workers_and_where_an_epoch_is_entered_change_nothing(tree: Path) -> None:
@@ -154,7 +154,7 @@ def test_what_cannot_be_read_is_skipped_and_counted_if_asked_for(tmp_path: Path)
         epoch(config(root, *small))
     of = config(root, *small, "data.on_error=skip", "training.workers=1")
     images = load(of, train=True)
-    ((x, labels),) = epoch_batches(images, of.recipe, of.data, seed=3, epoch=0)
+    ((x, labels),) = epoch_passes(images, of.recipe, of.data, seed=3, epoch=0)
     assert sorted(line.split(":")[0][-14:] for line in images.skipped) == ["chelsea/0.JPEG"] + ["chelsea/1.JPEG"] * 2
     assert x.shape == sound[0][0].shape and torch.equal(labels, sound[0][1])  # chelsea's last stands for all three
     assert sum(not torch.equal(a, b) for a, b in zip(x, sound[0][0], strict=True)) == 2

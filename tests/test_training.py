@@ -19,6 +19,7 @@ from roadmap.training.diagnosis import NonFiniteLoss, first_nonfinite
 from roadmap.training.evaluation import evaluate
 from roadmap.training.run import execute
 from roadmap.training.state import Average, dump_state, initial_state
+from roadmap.training.world import World
 
 RUNG = "+step=separate_downsampling"
 
@@ -128,7 +129,7 @@ def test_a_finished_run_is_not_repeated(undisturbed: Path) -> None:
 def saved_twice(config: Config, directory: Path) -> str:
     """Two checkpoints, of steps 1 and 2."""
     name = digest(to_dict(config))
-    state = initial_state(config, torch.device("cpu"))
+    state = initial_state(config, torch.device("cpu"), World())
     for state.step in (1, 2):
         checkpoint.save(directory, dump_state(state, name))
     return name
@@ -198,7 +199,7 @@ def test_evaluation_counts_every_image_once() -> None:
     logits[3] = torch.tensor([9, 8, 7, 5, 6, 0, 0.0])  # right at the fifth guess
     logits[4] = torch.tensor([9, 8, 7, 6, 0, 5, 1.0])  # not within five
     models = [torch.nn.Identity(), torch.nn.Threshold(100, 0)]  # the second finds all classes alike, so guesses 0 first
-    counts, alike = evaluate(models, zip(logits.split(3), classes.split(3), strict=True))
+    counts, alike = evaluate(models, zip(logits.split(3), classes.split(3), strict=True), num_classes=7)
     assert (counts.total, counts.top1, counts.top5) == (7, 5, 6)
     assert counts.by_class.tolist() == [[1, 1, 1]] * 3 + [[1, 0, 1], [1, 0, 0]] + [[1, 1, 1]] * 2
     assert (alike.total, alike.top5) == (7, 5)

@@ -1,6 +1,7 @@
-"""The batches of an epoch: shuffled, augmented and mixed for training, plain for evaluation.
+"""What an epoch's forward passes see: shuffled, augmented and mixed for training, plain for evaluation.
 
-All of it is a function of (seed, epoch, index) and (seed, step): an epoch can be entered at any batch.
+All of it is a function of (seed, epoch, index) and (seed, pass): an epoch can be entered at any step, and what a pass
+sees does not depend on which process makes it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -58,54 +59,80 @@ def batches_per_epoch(images: Part, recipe: RecipeConfig) -> int:
     return n // size
 
 
-def epoch_batches(
-    images: Part, recipe: RecipeConfig, data: DataConfig, *, seed: int, epoch: int, start: int = 0
-) -> Iterator[Batch]:
-    """The batches of an epoch from batch `start` on.
-
-    Yields:
-        Images (B, C, H, W) float32, channels last, and their targets: classes (B,) int64 or, with mixup or
-        cutmix, shares of the classes (B, num_classes) float32, smoothed and mixed.
-
-    Raises:
-        ConfigError: at the call, for what images in memory cannot be trained with.
-    """
-    steps = range(start, batches_per_epoch(images, recipe))
-    mixup = _mixup(recipe, data.num_classes)
-    return _batches(images, images.left(recipe), data, seed=seed, epoch=epoch, steps=steps, mixup=mixup)
+def passes_per_step(recipe: RecipeConfig) -> int:
+    """Forward passes whose gradients make an optimizer step."""
+    return recipe.batch_size // min(recipe.bn_batch_size, recipe.batch_size)
 
 
-def evaluation_batches(images: Part, data: DataConfig, batch_size: int) -> Iterator[Batch]:
-    """Every image once, in order, the last batch being what is left.
-
-    Yields:
-        Images (B, C, H, W) float32, channels last, and their classes (B,) int64.
-    """
-    for x, labels in images.batches(torch.arange(len(images)).split(batch_size), seed=0):
-        yield _channels_last(normalize(x, data)), labels
-
-
-def mixup_seed(seed: int, step: int) -> int:
-    """What seeds numpy for the mixup or cutmix of a step; steps count on from epoch to epoch."""
-    return mix(seed, step, Stream.mixup)
-
-
-def _batches(
+def epoch_passes(
     images: Part,
     recipe: RecipeConfig,
     data: DataConfig,
     *,
     seed: int,
     epoch: int,
-    steps: range,
+    start: int = 0,
+    share: tuple[int, int] = (0, 1),
+) -> Iterator[Batch]:
+    """What the forward passes of an epoch see, from optimizer step `start` on.
+
+    Of the passes of every step, process `share[0]` of `share[1]` gets its neighbouring ones; they divide them evenly.
+
+    Yields:
+        Images (B, C, H, W) float32, channels last, and their targets: classes (B,) int64 or, with mixup or
+        cutmix, shares of the classes (B, num_classes) float32, smoothed and mixed within the pass.
+
+    Raises:
+        ConfigError: at the call, for what images in memory cannot be trained with.
+    """
+    each, (rank, world) = passes_per_step(recipe), share
+    own = range(rank * each // world, (rank + 1) * each // world)
+    steps = batches_per_epoch(images, recipe)
+    numbers = [step * each + place for step in range(start, steps) for place in own]
+    mixup = _mixup(recipe, data.num_classes)
+    left, first = images.left(recipe), epoch * steps * each
+    return _passes(images, left, data, seed=seed, epoch=epoch, numbers=numbers, first=first, mixup=mixup)
+
+
+def evaluation_batches(
+    images: Part, data: DataConfig, batch_size: int, share: tuple[int, int] = (0, 1)
+) -> Iterator[Batch]:
+    """Every image once, in order, the last batch being what is left; process share[0] of share[1] has its part of them.
+
+    Yields:
+        Images (B, C, H, W) float32, channels last, and their classes (B,) int64.
+    """
+    rank, world = share
+    for x, labels in images.batches(torch.arange(len(images)).split(batch_size)[rank::world], seed=0):
+        yield _channels_last(normalize(x, data)), labels
+
+
+def mixup_seed(seed: int, number: int) -> int:
+    """What seeds numpy for the mixup or cutmix of a forward pass; passes count on from epoch to epoch."""
+    return mix(seed, number, Stream.mixup)
+
+
+def _passes(
+    images: Part,
+    recipe: RecipeConfig,
+    data: DataConfig,
+    *,
+    seed: int,
+    epoch: int,
+    numbers: Sequence[int],
+    first: int,
     mixup: "Mixup | None",
 ) -> Iterator[Batch]:
-    order = epoch_order(seed, epoch, len(images)).split(recipe.batch_size)[steps.start : steps.stop]
+    """The passes with these numbers, from 0 in the epoch, which itself begins with pass `first` of the run."""
+    order = epoch_order(seed, epoch, len(images)).split(min(recipe.bn_batch_size, recipe.batch_size))
     draws = draw(recipe, images.shape, seed=seed, epoch=epoch, device=images.device)
-    for step, index, (x, targets) in zip(steps, order, images.batches(order, seed=mix(seed, epoch)), strict=True):
+    indices = [order[number] for number in numbers]
+    for number, index, (x, targets) in zip(
+        numbers, indices, images.batches(indices, seed=mix(seed, epoch)), strict=True
+    ):
         x = augment(x, index.to(x.device), draws, data=data)
         if mixup is not None:
-            with numpy_seeded(mixup_seed(seed, epoch * steps.stop + step)):
+            with numpy_seeded(mixup_seed(seed, first + number)):
                 x, targets = mixup(x, targets)
         yield _channels_last(x), targets
 
@@ -116,8 +143,8 @@ def _mixup(recipe: RecipeConfig, num_classes: int) -> "Mixup | None":
         return None
     from timm.data import Mixup  # two seconds of import, for those who need it
 
-    size = recipe.batch_size
-    require(size % 2 == 0, "recipe.batch_size", size, "an even number with mixup or cutmix")
+    size, key = min((recipe.batch_size, "recipe.batch_size"), (recipe.bn_batch_size, "recipe.bn_batch_size"))
+    require(size % 2 == 0, key, size, "an even number with mixup or cutmix")
     return Mixup(
         mixup_alpha=recipe.mixup,
         cutmix_alpha=recipe.cutmix,

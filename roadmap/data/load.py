@@ -1,7 +1,7 @@
 """The images of a configuration, wherever they lie."""
 
 from roadmap.checks import IN_MEMORY
-from roadmap.data import memory, photos
+from roadmap.data import memory
 from roadmap.data.augment import Part
 from roadmap.schema import Config
 
@@ -15,4 +15,6 @@ def load(config: Config, *, train: bool) -> Part:
     """
     if config.data.name in IN_MEMORY:
         return memory.load(config.data, train)
+    from roadmap.data import photos  # timm and torchvision: seconds of import, for those who need them
+
     return photos.load(config.data, config.recipe, train=train, workers=config.training.workers)

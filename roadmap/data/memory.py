@@ -6,11 +6,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor
 
 from roadmap.checks import require
-from roadmap.data.fetch import TORCHVISION, DataError, damaged_fashion_mnist
+from roadmap.data.fetch import FASHION_MNIST, TORCHVISION, DataError, damaged_fashion_mnist
 from roadmap.schema import DataConfig, RecipeConfig
 
 
@@ -80,15 +79,24 @@ def load(data: DataConfig, train: bool) -> Images:
 
 def _read(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     """All images (N, C, H, W) uint8 and labels (N,) int64, checked."""
-    if name == "fashion_mnist" and (damaged := damaged_fashion_mnist(root, "train" if train else "t10k")):
-        raise DataError(f"{', '.join(map(str, damaged))} missing or damaged: run `make data`")
+    if name == "fashion_mnist":
+        return _read_fashion_mnist(root, "train" if train else "t10k")
+    import torchvision  # more than a second of import, for those who need it
+
     try:
         dataset = getattr(torchvision.datasets, TORCHVISION[name])(root, train=train, download=False)
     except RuntimeError as error:
         raise DataError(f"{name} is missing or damaged in {root}: run `make data`") from error
-    images = torch.as_tensor(dataset.data)
-    images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
-    return images, torch.as_tensor(dataset.targets, dtype=torch.int64)
+    return torch.as_tensor(dataset.data).permute(0, 3, 1, 2), torch.as_tensor(dataset.targets, dtype=torch.int64)
+
+
+def _read_fashion_mnist(root: Path, part: str) -> tuple[Tensor, Tensor]:
+    """Two files of known content: after 16 and after 8 bytes, nothing but pixels and labels."""
+    if damaged := damaged_fashion_mnist(root, part):
+        raise DataError(f"{', '.join(map(str, damaged))} missing or damaged: run `make data`")
+    files = [root / FASHION_MNIST / f"{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")]
+    images, labels = (torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8) for file in files)
+    return images[16:].view(-1, 1, 28, 28), labels[8:].long()
 
 
 def _pad(images: Tensor, size: int) -> Tensor:

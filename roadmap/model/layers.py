@@ -57,3 +57,21 @@ class LayerScale(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
         return x * self.gamma.view(-1, 1, 1)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al., arXiv 1603.09382): in training an image's branch is left out with probability p.
+
+    The draws are those of torchvision's StochasticDepth by row, whose import would cost every process a second.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W), the kept branches scaled by 1 / (1 - p)."""
+        if not self.training:
+            return x
+        kept = torch.empty(x.shape[0], 1, 1, 1, dtype=x.dtype, device=x.device).bernoulli_(1 - self.p)
+        return x * (kept.div_(1 - self.p) if self.p < 1 else kept)

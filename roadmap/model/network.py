@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
-from roadmap.model.layers import LayerNorm2d, LayerScale, PointwiseConv2d, SpatialConv2d
+from roadmap.model.layers import DropPath, LayerNorm2d, LayerScale, PointwiseConv2d, SpatialConv2d
 from roadmap.schema import Act, Init, ModelConfig, Norm, Op
 
 ACTS: dict[Act, Callable[[], nn.Module]] = {Act.relu: lambda: nn.ReLU(inplace=True), Act.gelu: nn.GELU}
@@ -23,7 +22,7 @@ class Block(nn.Module):
         super().__init__()
         self.branch = branch
         self.shortcut = shortcut
-        self.drop_path = StochasticDepth(drop_path, "row") if drop_path else nn.Identity()
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.after = after
 
     def forward(self, x: Tensor) -> Tensor:

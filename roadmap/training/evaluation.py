@@ -33,14 +33,15 @@ class Counts:
 
 
 @torch.inference_mode()
-def evaluate(models: Sequence[nn.Module], batches: Iterable[tuple[Tensor, Tensor]]) -> list[Counts]:
+def evaluate(
+    models: Sequence[nn.Module], batches: Iterable[tuple[Tensor, Tensor]], *, num_classes: int
+) -> list[Counts]:
     """Count for each model over one pass of batches of images (N, C, H, W) and classes (N), all on one device."""
     for model in models:
         model.eval()
-    found: list[Tensor] = []
+    found = [torch.zeros(num_classes, 3, dtype=torch.int64) for _ in models]
     for images, classes in batches:
-        counted = [_count(model(images), classes) for model in models]
-        found = [a + b for a, b in zip(found, counted, strict=True)] if found else counted
+        found = [a + _count(model(images), classes) for a, model in zip(found, models, strict=True)]
     return [Counts(by_class) for by_class in found]
 
 

@@ -1,17 +1,19 @@
 """The training loop. Its randomness is a function of (seed, epoch, index) and (seed, step), not of its state."""
 
 import math
+import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from roadmap import runs
+from roadmap.checks import require
 from roadmap.config import digest, to_dict
-from roadmap.data.augment import Part, batches_per_epoch, epoch_batches, evaluation_batches
+from roadmap.data.augment import Batch, Part, batches_per_epoch, epoch_passes, evaluation_batches, passes_per_step
 from roadmap.data.load import load
 from roadmap.data.randomness import mix
 from roadmap.files import write_atomic
@@ -24,14 +26,16 @@ from roadmap.training.machine import peak_memory_mb, set_up
 from roadmap.training.progress import Progress
 from roadmap.training.recipe import learning_rate, loss_function
 from roadmap.training.state import Clock, State, dump_state, initial_state, load_state
+from roadmap.training.world import World
 
 
 @dataclass
 class Keeper:
-    """Writes a run's checkpoints and metrics, and knows when the next checkpoint is due."""
+    """Writes a run's checkpoints and metrics, from one of its processes, and knows when a checkpoint is due."""
 
     directory: Path
     config: Config
+    writes: bool
     before: float
     """Seconds of work that led to where this process began."""
     started: float = field(default_factory=time.monotonic)
@@ -41,7 +45,8 @@ class Keeper:
         """Write a checkpoint."""
         self.saved = time.monotonic()
         state.seconds = self.before + self.saved - self.started
-        checkpoint.save(self.directory, dump_state(state, digest(to_dict(self.config))))
+        if self.writes:
+            checkpoint.save(self.directory, dump_state(state, digest(to_dict(self.config))))
 
     def due(self) -> bool:
         """Whether a checkpoint is due in mid-epoch."""
@@ -50,24 +55,28 @@ class Keeper:
 
     def write_metrics(self, state: State) -> None:
         """Write the lines of all epochs so far."""
-        write_atomic(self.directory / runs.METRICS, runs.json_lines(state.history))
+        if self.writes:
+            write_atomic(self.directory / runs.METRICS, runs.json_lines(state.history))
 
 
-def train(config: Config, directory: Path, progress: Progress, stop: list[int]) -> State:
+def train(config: Config, directory: Path, progress: Progress, stop: list[int], world: World) -> State:
     """Train from the newest checkpoint, or from the start, to the end; signal numbers appear in `stop`.
 
     Raises:
-        Interrupted: something appeared in `stop`; a checkpoint was written.
+        ConfigError: the processes cannot share a step's forward passes evenly.
+        Interrupted: something appeared in `stop`, of any process; a checkpoint was written.
         NonFiniteLoss: naming the step, the rung and the first module whose output was not finite.
     """
-    device = set_up(config)
+    device, passes = set_up(config), passes_per_step(config.recipe)
+    shared = f"what divides recipe.batch_size so that {world.size} processes share the passes (now {passes}) evenly"
+    require(passes % world.size == 0, "recipe.bn_batch_size", config.recipe.bn_batch_size, shared)
     training, test = (load(config, train=part).to(device) for part in (True, False))
     epochs, per_epoch = config.recipe.epochs, batches_per_epoch(training, config.recipe)
-    state = initial_state(config, device)
-    if saved := checkpoint.restore(directory, digest(to_dict(config))):
+    state = initial_state(config, device, world)
+    if saved := restore(directory, config, world):
         load_state(state, saved)
         progress.say(f"going on from step {state.step}")
-    keeper = Keeper(directory, config, before=state.seconds)
+    keeper = Keeper(directory, config, writes=world.first, before=state.seconds)
     progress.begin(epochs * per_epoch)
     while len(state.history) < epochs:
         train_epoch(state, training, config, keeper, progress, stop)
@@ -82,63 +91,104 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int]) 
     return state
 
 
+def restore(directory: Path, config: Config, world: World) -> dict[str, Any] | None:
+    """The newest whole checkpoint, the same for all processes.
+
+    Raises:
+        RuntimeError: they do not see the same files.
+    """
+    name = digest(to_dict(config))
+    saved = checkpoint.restore(directory, name) if world.first else None
+    world.say()  # the first removes what is damaged, before the others look
+    saved = saved if world.first else checkpoint.restore(directory, name)
+    if len(set(world.say(str(saved["step"] if saved else "nothing")))) > 1:
+        raise RuntimeError(f"{directory}: the processes found different checkpoints: do they share its file system?")
+    return saved
+
+
 def train_epoch(
     state: State, training: Part, config: Config, keeper: Keeper, progress: Progress, stop: list[int]
 ) -> None:
     """The steps of the epoch that are not done yet.
 
     Raises:
-        Interrupted: something appeared in `stop`; a checkpoint was written.
+        Interrupted: something appeared in `stop`, of any process; a checkpoint was written.
         NonFiniteLoss: see `train_step`.
     """
-    epoch, per_epoch = len(state.history), batches_per_epoch(training, config.recipe)
+    epoch, per_epoch, world = len(state.history), batches_per_epoch(training, config.recipe), state.world
     first = state.step - epoch * per_epoch
     skipped = len(training.skipped)
-    mark = time.perf_counter()
-    for images, targets in epoch_batches(
-        training, config.recipe, config.data, seed=config.seed, epoch=epoch, start=first
-    ):
-        ready = time.perf_counter()
-        loss = train_step(state, images, targets, config, per_epoch)
+    passes = waited_for(
+        epoch_passes(
+            training, config.recipe, config.data, seed=config.seed, epoch=epoch, start=first, share=world.share
+        ),
+        state.clock,
+    )
+    for _ in range(first, per_epoch):
+        started, waiting = time.perf_counter(), state.clock.data
+        loss = train_step(state, passes, config, per_epoch)
         done = time.perf_counter()
+        state.clock.compute += done - started - (state.clock.data - waiting)
         state.ema.update()
         state.loss_sum += loss
         state.step += 1
         for line in training.skipped[skipped:]:
             progress.say(f"{line}: skipped")
-        state.skipped += len(training.skipped) - skipped
+        signals, unread = world.sum(len(stop), len(training.skipped) - skipped)
+        state.skipped += int(unread)
         skipped = len(training.skipped)
         progress.step(state.step, loss, state.optimizer.param_groups[0]["lr"])
-        state.clock.data += ready - mark
-        state.clock.compute += done - ready
-        if stop or keeper.due():
+        if signals or keeper.due():
             keeper.save(state)
-        if stop:
-            raise Interrupted(stop[0])
-        mark = time.perf_counter()
-        state.clock.other += mark - done
+        if signals:
+            world.say()  # nobody leaves, and has the others ended, before the checkpoint is written
+            raise Interrupted(stop[0] if stop else signal.SIGTERM)
+        state.clock.other += time.perf_counter() - done
 
 
-def train_step(state: State, images: Tensor, targets: Tensor, config: Config, per_epoch: int) -> float:
-    """One optimizer step on (B, C, H, W), in forward passes of bn_batch_size images; returns the mean loss."""
-    recipe = config.recipe
-    torch.manual_seed(mix(config.seed, state.step))  # for stochastic depth
+def waited_for(passes: Iterator[Batch], clock: Clock) -> Iterator[Batch]:
+    """The same, with the time that they take to come on the clock."""
+    while True:
+        started = time.perf_counter()
+        batch = next(passes, None)
+        clock.data += time.perf_counter() - started
+        if batch is None:
+            return
+        yield batch
+
+
+def train_step(state: State, passes: Iterator[Batch], config: Config, per_epoch: int) -> float:
+    """One optimizer step, by this process's share of its forward passes; returns the mean loss over the whole batch.
+
+    Raises:
+        NonFiniteLoss: the loss of some process is not finite.
+    """
+    recipe, world = config.recipe, state.world
+    each = passes_per_step(recipe)
+    own = each // world.size
     rate = learning_rate(recipe, step=state.step, steps_per_epoch=per_epoch)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.model.train()
     state.optimizer.zero_grad()
-    total = 0.0
-    for part, wanted in zip(images.split(recipe.bn_batch_size), targets.split(recipe.bn_batch_size), strict=True):
-        loss = loss_function(state.model(part), wanted, recipe.smoothing) * (len(part) / len(images))
-        loss.backward()
+    state.replica.begin()
+    total, trouble = 0.0, ""
+    for place in range(own):
+        seed = mix(config.seed, state.step * each + world.rank * own + place)  # for stochastic depth
+        images, targets = next(passes)
+        torch.manual_seed(seed)
+        with state.replica.exchange(last=place == own - 1):
+            loss = loss_function(state.replica(images), targets, recipe.smoothing) / each
+            state.replica.backward(loss)
         total += loss.item()
-        if not math.isfinite(total):
-            torch.manual_seed(mix(config.seed, state.step))  # the same stochastic depth again
-            module = first_nonfinite(state.model, part)
-            raise NonFiniteLoss(
-                f"loss is {total} at step {state.step} of {config.step.name}: first not finite: {module}"
-            )
+        if not trouble and not math.isfinite(total):
+            torch.manual_seed(seed)
+            trouble = f"loss is {total} at step {state.step} of {config.step.name}: "
+            trouble += f"first not finite: {first_nonfinite(state.model, images)}"
+    (total,) = world.sum(total)
+    if not math.isfinite(total):
+        raise NonFiniteLoss(next(text for text in world.say(trouble) if text))
+    state.replica.merge(own)
     state.optimizer.step()
     return total
 
@@ -158,7 +208,10 @@ def end_epoch(state: State, test: Part, config: Config, device: torch.device, pe
     """Evaluate raw and averaged weights; returns the epoch's line of metrics."""
     started = time.perf_counter()
     size = config.training.eval_batch_size
-    raw, ema = evaluate([state.model, state.ema.module], evaluation_batches(test, config.data, size))
+    batches = evaluation_batches(test, config.data, size, share=state.world.share)
+    raw, ema = evaluate([state.model, state.ema.module], batches, num_classes=config.data.num_classes)
+    for counts in (raw, ema):
+        state.world.sum_tensor(counts.by_class)
     state.clock.evaluation = time.perf_counter() - started
     clock, recipe = state.clock, config.recipe
     return {

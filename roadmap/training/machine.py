@@ -1,6 +1,7 @@
 """The machine a run computes on: its device, its repeatability, its memory."""
 
 import ctypes
+import os
 import platform
 import resource
 import sys
@@ -22,7 +23,8 @@ def set_up(config: Config) -> torch.device:
     """
     wanted, there = config.training.device, torch.cuda.is_available()
     require(wanted is not Device.cuda or there, "training.device", wanted.name, "cpu or auto: there is no CUDA here")
-    device = torch.device("cuda" if wanted is not Device.cpu and there else "cpu")
+    gpu = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # each process of a machine has its own
+    device = torch.device(gpu if wanted is not Device.cpu and there else "cpu")
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     torch.backends.cudnn.benchmark = False

@@ -17,11 +17,11 @@ FILE_SECONDS, LINE_SECONDS = 1.0, 10.0
 
 
 class Progress:
-    """Reports the steps and epochs of one run."""
+    """Reports the steps and epochs of one run, from one of its processes."""
 
-    def __init__(self, config: Config, directory: Path) -> None:
-        self._config, self._file = config, directory / PROGRESS
-        self._console = Console(highlight=False, soft_wrap=True)
+    def __init__(self, config: Config, directory: Path, *, speaks: bool = True) -> None:
+        self._config, self._file, self._speaks = config, directory / PROGRESS, speaks
+        self._console = Console(highlight=False, soft_wrap=True, quiet=not speaks)
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -56,6 +56,8 @@ class Progress:
 
     def step(self, step: int, loss: float, lr: float) -> None:
         """After every optimizer step; `step` counts from 1."""
+        if not self._speaks:
+            return
         now = time.monotonic()
         rate = self._config.recipe.batch_size / max(now - self._last, 1e-9)
         self._rate, self._last = (0.9 * self._rate + 0.1 * rate) if self._rate else rate, now

@@ -2,6 +2,8 @@
 
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 from roadmap import runs
 from roadmap.config import digest, load, to_dict
 from roadmap.departures import Departures, departures
-from roadmap.files import lock, remove_leftovers
+from roadmap.files import Locked, lock, remove_leftovers
 from roadmap.model.costs import cost
 from roadmap.schema import Config
 from roadmap.signals import Interrupted, caught
@@ -18,38 +20,68 @@ from roadmap.training.loop import train
 from roadmap.training.machine import set_up
 from roadmap.training.progress import Progress
 from roadmap.training.state import State
+from roadmap.training.world import World, joined
 
 
 def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
     """Carry out the run that is frozen in `directory` and return its result; a finished one is only read.
+
+    Several processes carry it out together where torchrun has started them; the first one writes.
 
     Raises:
         Interrupted: by SIGINT or SIGTERM, after a checkpoint.
         Locked: another process still works on it after `wait` seconds.
         Exception: whatever made the run fail; it is recorded in the directory first.
     """
-    with lock(directory, wait=wait):
-        remove_leftovers(directory)
-        if runs.finished(directory):
+    with joined() as world, held(directory, world, wait=wait) as done:
+        if done:
             return runs.read_result(directory / runs.RESULT)
-        for stale in (runs.RESULT, runs.FAILURE):
-            (directory / stale).unlink(missing_ok=True)
         origin = provenance.commit()  # of the code that is loaded, whatever happens to the files while it runs
         try:
             config = load(directory / runs.CONFIG)
             listed = departures(config)
-            with caught() as stop, Progress(config, directory) as progress:
-                state = train(config, directory, progress, stop)
+            with caught() as stop, Progress(config, directory, speaks=world.first) as progress:
+                state = train(config, directory, progress, stop, world)
                 result = make_result(config, state, origin, listed)
-                runs.write_json(directory / runs.RESULT, result)
+                if world.first:
+                    runs.write_json(directory / runs.RESULT, result)
         except Interrupted:
             raise
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            runs.write_json(directory / runs.FAILURE, {"error": text, "traceback": traceback.format_exc()})
+            if not (directory / runs.FAILURE).exists():  # other processes fail because of the first that did
+                text = f"{type(error).__name__}: {error}"
+                runs.write_json(directory / runs.FAILURE, {"error": text, "traceback": traceback.format_exc()})
             raise
-        (directory / runs.PREVIOUS_CHECKPOINT).unlink(missing_ok=True)
+        if world.first:
+            (directory / runs.PREVIOUS_CHECKPOINT).unlink(missing_ok=True)
         return result
+
+
+@contextmanager
+def held(directory: Path, world: World, *, wait: float) -> Iterator[bool]:
+    """The directory, held by the first process for all and cleared of an earlier try's failure; yields if it is done.
+
+    Raises:
+        Locked: another process still works on it after `wait` seconds.
+    """
+    with ExitStack() as stack:
+        refused: Exception | None = None
+        done = False
+        if world.first:
+            try:
+                stack.enter_context(lock(directory, wait=wait))
+                remove_leftovers(directory)
+                done = runs.finished(directory)
+                for stale in (runs.FAILURE, *(() if done else (runs.RESULT,))):
+                    (directory / stale).unlink(missing_ok=True)
+            except (Locked, OSError) as error:
+                refused = error
+        verdict = world.say("refused" if refused else "done" if done else "go")[0]
+        if refused:
+            raise refused
+        if verdict == "refused":
+            raise Locked(f"{directory}: refused to the first of the processes")
+        yield verdict == "done"
 
 
 def make_result(config: Config, state: State, origin: tuple[str | None, bool], listed: Departures) -> dict[str, Any]:
@@ -88,6 +120,6 @@ def make_result(config: Config, state: State, origin: tuple[str | None, bool], l
         "commit": commit,
         "dirty": dirty,
         "versions": provenance.versions(),
-        "hardware": provenance.hardware(set_up(config)),
+        "hardware": provenance.hardware(set_up(config)) | {"processes": state.world.size},
         "finished_at": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
     }

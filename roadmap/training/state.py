@@ -11,6 +11,8 @@ from roadmap.data.randomness import mix
 from roadmap.model.create import build
 from roadmap.schema import Config
 from roadmap.training.recipe import make_optimizer
+from roadmap.training.replica import Replica
+from roadmap.training.world import World
 
 
 class Average:
@@ -56,6 +58,9 @@ class State:
     """A run between two steps."""
 
     model: nn.Module
+    world: World
+    replica: Replica
+    """The model as it is called in training, in step with the other processes."""
     ema: Average
     optimizer: torch.optim.Optimizer
     step: int = 0
@@ -70,7 +75,7 @@ class State:
     """A line of metrics an epoch."""
 
 
-def initial_state(config: Config, device: torch.device) -> State:
+def initial_state(config: Config, device: torch.device, world: World) -> State:
     """Weights as the seed gives them, the same for every rung that has the same layers."""
     torch.manual_seed(mix(config.seed))
     data, recipe = config.data, config.recipe
@@ -82,7 +87,8 @@ def initial_state(config: Config, device: torch.device) -> State:
         init=recipe.init,
         channels_last=config.training.channels_last,
     ).to(device)
-    return State(model, Average(model, recipe.model_ema_decay), make_optimizer(model, recipe))
+    average = Average(model, recipe.model_ema_decay)
+    return State(model, world, Replica(model, world), average, make_optimizer(model, recipe))
 
 
 def dump_state(state: State, config_hash: str) -> dict[str, Any]:
