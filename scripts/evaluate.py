@@ -79,9 +79,12 @@ def count(network: "nn.Module", config: Config, device: "torch.device", console:
     """Print the counts on one set of images, and write those of each class into a table if there is to be one."""
     from roadmap.data.augment import evaluation_batches
     from roadmap.data.load import load
+    from roadmap.data.resized import finished_copy
     from roadmap.data.testsets import folders
     from roadmap.training.evaluation import Among, evaluate
 
+    if (copy := finished_copy(Path(config.data.root).expanduser())) and "val" in copy.parts:
+        console.print(f"not the originals, but a resized copy ({copy})")
     images = load(config, train=False).to(device)
     classes = list(range(config.data.num_classes))
     if config.data.name in TEST_ONLY:

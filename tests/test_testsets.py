@@ -1,11 +1,7 @@
 """ImageNet's test sets: folders, classes, mean corruption error, against libraries' own lists and networks."""
 
 import csv
-import io
-import runpy
 import shutil
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +11,7 @@ import timm
 import torch
 import torchvision
 from photographs import photograph
-from smoke import ROOT, script
+from smoke import evaluate, script
 from timm.data import create_transform
 from torch import Tensor, nn
 
@@ -112,17 +108,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         for folder, wnid in names.items():
             (root / name / folder).symlink_to(sketch / wnid)
     return World(root, network, root / "weights.pth")
-
-
-def evaluate(*words: str, code: int = 0) -> str:
-    """What the script says, run in this process to save its many imports."""
-    said = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
-        patch.setattr(sys, "argv", ["evaluate.py", "training.workers=0", *words])
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(ROOT / "scripts" / "evaluate.py"), run_name="__main__")
-    assert end.value.code == code, said.getvalue()
-    return said.getvalue()
 
 
 def evaluated(world: World, name: str, *more: str, code: int = 0) -> str:
