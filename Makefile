@@ -30,7 +30,7 @@ roadmap: setup ## replay the ablation: train every rung, then the table and the 
 	$(BIN)/python scripts/collate.py study=$(STUDY) && $(BIN)/python scripts/plot.py study=$(STUDY) && exit $$status
 
 data: setup ## fetch the study's data set
-	$(BIN)/python scripts/prepare_data.py study=$(STUDY) $(FILES)
+	$(BIN)/python scripts/fetch_data.py study=$(STUDY) $(FILES)
 
 data-check: setup ## look at every image file of the study's data
 	$(BIN)/python scripts/check_data.py study=$(STUDY) $(FILES)

@@ -32,6 +32,15 @@ IN_MEMORY = {
     Dataset.cifar100: Facts(3, 100, 50_000),
 }
 
+TEST_ONLY = (
+    Dataset.imagenet_v2,
+    Dataset.imagenet_a,
+    Dataset.imagenet_r,
+    Dataset.imagenet_sketch,
+    Dataset.imagenet_c,
+)
+"""Data sets that only test networks which know ImageNet's classes."""
+
 
 def check(config: Config) -> None:
     """Refuse what cannot be trained.

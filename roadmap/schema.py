@@ -107,6 +107,11 @@ class Dataset(Enum):
     cifar100 = "cifar100"
     imagenet = "imagenet"
     imagefolder = "imagefolder"
+    imagenet_v2 = "imagenet_v2"
+    imagenet_a = "imagenet_a"
+    imagenet_r = "imagenet_r"
+    imagenet_sketch = "imagenet_sketch"
+    imagenet_c = "imagenet_c"
 
 
 @dataclass

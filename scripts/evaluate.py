@@ -2,30 +2,36 @@
 
     python scripts/evaluate.py weights=runs/fashion_mnist/gelu/seed-0/checkpoint.pt
     python scripts/evaluate.py weights=convnext_tiny-983f1562.pth study=imagenet data.root=/path/to/imagenet
+    python scripts/evaluate.py weights=convnext_tiny-983f1562.pth data=imagenet_r data.root=/path/to/imagenet-r
 
-A run of ours is evaluated on its own data; data.root and training.* may be others. Files of torchvision, timm and the
-paper's authors are recognised by what is in them. Images are resized bilinearly where layers are named as in
-torchvision, else bicubically; torchvision's own files are known by their hash, resized as published and set beside the
-published numbers. Exit code: 0 done, 2 refused.
+A run of ours is evaluated on its own data; data.root and training.* may be others, and for a run on ImageNet data may
+be one of its test sets: imagenet_v2, imagenet_a, imagenet_r, imagenet_sketch, imagenet_c (to the mean corruption
+error). Files of torchvision, timm and the paper's authors are recognised by what is in them. Images are resized
+bilinearly where layers are named as in torchvision, else bicubically; torchvision's own files are known by their hash,
+resized as published and set beside the published numbers.
+Exit code: 0 done, 1 done, but some of ImageNet-C is missing and so is the mean, 2 refused.
 """
 
 import argparse
 import csv
 import io
 import math
+from itertools import product
 from pathlib import Path
-from typing import Any, cast
+from statistics import fmean
+from typing import TYPE_CHECKING
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.progress import track
 
-from roadmap.checks import check, require
+from roadmap.checks import TEST_ONLY, require
 from roadmap.command import command
-from roadmap.config import compose, parse, parse_overrides, to_dict, under
 from roadmap.files import write_atomic
-from roadmap.schema import Config, ConfigError
+from roadmap.schema import Config, Dataset
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 def main() -> int:
@@ -39,69 +45,98 @@ def main() -> int:
     words = [word for word in arguments.words if not word.startswith("weights=")]
     require(len(given) == 1, "weights", " ".join(given), "one file: weights=FILE")
 
-    from roadmap.data.augment import evaluation_batches
-    from roadmap.data.load import load
-    from roadmap.training import weights
-    from roadmap.training.evaluation import evaluate
+    from roadmap.training import evaluated, weights
     from roadmap.training.machine import set_up
 
     path = Path(given[0])
     content = weights.read(path)
     if "config_hash" in content:
         loaded, config = weights.from_checkpoint(path, content, ema=arguments.ema)
-        config = elsewhere(config, words)
+        config = evaluated.elsewhere(config, words)
     else:
         require(not arguments.ema, "--ema", path, "for a checkpoint of ours")
         loaded = weights.from_file(path, content)
-        given_keys = parse_overrides(words)
-        options = [option for option in loaded.options if option.partition("=")[0] not in given_keys]
-        config = compose([*options, *words])
+        config = evaluated.with_options(loaded.options, words)
     for key in ("num_classes", "in_chans"):
         here, known = getattr(config.data, key), getattr(loaded, key)
         require(here == known, f"data.{key}", here, f"{known}, as the weights have it")
     device = set_up(config)
-    images = load(config, train=False).to(device)
-    size = config.training.eval_batch_size
     console = Console(highlight=False, soft_wrap=True)
     resized = f"recipe.interpolation={config.recipe.interpolation} data.crop_pct={config.data.crop_pct:.4g}"
     console.print(f"{path}: {loaded.words}, {resized}")
+    network = loaded.network.to(device)
+    if config.data.name is Dataset.imagenet_c:
+        require(not arguments.per_class, "--per-class", arguments.per_class, "for one set of images, not imagenet_c")
+        return count_corrupted(network, config, device, console)
+    count(network, config, device, console, arguments.per_class)
+    if (known := weights.published(path)) and config.data.name not in TEST_ONLY:
+        accuracy = known.meta["_metrics"]["ImageNet-1K"]
+        console.print(f"published by torchvision for {known}: {accuracy['acc@1']} % and {accuracy['acc@5']} %")
+    return 0
+
+
+def count(network: "nn.Module", config: Config, device: "torch.device", console: Console, table: Path | None) -> None:
+    """Print the counts on one set of images, and write those of each class into a table if there is to be one."""
+    from roadmap.data.augment import evaluation_batches
+    from roadmap.data.load import load
+    from roadmap.data.resized import finished_copy
+    from roadmap.data.testsets import folders
+    from roadmap.training.evaluation import Among, evaluate
+
+    if (copy := finished_copy(Path(config.data.root).expanduser())) and "val" in copy.parts:
+        console.print(f"not the originals, but a resized copy ({copy})")
+    images = load(config, train=False).to(device)
+    classes = list(range(config.data.num_classes))
+    if config.data.name in TEST_ONLY:
+        known = sorted(folders(config.data.name).values())
+        if len(known) < len(classes):
+            console.print(f"{config.data.name.value}: chosen among its {len(known)} classes")
+            network = Among(network, known).to(device)
+        classes = known
+    size = config.training.eval_batch_size
     batches = track(
         evaluation_batches(images, config.data, size),
         total=math.ceil(len(images) / size),
         console=console,
         disable=not console.is_terminal,
     )
-    (counts,) = evaluate([loaded.network.to(device)], batches, num_classes=config.data.num_classes)
+    (counts,) = evaluate([network], batches, num_classes=config.data.num_classes)
     for name, right in (("top-1", counts.top1), ("top-5", counts.top5)):
         console.print(f"{name}: {right:,} of {counts.total:,} images, {100 * right / counts.total:.3f} %")
-    if known := weights.published(path):
-        accuracy = known.meta["_metrics"]["ImageNet-1K"]
-        console.print(f"published by torchvision for {known}: {accuracy['acc@1']} % and {accuracy['acc@5']} %")
-    if arguments.per_class:
+    if table:
         text = io.StringIO()
         csv.writer(text).writerow(("class", "images", "top1", "top5"))
-        csv.writer(text).writerows((number, *row) for number, row in enumerate(counts.by_class.tolist()))
-        write_atomic(arguments.per_class, text.getvalue())
+        csv.writer(text).writerows((number, *counts.by_class[number].tolist()) for number in classes)
+        write_atomic(table, text.getvalue())
+
+
+def count_corrupted(network: "nn.Module", config: Config, device: "torch.device", console: Console) -> int:
+    """Print the error on each corruption of ImageNet-C and, if all are there, their mean; return the exit code."""
+    from roadmap.data import corruptions
+    from roadmap.training.corrupted import count_in
+
+    root = Path(config.data.root).expanduser()
+    absent = corruptions.missing(root)
+    names = corruptions.complete(absent)
+    if extra := [name for name in corruptions.EXTRA if (root / name).is_dir()]:
+        console.print(f"not part of the mean, and left out: {' '.join(extra)}")
+    folders = list(product(names, corruptions.SEVERITIES))
+    errors: dict[str, list[float]] = {name: [] for name in names}
+    wrong = images = 0
+    for name, severity in track(folders, console=console, disable=not console.is_terminal):
+        counts = count_in(f"{name}/{severity}", network, config, device)
+        errors[name].append(1 - counts.top1 / counts.total)
+        wrong, images = wrong + counts.total - counts.top1, images + counts.total
+        if severity == corruptions.SEVERITIES[-1]:
+            error, relative = fmean(errors[name]), corruptions.corruption_error(name, errors[name])
+            console.print(f"{name}: {wrong:,} of {images:,} wrong, {100 * error:.3f} %, CE {100 * relative:.3f} %")
+            wrong = images = 0
+    if absent:
+        console.print(f"no mean corruption error, for something is missing: {' '.join(absent)}")
+        return 1
+    mean = corruptions.mean_corruption_error(errors)
+    console.print(f"mCE: {100 * mean:.3f} %, the mean of {len(errors)} errors relative to AlexNet's")
     return 0
-
-
-def elsewhere(config: Config, words: list[str]) -> Config:
-    """The configuration of a run, with its data at another place or carried out in another way.
-
-    Raises:
-        ConfigError: words for anything else.
-    """
-    for key in parse_overrides(words):
-        require(
-            under(key, ("data.root", "training")), key, " ".join(words), "data.root and training.* for a run of ours"
-        )
-    changed = OmegaConf.merge(to_dict(config), OmegaConf.from_dotlist(words))
-    try:
-        moved = parse(cast(dict[str, Any], OmegaConf.to_container(changed)))
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{' '.join(words)}: {str(error).splitlines()[0]}") from error
-    check(moved)
-    return moved
 
 
 if __name__ == "__main__":

@@ -1,9 +1,14 @@
 """A run of a second or two, for tests of what surrounds training."""
 
+import io
+import runpy
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from roadmap import runs
 from roadmap.config import compose
@@ -45,6 +50,17 @@ def script(name: str, *arguments: str) -> subprocess.Popen[str]:
     """Start one of the project's scripts."""
     command = [sys.executable, str(ROOT / name), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+
+
+def evaluate(*words: str, code: int = 0) -> str:
+    """What scripts/evaluate.py says, run in this process to save its many imports."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
+        patch.setattr(sys, "argv", ["evaluate.py", "training.workers=0", *words])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / "scripts" / "evaluate.py"), run_name="__main__")
+    assert end.value.code == code, said.getvalue()
+    return said.getvalue()
 
 
 def computed(directory: Path) -> dict[str, Any]:

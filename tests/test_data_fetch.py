@@ -375,7 +375,7 @@ def test_importing_needs_no_torch() -> None:
 
 
 def script(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    path = Path(__file__).parent.parent / "scripts" / "prepare_data.py"
+    path = Path(__file__).parent.parent / "scripts" / "fetch_data.py"
     monkeypatch.setattr(sys, "argv", [str(path), *words])
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(path), run_name="__main__")

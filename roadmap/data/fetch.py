@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from roadmap.checks import TEST_ONLY
 from roadmap.data import sources
 from roadmap.data.sources import DataError
 from roadmap.files import Locked, lock, write_atomic
@@ -43,6 +44,8 @@ def fetch(name: str, root: Path) -> None:
     root = root.expanduser()
     if name in FOLDERS:
         return _find_folders(name, root)
+    if name in [test.value for test in TEST_ONLY]:
+        raise ConfigError(f"data={name}: it only tests: scripts/evaluate.py weights=FILE data={name} data.root=...")
     if name not in TORCHVISION:
         raise ConfigError(f"data={name}: allowed is one of {' '.join((*TORCHVISION, *FOLDERS))}")
     try:

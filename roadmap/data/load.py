@@ -1,6 +1,6 @@
 """The images of a configuration, wherever they lie."""
 
-from roadmap.checks import IN_MEMORY
+from roadmap.checks import IN_MEMORY, TEST_ONLY, require
 from roadmap.data import memory
 from roadmap.data.augment import Part
 from roadmap.schema import Config
@@ -15,6 +15,9 @@ def load(config: Config, *, train: bool) -> Part:
     """
     if config.data.name in IN_MEMORY:
         return memory.load(config.data, train)
-    from roadmap.data import photos  # timm and torchvision: seconds of import, for those who need them
+    from roadmap.data import photos, testsets  # timm and torchvision: seconds of import, for those who need them
 
+    if config.data.name in TEST_ONLY:
+        require(not train, "data", config.data.name.value, "a data set to train with: this one only tests")
+        return testsets.load(config.data, config.recipe, workers=config.training.workers)
     return photos.load(config.data, config.recipe, train=train, workers=config.training.workers)

@@ -46,7 +46,7 @@ def refuse_mixed(results: Sequence[dict[str, Any]]) -> None:
         )
         _compare(by_recipe.setdefault(recipe, result), result, ["recipe"], why=f"both call their recipe {recipe}")
         _refuse_other_departures(by_recipe[recipe], result)
-        _refuse_other_departures(results[0], result, only=("augmentation",))
+        _refuse_other_departures(results[0], result, only=("augmentation", "data.resized"))
     if results:
         _refuse_undeclared(by_step, road_of(results[0]))
 

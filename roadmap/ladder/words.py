@@ -18,5 +18,6 @@ def options(words: Sequence[str], defaults: Mapping[str, str]) -> dict[str, str]
         if not equals or key not in defaults:
             raise ConfigError(f"{word}: allowed is {' '.join(f'{name}=...' for name in defaults)}")
         chosen[key] = value
-    require(bool(NAME.fullmatch(chosen["study"])), "study", chosen["study"], "letters, digits and _.,=+-")
+    study = chosen.get("study")
+    require(study is None or bool(NAME.fullmatch(study)), "study", study, "letters, digits and _.,=+-")
     return chosen

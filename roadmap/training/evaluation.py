@@ -1,6 +1,6 @@
 """Accuracy as whole numbers: every image once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +30,23 @@ class Counts:
     def top5(self) -> int:
         """Right within five."""
         return int(self.by_class[:, 2].sum())
+
+
+class Among(nn.Module):
+    """A network that must choose among some of its classes: the logits of the others are -inf."""
+
+    def __init__(self, network: nn.Module, classes: Collection[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.classes: Tensor
+        self.register_buffer("classes", torch.tensor(sorted(classes)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, K) of images (N, C, H, W)."""
+        logits = self.network(x)
+        chosen = torch.full_like(logits, -torch.inf)
+        chosen[:, self.classes] = logits[:, self.classes]
+        return chosen
 
 
 @torch.inference_mode()

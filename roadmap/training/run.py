@@ -10,6 +10,7 @@ from typing import Any
 
 from roadmap import runs
 from roadmap.config import digest, load, to_dict
+from roadmap.data.resized import finished_copy
 from roadmap.departures import Departures, departures
 from roadmap.files import Locked, lock, remove_leftovers
 from roadmap.model.costs import cost
@@ -39,7 +40,7 @@ def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
         origin = provenance.commit()  # of the code that is loaded, whatever happens to the files while it runs
         try:
             config = load(directory / runs.CONFIG)
-            listed = departures(config)
+            listed = departures(config) | resized(config)
             with caught() as stop, Progress(config, directory, speaks=world.first) as progress:
                 state = train(config, directory, progress, stop, world)
                 result = make_result(config, state, origin, listed)
@@ -82,6 +83,16 @@ def held(directory: Path, world: World, *, wait: float) -> Iterator[bool]:
         if verdict == "refused":
             raise Locked(f"{directory}: refused to the first of the processes")
         yield verdict == "done"
+
+
+def resized(config: Config) -> Departures:
+    """Whether a run reads a resized copy (scripts/prepare.py), as what the paper does not.
+
+    Raises:
+        DataError: the copy is not finished.
+    """
+    copy = finished_copy(Path(config.data.root).expanduser())
+    return {"data.resized": (str(copy), "originals")} if copy else {}
 
 
 def make_result(config: Config, state: State, origin: tuple[str | None, bool], listed: Departures) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Make the data of a study ready.
 
-    python scripts/prepare_data.py                   Fashion-MNIST, for the default study
-    python scripts/prepare_data.py data=cifar10      another data set
-    python scripts/prepare_data.py study=smoke data.root=/elsewhere
+    python scripts/fetch_data.py                   Fashion-MNIST, for the default study
+    python scripts/fetch_data.py data=cifar10      another data set
+    python scripts/fetch_data.py study=smoke data.root=/elsewhere
 
 Exit code: 0 ready, 2 refused, or not to be had.
 """

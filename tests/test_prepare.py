@@ -1,0 +1,179 @@
+"""A resized copy of photographs: what is in it, that it survives being killed, and that what uses it says so."""
+
+import io
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from photographs import CLASSES, break_file, photograph, plant
+from PIL import Image
+from smoke import evaluate, script
+from torchvision.datasets.folder import IMG_EXTENSIONS
+from torchvision.transforms import functional
+
+from roadmap import runs
+from roadmap.config import compose, load
+from roadmap.data.pil import eval_pipeline
+from roadmap.data.resized import EXTENSIONS, MANIFEST, encoded, finished_copy, image_files, shrunk
+from roadmap.data.sources import DataError
+from roadmap.files import lock
+from roadmap.training.run import execute, resized
+
+SMALL = ("short_side=100", "quality=80")
+
+
+def prepare(root: Path, to: Path, *words: str) -> tuple[int, str]:
+    run = script("scripts/prepare.py", f"data.root={root}", f"to={to}", *words)
+    output, _ = run.communicate()
+    assert "Traceback" not in output, output
+    return run.returncode, output
+
+
+def test_a_copy_is_what_was_asked_for(tmp_path: Path) -> None:
+    root, to = plant(tmp_path / "photos", train=2, val=1), tmp_path / "small"
+    train = root / "train"
+    photo = Image.open(train / "coffee" / "0.JPEG")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # an orientation, which training does not heed
+    photo.save(train / "coffee" / "1.JPEG", exif=turned)
+    photo.resize((90, 120)).save(train / "coffee" / "few.JPEG", exif=turned)
+    photo.save(train / "coffee" / "png.JPEG", format="PNG")
+    photo.convert("CMYK").save(train / "coffee" / "ink.JPEG")
+    photo.convert("L").resize((50, 40)).save(train / "coffee" / "grey.JPEG")
+    photo.convert("RGBA").resize((50, 40)).save(train / "coffee" / "tiny.png")
+    (train / "coffee" / "readme.txt").write_text("no image")
+    code, output = prepare(root, to, *SMALL, "workers=2")
+    assert code == 0 and "13 of 13 images in" in output and "train: short side 100, quality 80" in output, output
+    assert list(image_files(to / "train")) == list(image_files(train))
+    for path in image_files(to / "train"):
+        with Image.open(to / "train" / path) as made, Image.open(train / path) as original:
+            assert made.format == "JPEG" and made.size == shrunk(original.size, 100)
+            assert made.mode == ("L" if path.name == "grey.JPEG" else "RGB")
+            expected = original.convert("RGB").resize(made.size, Image.Resampling.BICUBIC)
+            assert np.abs(np.asarray(made.convert("RGB"), int) - np.asarray(expected, int)).mean() < 6
+    for name in ("few.JPEG", "grey.JPEG"):
+        assert (to / "train" / "coffee" / name).read_bytes() == (train / "coffee" / name).read_bytes()
+    assert (to / "val").is_symlink() and (to / "val").resolve() == root / "val"
+    before = {path: (to / "train" / path).stat().st_mtime_ns for path in image_files(to / "train")}
+    break_file(to / "train" / "rocket" / "0.JPEG")
+    assert prepare(root, to, *SMALL)[0] == 0
+    changed = [p for p, written in before.items() if (to / "train" / p).stat().st_mtime_ns != written]
+    assert changed == [Path("rocket/0.JPEG")]
+
+
+def test_sizes_are_those_of_torchvisions_resize() -> None:
+    for width, height in ((500, 375), (375, 500), (333, 251), (256, 999), (200, 300), (257, 257), (1024, 301)):
+        expected = functional.resize(Image.new("L", (width, height)), 256).size
+        assert shrunk((width, height), 256) == (expected if min(width, height) > 256 else (width, height))
+    assert EXTENSIONS == IMG_EXTENSIONS
+
+
+def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
+    root, to = tmp_path / "photos", tmp_path / "small"
+    photograph("astronaut").resize((1000, 1000)).save(tmp_path / "large.jpg")
+    for i in range(200):
+        (root / "train" / f"c{i % 2}").mkdir(parents=True, exist_ok=True)
+        (root / "train" / f"c{i % 2}" / f"{i}.jpg").symlink_to(tmp_path / "large.jpg")
+    words = [f"data.root={root}", f"to={to}", *SMALL, "workers=2"]
+    for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
+        run = script("scripts/prepare.py", *words)
+        start = len(list(image_files(to)))
+        while len(list(image_files(to))) < start + 5:
+            assert run.poll() is None, run.communicate()[0]
+            time.sleep(0.01)
+        workers = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+        children = workers.read_text().split() if workers.exists() else []
+        os.kill(run.pid, number)
+        output, _ = run.communicate(timeout=30)  # workers hold the other end of the pipe: they have ended too
+        assert run.returncode == code, output
+        assert number == signal.SIGKILL or "the same command goes on from here" in output
+        deadline = time.monotonic() + 20
+        while children := [pid for pid in children if working(pid)]:
+            assert time.monotonic() < deadline, children
+            time.sleep(0.01)
+        assert start + 5 <= len(list(image_files(to))) < 200
+        with pytest.raises(DataError, match=r"small: a resized copy that is not finished: run scripts/prepare"):
+            finished_copy(to)
+    kept = {path: (to / path).stat().st_mtime_ns for path in image_files(to)}
+    (to / "train" / "c0" / ".0.jpg.1.tmp").write_text("left by a writer that was killed")
+    code, output = prepare(root, to, *SMALL, "workers=2")
+    assert code == 0 and "200 of 200 images" in output, output
+    assert all((to / path).stat().st_mtime_ns == written for path, written in kept.items())
+    assert not list(to.rglob("*.tmp"))
+    assert json.loads((to / MANIFEST).read_text())["images"] == 200
+
+
+def working(pid: str) -> bool:
+    """Whether a process has not ended; one that nobody waits for may still be listed."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_made(tmp_path: Path) -> None:
+    root, to = plant(tmp_path / "photos", train=2, val=1), tmp_path / "small"
+    broken = [root / "train" / "chelsea" / "0.JPEG", root / "train" / "coffee" / "1.JPEG"]
+    break_file(broken[0])
+    broken[1].write_text("no image")
+    code, output = prepare(root, to, *SMALL)
+    assert code == 1 and "6 of 8 images" in output, output
+    assert all(f"trouble: {path}: cannot be read: " in output for path in broken)
+    assert str(finished_copy(to)) == "train: short side 100, quality 80, without 2 files that cannot be read"
+    assert len(list(image_files(to / "train"))) == 6
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    root, to = plant(tmp_path / "photos", train=1, val=1), tmp_path / "small"
+    assert prepare(root, to, *SMALL)[0] == 0
+    for words, message in (
+        (["short_side=100", "quality=90"], f"quality=90: allowed is 80 in {to}, which holds that copy"),
+        (["short_side=99", "quality=80"], f"short_side=99: allowed is 100 in {to}"),
+        ([*SMALL, "parts=train,val"], f"parts=('train', 'val'): allowed is ('train',) in {to}"),
+        ([*SMALL, "parts=test"], "parts=test: allowed is train, val, or train,val"),
+        (["quality=high"], "quality=high: allowed is 1 to 95"),
+        (["side=100"], "side=100: allowed is data.root=... to=... short_side=..."),
+        ([*SMALL, f"to={root / 'small'}"], f"to={root / 'small'}: allowed is a folder outside of data.root={root}"),
+        ([*SMALL, f"data.root={tmp_path / 'nowhere'}"], "nowhere/train: no images"),
+    ):
+        code, output = prepare(root, to, *words)
+        assert code == 2 and message in output, output
+    with lock(to):
+        code, output = prepare(root, to, *SMALL)
+    assert code == 2 and "is in use by process" in output
+
+
+def test_a_run_on_a_copy_says_so_and_one_that_is_not_finished_is_refused(tmp_path: Path) -> None:
+    root, to = plant(tmp_path / "photos", train=4, val=2), tmp_path / "small"
+    assert prepare(root, to, *SMALL, "parts=train,val", "workers=2")[0] == 0
+    words = ["study=photos", f"data.root={to}", f"data.num_classes={len(CLASSES)}", f"runs_dir={tmp_path}"]
+    words += ["regime=nano", "regime.img_size=32", "budget.epochs=1", "budget.batch_size=8", "budget.bn_batch_size=8"]
+    directory = runs.prepare(compose([*words, "+step=patchify_stem", "study.name=copy"]))
+    listed = execute(directory)["departures"]
+    assert listed["data.resized"] == ["train and val: short side 100, quality 80", "originals"]
+    output = evaluate(f"weights={directory / runs.CHECKPOINT}")
+    assert "not the originals, but a resized copy (train and val: short side 100, quality 80)" in output, output
+    (to / MANIFEST).write_text((to / MANIFEST).read_text().replace('"images": 24', '"images": null'))
+    with pytest.raises(DataError, match="a resized copy that is not finished"):
+        resized(load(directory / runs.CONFIG))
+    (to / MANIFEST).write_text("{")
+    with pytest.raises(DataError, match=r"resized.json: damaged"):
+        finished_copy(to)
+
+
+def test_what_evaluation_sees_of_a_copy() -> None:
+    """The differences that docs/resized.md states: of the middle 224x224, in steps of 8 bits."""
+    config = compose(["study=imagenet", "+step=training_recipe"])
+    pipeline = eval_pipeline(config.recipe, config.data)
+    for name, stated in {"astronaut": 2.88, "chelsea": 2.53, "coffee": 2.74, "rocket": 1.76}.items():
+        original = photograph(name)
+        copy = Image.open(io.BytesIO(encoded(original, shrunk(original.size, 256), 90)))
+        unstored = original.resize(copy.size, Image.Resampling.BICUBIC)
+        seen = [torch.as_tensor(pipeline(image)).double() for image in (original, copy, unstored)]
+        assert float((seen[0] - seen[1]).abs().mean()) == pytest.approx(stated, abs=0.1), name
+        assert torch.equal(seen[0], seen[2])  # all of it comes from JPEG

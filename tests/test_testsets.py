@@ -1,0 +1,264 @@
+"""ImageNet's test sets: folders, classes, mean corruption error, against libraries' own lists and networks."""
+
+import csv
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from photographs import photograph
+from smoke import evaluate, script
+from timm.data import create_transform
+from torch import Tensor, nn
+
+from roadmap import runs
+from roadmap.checks import TEST_ONLY
+from roadmap.config import compose, digest, to_dict
+from roadmap.data import testsets
+from roadmap.data.corruptions import EXTRA, alexnet_errors, corruption_error, mean_corruption_error
+from roadmap.data.load import load
+from roadmap.data.sources import DataError
+from roadmap.data.testsets import folders
+from roadmap.model.create import build
+from roadmap.schema import ConfigError, Dataset
+from roadmap.training.evaluated import elsewhere
+
+
+def wnids(name: str) -> list[str]:
+    """A list of classes that timm carries."""
+    return (Path(timm.__file__).parent / "data" / "_info" / f"{name}_synsets.txt").read_text().split()
+
+
+WNIDS = wnids("imagenet")
+SIDE = 32
+# AlexNet's errors at severities 1 to 5, as the authors' spreadsheet has them.
+SEVERITY_BY_SEVERITY = {
+    "gaussian_noise": (0.69528, 0.82542, 0.93554, 0.98138, 0.99452),
+    "shot_noise": (0.71224, 0.85108, 0.93574, 0.98182, 0.99146),
+    "impulse_noise": (0.78374, 0.89808, 0.94870, 0.98720, 0.99548),
+    "defocus_blur": (0.65624, 0.73202, 0.85036, 0.91364, 0.94714),
+    "glass_blur": (0.64308, 0.75054, 0.88806, 0.91622, 0.93344),
+    "motion_blur": (0.58430, 0.70048, 0.82108, 0.89750, 0.92638),
+    "zoom_blur": (0.70008, 0.76992, 0.80784, 0.84198, 0.87198),
+    "snow": (0.71726, 0.88392, 0.86468, 0.91870, 0.94952),
+    "frost": (0.61390, 0.79734, 0.88790, 0.89942, 0.93430),
+    "fog": (0.67474, 0.76050, 0.84378, 0.87260, 0.94500),
+    "brightness": (0.45140, 0.48502, 0.54048, 0.62166, 0.72440),
+    "contrast": (0.64548, 0.76150, 0.88874, 0.97760, 0.99270),
+    "elastic_transform": (0.52596, 0.70116, 0.55686, 0.64076, 0.80554),
+    "pixelate": (0.52218, 0.54620, 0.73728, 0.87092, 0.91262),
+    "jpeg_compression": (0.51002, 0.54718, 0.57294, 0.65458, 0.74778),
+}
+
+
+def cut_outs(root: Path, *, shift: int) -> Path:
+    """A cut-out of a photograph for each of ImageNet's classes; others at a shift are like them, not the same."""
+    whole = photograph("chelsea")
+    wide, high = (side - 48 for side in whole.size)
+    places = iter(np.random.default_rng(0).permutation(wide * high).tolist())
+    for wnid in WNIDS:
+        deviation = 0.0
+        while deviation < 20:  # what is of one colour looks like any other
+            left, top = (n := next(places)) % wide, n // wide
+            deviation = np.asarray(whole.crop((left, top, left + 40, top + 40))).std()
+        (root / wnid).mkdir(parents=True)
+        moved = whole.crop((left + shift, top + shift, left + shift + 40, top + shift + 40))
+        moved.save(root / wnid / "0.JPEG", quality=95)
+    return root
+
+
+def seen(root: Path, **options: float) -> tuple[list[str], Tensor]:
+    """Folders and images (N, 3, H, W), by torchvision and timm."""
+    found = torchvision.datasets.ImageFolder(str(root), create_transform(SIDE, interpolation="bicubic", **options))
+    return [found.classes[label] for _, label in found.samples], torch.stack([image for image, _ in found])
+
+
+class World(NamedTuple):
+    """Test sets in all layouts, and a network of timm's that names about a third of their images right."""
+
+    root: Path
+    network: nn.Module
+    weights: Path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    root = tmp_path_factory.mktemp("world")
+    _, images = seen(cut_outs(root / "known", shift=0))
+    torch.manual_seed(0)
+    network = timm.models.ConvNeXt(depths=[1, 1, 1, 1], dims=[16, 32, 64, 128]).eval()
+    with torch.no_grad():  # the class is that of the known image whose features are nearest
+        features = network.forward_head(network.forward_features(images), pre_logits=True)
+        network.head.fc.weight.copy_(2 * (features - features.mean(0)))
+        network.head.fc.bias.copy_(128 - features.square().sum(1))
+    torch.save(network.state_dict(), root / "weights.pth")
+    sketch = cut_outs(root / "imagenet_sketch", shift=3)
+    layouts = {
+        "imagenet_a": {wnid: wnid for wnid in wnids("imagenet_a")},
+        "imagenet_r": {wnid: wnid for wnid in wnids("imagenet_r")},
+        "imagenet_v2": {str(i): wnid for i, wnid in enumerate(WNIDS)},
+    }
+    for name, names in layouts.items():
+        (root / name).mkdir()
+        (root / name / "README.txt").write_text("comes with it")
+        for folder, wnid in names.items():
+            (root / name / folder).symlink_to(sketch / wnid)
+    return World(root, network, root / "weights.pth")
+
+
+def evaluated(world: World, name: str, *more: str, code: int = 0) -> str:
+    """What the script says of a test set."""
+    words = [f"weights={world.weights}", f"data={name}", f"data.root={world.root / name}", f"data.img_size={SIDE}"]
+    return evaluate(*words, *more, code=code)
+
+
+def right(world: World, name: str, top: int) -> tuple[int, int, int]:
+    """Images, those that timm's network names right among the classes there, and those right among all 1000."""
+    names, images = seen(world.root / name)
+    classes = [int(n) if n.isdecimal() else WNIDS.index(n) for n in names]
+    with torch.no_grad():
+        logits = world.network(images)
+    chosen = sorted(set(classes))
+    among = torch.tensor(chosen)[logits[:, chosen].topk(top).indices]
+    target = torch.tensor(classes)[:, None]
+    return len(names), int((among == target).sum()), int((logits.topk(top).indices == target).sum())
+
+
+def test_the_classes_are_those_of_timm() -> None:
+    assert folders(Dataset.imagenet_sketch) == folders(Dataset.imagenet_c) == {w: i for i, w in enumerate(WNIDS)}
+    assert folders(Dataset.imagenet_v2) == {str(i): i for i in range(1000)}
+    for name in (Dataset.imagenet_a, Dataset.imagenet_r):
+        assert folders(name) == {wnid: WNIDS.index(wnid) for wnid in wnids(name.value)}
+        assert len(folders(name)) == 200
+
+
+@pytest.mark.parametrize("name", ["imagenet_v2", "imagenet_a", "imagenet_r", "imagenet_sketch"])
+def test_counts_are_those_of_the_librarys_network(world: World, tmp_path: Path, name: str) -> None:
+    output = evaluated(world, name, "--per-class", str(tmp_path / "classes.csv"))
+    for top in (1, 5):
+        images, expected, among_all = right(world, name, top)
+        assert f"top-{top}: {expected:,} of {images:,} images" in output, output
+        assert 0.2 * images < expected < images
+        assert (expected > among_all) == (images == 200)
+    assert (f"{name}: chosen among its 200 classes" in output) == (images == 200)
+    with (tmp_path / "classes.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["class"]) for row in rows] == sorted(folders(Dataset(name)).values())
+    assert {row["images"] for row in rows} == {"1"} and sum(int(row["top5"]) for row in rows) == expected
+
+
+def test_a_folder_too_few_or_too_many_is_named(world: World, tmp_path: Path) -> None:
+    root = tmp_path / "a"
+    shutil.copytree(world.root / "imagenet_a", root, symlinks=True)
+    config = compose(["study=imagenet", "data=imagenet_a", f"data.root={root}"])
+    assert len(load(config, train=False)) == 200
+    (root / "n01440764").mkdir()
+    with pytest.raises(DataError, match=r"a: not expected: n01440764: imagenet_a has a folder for each of 200 classes"):
+        load(config, train=False)
+    (root / "n01440764").rename(tmp_path / "n01440764")
+    (root / "n01498041").unlink()
+    with pytest.raises(DataError, match=r"a: missing: n01498041: imagenet_a has"):
+        load(config, train=False)
+    (tmp_path / "n01440764").rename(root / "n01498041")
+    with pytest.raises(DataError, match=r"a: Found no valid file for the classes n01498041"):
+        load(config, train=False)
+    v2 = compose(["study=imagenet", "data=imagenet_v2", f"data.root={world.root / 'imagenet_sketch'}"])
+    with pytest.raises(DataError, match=r"missing: 0 1 10 100 101 \(1000 in all\): imagenet_v2 has a folder"):
+        load(v2, train=False)
+
+
+@pytest.mark.parametrize("name", [name.value for name in TEST_ONLY])
+def test_they_are_not_trained_with(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"data={name}: allowed is a data set to train with: this one only tests"):
+        load(compose(["study=imagenet", f"data={name}", f"data.root={tmp_path}"]), train=True)
+
+
+def test_a_run_on_one_is_refused_in_a_line(tmp_path: Path) -> None:
+    run = script("train.py", "study=imagenet", "data=imagenet_v2", f"data.root={tmp_path}", f"runs_dir={tmp_path}")
+    output, _ = run.communicate()
+    assert run.returncode == 2 and not list(tmp_path.iterdir())
+    assert output.startswith("train.py: data=imagenet_v2: it only tests: scripts/evaluate.py weights=FILE"), output
+
+
+def test_the_mean_corruption_error_by_hand() -> None:
+    assert not set(EXTRA) & alexnet_errors().keys()
+    assert {name: corruption_error(name, errors) for name, errors in SEVERITY_BY_SEVERITY.items()} == pytest.approx(
+        dict.fromkeys(alexnet_errors(), 1.0), abs=1e-9
+    )
+    errors = {name: [0.1, 0.2, 0.3, 0.4, 0.5] for name in alexnet_errors()}
+    by_hand = sum(1.5 / sum(of_alexnet) for of_alexnet in SEVERITY_BY_SEVERITY.values()) / 15
+    assert mean_corruption_error(errors) == pytest.approx(by_hand, abs=1e-12)
+    with pytest.raises(ValueError, match="4 errors, not one for each of 5 severities"):
+        corruption_error("fog", [0.5] * 4)
+    with pytest.raises(ValueError, match="the mean is over gaussian_noise shot_noise"):
+        mean_corruption_error({"fog": [0.5] * 5})
+
+
+def test_imagenet_c_is_counted_folder_by_folder(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With twenty of its classes; severity by severity, more of them have the images of another."""
+    few = {wnid: i for i, wnid in enumerate(WNIDS) if i % 50 == 0}
+    monkeypatch.setattr(testsets, "folders", lambda _: few)
+    errors = []
+    for severity in range(6):
+        (tmp_path / str(severity)).mkdir()
+        for k, (wnid, i) in enumerate(few.items()):
+            source = world.root / ("imagenet_sketch" if k % 2 else "known") / WNIDS[i + (k % 6 < severity)]
+            (tmp_path / str(severity) / wnid).symlink_to(source)
+        names, images = seen(tmp_path / str(severity), crop_pct=1.0)
+        with torch.no_grad():
+            guesses = world.network(images).argmax(1)
+        errors.append(1 - float((guesses == torch.tensor([few[name] for name in names])).float().mean()))
+    assert 0 < errors[0] < errors[5] <= 1
+    root, ces = world.root / "imagenet_c", []
+    for k, name in enumerate((*alexnet_errors(), "spatter")):
+        (root / name).mkdir(parents=True)
+        for severity in range(1, 6):
+            (root / name / str(severity)).symlink_to(tmp_path / str(severity - k % 2))
+    output = evaluated(world, "imagenet_c")
+    assert "data.crop_pct=1\n" in output and "left out: spatter" in output
+    for k, (name, of_alexnet) in enumerate(alexnet_errors().items()):
+        error = float(np.mean(errors[1 - k % 2 : 6 - k % 2]))
+        ces.append(error / of_alexnet)
+        line = f"{name}: {round(100 * error)} of 100 wrong, {100 * error:.3f} %, CE {100 * ces[-1]:.3f} %"
+        assert line in output, (line, output)
+    assert f"mCE: {100 * np.mean(ces):.3f} %, the mean of 15" in output, output
+    for name in set(alexnet_errors()) - {"fog", "frost"}:
+        shutil.rmtree(root / name)
+    (root / "fog" / "3").unlink()
+    output = evaluated(world, "imagenet_c", code=1)
+    assert "fog: " not in output and "frost: " in output and "mCE" not in output
+    assert "no mean corruption error, for something is missing: gaussian_noise/1" in output and " fog/3 " in output
+    (root / "rain").mkdir()
+    assert "not expected: rain: imagenet_c has gaussian_noise" in evaluated(world, "imagenet_c", code=2)
+    (root / "rain").rmdir()
+    refused = evaluated(world, "imagenet_c", "--per-class", str(tmp_path / "classes.csv"), code=2)
+    assert "allowed is for one set of images, not imagenet_c" in refused
+    (root / "frost" / "1").unlink()
+    assert "no corruption is complete, there is fog frost spatter" in evaluated(world, "imagenet_c", code=2)
+
+
+def test_a_checkpoint_of_ours_sees_them_as_its_run_saw_imagenet(world: World, tmp_path: Path) -> None:
+    config = compose(["study=imagenet", "regime=nano", f"runs_dir={tmp_path}", "data.crop_pct=0.9", "data.max_test=3"])
+    directory = runs.prepare(config)
+    torch.manual_seed(0)
+    network = build(config.model, num_classes=1000, in_chans=3).eval()
+    torch.save({"config_hash": digest(to_dict(config)), "model": network.state_dict()}, directory / runs.CHECKPOINT)
+    words = [f"weights={directory / runs.CHECKPOINT}", "data=imagenet_r", f"data.root={world.root / 'imagenet_r'}"]
+    output = evaluate(*words)
+    assert "of 200 images" in output and "data.crop_pct=0.9" in output, output
+    moved = elsewhere(config, ["data=imagenet_c", "data.root=there"])
+    assert (moved.data.name, moved.data.root, moved.data.crop_pct) == (Dataset.imagenet_c, "there", 1.0)
+    assert moved.data.max_test is None
+    for words, message in (
+        (["data=imagenet_v2"], "data.root=: allowed is the place of imagenet_v2"),
+        (["data=cifar10", "data.root=there"], "data=cifar10: allowed is one of imagenet_v2 imagenet_a"),
+        (["data=imagenet_v2", "data.root=there", "data.max_test=3"], "allowed is data.root and training"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            elsewhere(config, words)
+    with pytest.raises(ConfigError, match=r"data=imagenet_a: allowed is one of .* for a run on imagenet"):
+        elsewhere(compose([]), ["data=imagenet_a", "data.root=there"])
