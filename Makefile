@@ -48,7 +48,7 @@ view: setup ## open the figure, or say where it is
 	$(BIN)/python scripts/view.py study=$(STUDY)
 
 test: setup ## the fast tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-slow: setup ## the slow tests
 	$(BIN)/python -m pytest -m slow

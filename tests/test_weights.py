@@ -10,7 +10,7 @@ import timm
 import torch
 import torchvision
 from photographs import plant
-from smoke import script, tiny
+from smoke import evaluate, script, tiny
 from timm.models.convnext import checkpoint_filter_fn
 from torch import Tensor, nn
 
@@ -140,9 +140,7 @@ def test_files_are_evaluated_to_the_counts_of_the_librarys_own_network(tmp_path:
     right = int((guesses == torch.tensor(classes)).sum())
     assert f"top-1: {right} of 12 images" in output and "top-5: 12 of 12 images" in output
     assert "depths 1, 2, 3, 1 and width 16, layers named as in timm, recipe.interpolation=bicubic" in output
-    run = script("scripts/evaluate.py", *words, "recipe.interpolation=bilinear")
-    output, _ = run.communicate()
-    assert run.returncode == 0 and "recipe.interpolation=bilinear" in output, output
+    assert "recipe.interpolation=bilinear" in evaluate(*words, "recipe.interpolation=bilinear")
     with (tmp_path / "classes.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [int(row["images"]) for row in rows] == [3] * 4
@@ -156,16 +154,12 @@ def test_a_checkpoint_of_ours_is_evaluated_to_its_result(tmp_path: Path, data_ro
         ((f"data.root={data_root}", "training.threads=2"), "top1_count"),
         (("--ema",), "ema_top1_count"),
     ):
-        run = script("scripts/evaluate.py", f"weights={directory / runs.CHECKPOINT}", *option)
-        output, _ = run.communicate()
-        assert run.returncode == 0, output
+        output = evaluate(f"weights={directory / runs.CHECKPOINT}", *option)
         assert f"top-1: {result[key]} of {result['test_images']} images" in output
-    run = script("scripts/evaluate.py", f"weights={directory / runs.CHECKPOINT}", "data.max_test=10")
-    output, _ = run.communicate()
-    assert run.returncode == 2 and "allowed is data.root and training.* for a run of ours" in output
-    run = script("scripts/evaluate.py", f"weights={directory / runs.CHECKPOINT}", "training.threads=many")
-    output, _ = run.communicate()
-    assert run.returncode == 2 and "training.threads=many: Value 'many'" in output and "Traceback" not in output
+    output = evaluate(f"weights={directory / runs.CHECKPOINT}", "data.max_test=10", code=2)
+    assert "allowed is data.root and training.* for a run of ours" in output
+    output = evaluate(f"weights={directory / runs.CHECKPOINT}", "training.threads=many", code=2)
+    assert "training.threads=many: Value 'many'" in output and "Traceback" not in output
 
 
 def test_what_is_no_file_of_weights_is_refused_in_a_line(tmp_path: Path) -> None:
@@ -182,6 +176,5 @@ def test_what_is_no_file_of_weights_is_refused_in_a_line(tmp_path: Path) -> None
         ([f"weights={tmp_path / 'resnext.pth'}"], "size mismatch for stages.0.0.branch.pw_hidden.weight"),
         ([f"weights={tmp_path / 'other.pth'}"], "other.pth: 'not the weights of a ResNet"),
     ):
-        run = script("scripts/evaluate.py", "study=smoke", *words)
-        output, _ = run.communicate()
-        assert run.returncode == 2 and message in output and "Traceback" not in output, output
+        output = evaluate("study=smoke", *words, code=2)
+        assert message in output and "Traceback" not in output, output
