@@ -11,7 +11,7 @@ FILES := $(if $(ROOT),data.root=$(ROOT)) $(OPTIONS)
 WORDS := study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)]) $(FILES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data data-check roadmap costs collate plot view test test-slow lint bench bench-data clean
+.PHONY: help setup data data-check roadmap plan costs collate plot view test test-slow lint bench bench-data clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ data: setup ## fetch the study's data set
 
 data-check: setup ## look at every image file of the study's data
 	$(BIN)/python scripts/check_data.py study=$(STUDY) $(FILES)
+
+plan: setup ## what a sweep will take: hours, disk, energy, money (OPTIONS=devices=8, see scripts/plan.py --help)
+	$(BIN)/python scripts/plan.py $(WORDS)
 
 costs: setup ## parameters and multiply-adds of every rung, beside the paper's
 	$(BIN)/python scripts/costs.py
