@@ -172,8 +172,7 @@ def _study_name(name: str, given: dict[str, str]) -> str:
         "seed",
         "training",
         "runs_dir",
-        "data.root",
-        "data.num_classes",
+        *(f"data.{key}" for key in ("root", "train", "val", "cache", "num_classes")),
         *(["model"] if "step.name" in given else []),
     ]
     other = [f"{key}={value}" for key, value in sorted(given.items()) if not under(key, inside)]

@@ -17,7 +17,6 @@ from dataclasses import replace
 from itertools import islice
 
 import torch
-from PIL import Image
 from rich.console import Console
 from timm.data import create_transform
 from torchvision.datasets import ImageFolder
@@ -29,6 +28,7 @@ from roadmap.data.augment import epoch_batches
 from roadmap.data.load import load
 from roadmap.data.photos import Photos
 from roadmap.data.pil import train_pipeline
+from roadmap.data.records import opened
 from roadmap.data.transforms import normalize
 from roadmap.schema import Config
 
@@ -92,7 +92,7 @@ def timms(photos: Photos, config: Config, images: int) -> Callable[[], None]:
         re_mode="pixel",
     )
     folder = ImageFolder(f"{data.root}/train", transform)
-    folder.samples = list(zip(photos.paths, photos.labels.tolist(), strict=True))
+    folder.samples = [folder.samples[place] for place in photos.chosen.tolist()]
 
     def go() -> None:
         order = torch.randint(len(folder), (images,)).tolist()
@@ -105,9 +105,9 @@ def timms(photos: Photos, config: Config, images: int) -> Callable[[], None]:
 def stages(photos: Photos, config: Config) -> dict[str, float]:
     """Seconds an image of each stage."""
     recipe, data = config.recipe, config.data
-    samples = photos.paths
+    samples = photos.chosen.tolist()
     started = time.perf_counter()
-    decoded = [Image.open(path).convert("RGB") for path in samples]
+    decoded = [opened(photos.records, place).convert("RGB") for place in samples]
     found = {"decode": (time.perf_counter() - started) / len(samples)}
     for stage, changed in (("crop and flip", replace(recipe, aa="none")), ("with RandAugment", recipe)):
         pipeline = train_pipeline(changed, data)

@@ -160,7 +160,7 @@ def test_what_cannot_be_read_is_skipped_and_counted_if_asked_for(tmp_path: Path)
     assert sum(not torch.equal(a, b) for a, b in zip(x, sound[0][0], strict=True)) == 2
     for path in (root / "train").rglob("*.JPEG"):
         path.write_text("no image")
-    with pytest.raises(DataError, match=r"cannot be read: .*, and neither can the files after it"):
+    with pytest.raises(DataError, match=r"cannot be read: .*, and neither can those after it"):
         epoch(of)
     break_file(root / "val" / "coffee" / "0.JPEG")
     with pytest.raises(DataError, match=r"val/coffee/0.JPEG: cannot be read"):
