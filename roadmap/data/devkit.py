@@ -1,6 +1,6 @@
 """The devkit of ImageNet-1K: which class each validation image has; no torch.
 
-torchvision reads it too, but only beside archives of the published checksums, and keeps what it read in a file of torch.
+torchvision reads it too, but only beside archives of the published checksums, and into a file of torch.
 """
 
 import io

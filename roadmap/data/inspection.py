@@ -153,7 +153,7 @@ def _contradictions(report: Report, data: DataConfig) -> Iterator[str]:
 
 def _disorder(report: Report, data: DataConfig) -> Iterator[str]:
     """Classes that are but numbers must be those of the sorted wnids, as in folders."""
-    of = [next(iter(names)) for _, names in sorted(report.wnids.items())]
+    of = [min(names) for _, names in sorted(report.wnids.items())]
     for label, names in sorted(report.wnids.items()):
         if len(names) > 1:
             yield f"{data.root}: class {label} has images of {' '.join(sorted(names)[:5])}"

@@ -62,10 +62,7 @@ def _write(part: Path, classes: list[Unsorted]) -> None:
     for done, each in enumerate(shown, start=1):
         temporary = part / f".{each.wnid}.tmp"
         temporary.mkdir()
-        try:
-            each.write(temporary)
-        except tarfile.TarError as error:
-            raise DataError(f"{part.parent}: {each.wnid}: cannot be unpacked: {error}") from error
+        each.write(temporary)
         os.sync()  # a folder that has its name is whole, even if the power fails
         temporary.rename(part / each.wnid)
         if not console.is_terminal and (done % 100 == 0 or done == len(classes)):
@@ -160,11 +157,10 @@ def _same_number(where: Path, there: Collection[str], wnids: list[str]) -> None:
 def _opened(path: Path | str, stream: IO[bytes] | None = None) -> Iterator[tarfile.TarFile]:
     """An archive, in a file or in a stream, without compression, so that any of its files is at hand."""
     try:
-        tar = tarfile.open(path, "r:") if stream is None else tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115
+        with tarfile.open(path, "r:") if stream is None else tarfile.open(fileobj=stream, mode="r:") as tar:
+            yield tar
     except tarfile.TarError as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
-    with tar:
-        yield tar
 
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:

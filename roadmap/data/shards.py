@@ -120,11 +120,13 @@ def _local(url: str, cache: Path) -> Path:
     download = records.library("webdataset.cache", "webdataset").download
     try:
         with lock(path.parent, wait=LOCK_SECONDS):
-            for leftover in path.parent.glob("*.temp*"):
-                leftover.unlink()
-            if not path.is_file():
-                print(f"webdataset: fetching {url}", flush=True)
-                download(url, str(path))  # under another name until it is whole
+            try:
+                if not path.is_file():
+                    print(f"webdataset: fetching {url}", flush=True)
+                    download(url, str(path))  # under another name until it is whole
+            finally:
+                for leftover in path.parent.glob("*.temp*"):
+                    leftover.unlink()
     except (OSError, Locked) as error:
         raise DataError(f"{url}: cannot be fetched to {path}: {error}") from error
     return path
