@@ -16,7 +16,7 @@ import torch
 from containers import SOURCES, images, write_every, write_shards
 from photographs import break_file, plant
 from PIL import Image
-from smoke import computed
+from smoke import computed, script
 from webdataset import TarWriter
 
 from roadmap import runs
@@ -263,3 +263,14 @@ def test_missing_files_and_missing_libraries_are_named(
         DataError, match=rf"^data={source} needs the library .*: pip install 'convnet-roadmap\[shards\]'"
     ):
         load(config(words), train=True)
+
+
+def test_data_and_data_check_from_the_command_line(faulty: dict[str, list[str]]) -> None:
+    run = script("scripts/prepare_data.py", *faulty["parquet"])
+    output, _ = run.communicate()
+    assert run.returncode == 0, output
+    assert output.splitlines()[-2:] == ["parquet: 12 images for train", "parquet: 8 images for val"]
+    run = script("scripts/check_data.py", *faulty["webdataset"], "training.workers=2")
+    output, _ = run.communicate()
+    assert run.returncode == 1, output
+    assert "train: 10 images in 4 classes" in output and "train-0000.tar:coffee_1.jpg: cannot be read" in output

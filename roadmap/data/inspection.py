@@ -61,8 +61,9 @@ class Inspected(Dataset[Seen]):
     def __getitem__(self, place: int) -> Seen:
         name, label, length = self.records.name(place), int(self.records.labels[place]), 0
         try:
-            length = len(self.records.read(place))
-            with opened(self.records, place) as image:
+            encoded = self.records.read(place)
+            length = len(encoded)
+            with opened(encoded) as image:
                 image.load()
                 form, mode, size = image.format or "?", image.mode, image.size
         except Exception as error:  # Pillow's decoders raise nearly anything; every one of them is the image's

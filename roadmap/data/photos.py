@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from roadmap import schema
 from roadmap.checks import require
 from roadmap.data import folders, parquet, shards
-from roadmap.data.pil import Pipeline, eval_pipeline, seeded, train_pipeline
+from roadmap.data.pil import Pipeline, eval_pipeline, preserved, reseed, train_pipeline
 from roadmap.data.randomness import mix
 from roadmap.data.records import Records, opened, reason
 from roadmap.data.sources import DataError
@@ -81,7 +81,7 @@ class Photos:
         pieces, labels = iter(loader), self.labels
         for index in indices:
             parts = [self._checked(next(pieces)) for _ in index.split(PIECE)]
-            images, places = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+            images, places = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
             yield images.to(self.device, non_blocking=cuda), labels[places].to(self.device)
 
     def _checked(self, loaded: "Loaded") -> tuple[Tensor, Tensor]:
@@ -122,19 +122,24 @@ class Files(Dataset[Item]):
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitems__(self, indices: list[int]) -> list[Item]:
+        """The images at some places; the process's generators are put back once for all of them."""
+        with preserved():
+            return [self._made(index) for index in indices]
+
+    def _made(self, index: int) -> Item:
         """The image at a place, or the next that can be read."""
         unreadable = []
         for place in range(index, index + self.tries):
             chosen = int(self.chosen[place % len(self)])
             try:
-                with opened(self.records, chosen) as encoded:
-                    image = encoded.convert("RGB")
+                with opened(self.records.read(chosen)) as image_file:
+                    image = image_file.convert("RGB")
             except Exception as error:  # Pillow's decoders raise nearly anything; every one of them is the image's
                 unreadable.append(f"{self.records.name(chosen)}: {reason(error)}")
                 continue
-            with seeded(mix(self.seed, index)):
-                return Item(torch.as_tensor(self.pipeline(image)), place % len(self), unreadable)
+            reseed(mix(self.seed, index))
+            return Item(torch.as_tensor(self.pipeline(image)), place % len(self), unreadable)
         return Item(None, index, unreadable)
 
 
@@ -186,4 +191,9 @@ def _collate(items: list[Item]) -> Loaded:
     images = [item.image for item in items if item.image is not None]
     unreadable = [line for item in items for line in item.unreadable]
     places = torch.tensor([item.place for item in items])
-    return torch.stack(images) if images else torch.empty(0), places, unreadable
+    return _stacked(images) if images else torch.empty(0), places, unreadable
+
+
+def _stacked(images: list[Tensor]) -> Tensor:
+    """(B, C, H, W), channels last in memory, as Pillow has them: whole images are copied, not planes."""
+    return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)

@@ -46,13 +46,13 @@ class Records(Protocol):
         """Files beside them that are not used."""
 
 
-def opened(records: Records, place: int) -> Image.Image:
-    """The image at a place, not yet decoded.
+def opened(encoded: bytes) -> Image.Image:
+    """An image, not yet decoded.
 
     Raises:
         Exception: whatever Pillow raises for it; see `reason`.
     """
-    return Image.open(io.BytesIO(records.read(place)))
+    return Image.open(io.BytesIO(encoded))
 
 
 def reason(error: Exception) -> str:
