@@ -27,8 +27,9 @@ NOISE = re.compile(
     r"full_key:|object_type=|reference_type=|Config search path|provider="
     r"|Set the env|See https|To append|Available options|\w+$"
 )
+WHERE_DATA_LIE = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"))
 # Not part of what a run computes, so not of its identity either.
-OUTSIDE_IDENTITY = ("study.seeds", "training", "runs_dir", "data.root", "budget", "regime", "step")
+OUTSIDE_IDENTITY = ("study.seeds", "training", "runs_dir", *WHERE_DATA_LIE, "budget", "regime", "step")
 
 
 def compose(overrides: list[str], *, config_name: str = "config") -> Config:
@@ -172,7 +173,8 @@ def _study_name(name: str, given: dict[str, str]) -> str:
         "seed",
         "training",
         "runs_dir",
-        *(f"data.{key}" for key in ("root", "train", "val", "cache", "num_classes")),
+        *WHERE_DATA_LIE,
+        "data.num_classes",
         *(["model"] if "step.name" in given else []),
     ]
     other = [f"{key}={value}" for key, value in sorted(given.items()) if not under(key, inside)]

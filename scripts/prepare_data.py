@@ -26,10 +26,10 @@ def main() -> int:
     if data.name.value not in SHARDED:
         fetch(data.name.value, Path(data.root))
         return 0
-    from roadmap.data.photos import SOURCES  # torch, for those who need it
+    from roadmap.data import catalog  # torch, for those who need it
 
     for part in ("train", "val"):
-        found = SOURCES[data.name](data, part)
+        found = catalog.find(data, part)
         print(f"{data.name.value}: {len(found.labels):,} images for {part}", flush=True)
         if found.troubles:
             raise DataError(found.troubles[0])

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from roadmap import schema
-from roadmap.data.photos import SOURCES
+from roadmap.data import catalog
 from roadmap.data.records import PARTS, Records, opened, reason
 from roadmap.data.sources import DataError
 from roadmap.schema import DataConfig
@@ -84,7 +84,7 @@ def look(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Report]]
     for part in PARTS:
         report.images[part], report.classes[part] = 0, []
         try:
-            records = parts[part] = SOURCES[data.name](data, part)
+            records = parts[part] = catalog.find(data, part)
         except DataError as error:
             report.troubles.append(f"{error}")
             continue

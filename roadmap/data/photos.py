@@ -1,17 +1,14 @@
 """Photographs: decoded, cropped and augmented one by one, on worker processes, wherever they lie."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from roadmap import schema
-from roadmap.checks import require
-from roadmap.data import folders, parquet, shards
+from roadmap.data import catalog
 from roadmap.data.pil import Pipeline, eval_pipeline, preserved, reseed, train_pipeline
 from roadmap.data.randomness import mix
 from roadmap.data.records import Records, opened, reason
@@ -24,13 +21,6 @@ PIECE = 64
 """Images that a worker hands over at a time, whatever the batch."""
 TRIES = 100
 """Images in a row that may be skipped."""
-SOURCES: dict[schema.Dataset, Callable[[DataConfig, str], Records]] = {
-    schema.Dataset.imagenet: folders.find,
-    schema.Dataset.imagefolder: folders.find,
-    schema.Dataset.webdataset: shards.find,
-    schema.Dataset.parquet: parquet.find,
-}
-"""What finds the images of a part."""
 
 
 @dataclass(frozen=True)
@@ -150,10 +140,8 @@ def load(data: DataConfig, recipe: RecipeConfig, *, train: bool, workers: int = 
         DataError: there are none, something is wrong with the part as a whole, or val has other classes than train.
         ConfigError: other than data.num_classes classes.
     """
-    records = SOURCES[data.name](data, PARTS[train])
-    if records.troubles:
-        raise DataError(records.troubles[0])
-    _check_classes(records, data, train=train)
+    records = catalog.find(data, PARTS[train])
+    catalog.check(records, data, train=train)
     n = len(records.labels)
     count = min(n, (data.max_train if train else data.max_test) or n)
     return Photos(
@@ -163,26 +151,6 @@ def load(data: DataConfig, recipe: RecipeConfig, *, train: bool, workers: int = 
         shape=torch.Size((count, data.in_chans, data.img_size, data.img_size)),
         workers=workers,
         skip=train and data.on_error is OnError.skip,
-    )
-
-
-def _check_classes(records: Records, data: DataConfig, *, train: bool) -> None:
-    if not len(records.labels):
-        raise DataError(f"{records.where}: no images")
-    if records.classes:
-        if not train and records.classes != folders.classes(data, PARTS[True]):
-            raise DataError(
-                f"{records.where}: its folders are not those of {Path(data.root).expanduser() / PARTS[True]}"
-            )
-        classes = len(records.classes)
-        allowed = f"{classes}, the folders in {records.where}"
-        return require(data.num_classes == classes, "data.num_classes", data.num_classes, allowed)
-    low, high = (int(label) for label in records.labels.aminmax())
-    if low < 0:
-        raise DataError(f"{records.where}: {records.name(int(records.labels.argmin()))}: no class")
-    enough = data.num_classes == high + 1 if train else data.num_classes > high
-    require(
-        enough, "data.num_classes", data.num_classes, f"{high + 1}, one more than the last class of {records.where}"
     )
 
 
