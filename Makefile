@@ -29,10 +29,10 @@ roadmap: setup ## replay the ablation: train every rung, then the table and the 
 	$(BIN)/python scripts/sweep.py $(WORDS); status=$$?; [ $$status -le 1 ] || exit $$status; \
 	$(BIN)/python scripts/collate.py study=$(STUDY) && $(BIN)/python scripts/plot.py study=$(STUDY) && exit $$status
 
-data: setup ## fetch the study's data set
+data: setup ## make the study's data ready: fetch it, or sort or index what is there
 	$(BIN)/python scripts/fetch_data.py study=$(STUDY) $(FILES)
 
-data-check: setup ## look at every image file of the study's data
+data-check: setup ## look at every image of the study's data
 	$(BIN)/python scripts/check_data.py study=$(STUDY) $(FILES)
 
 plan: setup ## what a sweep will take: hours, disk, energy, money (OPTIONS=devices=8, see scripts/plan.py --help)

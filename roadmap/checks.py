@@ -115,6 +115,8 @@ def _check_data(config: Config) -> None:
         require(len(values) == d.in_chans, key, values, f"data.in_chans = {d.in_chans} numbers")
     require(all(std > 0 for std in d.std), "data.std", d.std, "more than 0")
     require(d.img_size >= 32, "data.img_size", d.img_size, "32 or more: a network shrinks its input 32 times")
+    for key, shards in (("data.train", d.train), ("data.val", d.val)):
+        require(shards is None or d.name is Dataset.webdataset, key, shards, "nothing, but for data=webdataset")
     require(0 < d.crop_pct <= 1, "data.crop_pct", d.crop_pct, "more than 0, up to 1")
     mixed = r.mixup_prob > 0 and (r.mixup > 0 or r.cutmix > 0)
     size, key = min((r.batch_size, "recipe.batch_size"), (r.bn_batch_size, "recipe.bn_batch_size"))

@@ -28,8 +28,9 @@ NOISE = re.compile(
     r"|Set the env|See https|To append|Available options|\w+$"
 )
 STEP_WORDS = tuple(road.value for road in Road)
+WHERE_DATA_LIE = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"))
 # Not part of what a run computes, so not of its identity either.
-OUTSIDE_IDENTITY = ("study.seeds", "study.road", "training", "runs_dir", "data.root", "budget", "regime", "step")
+OUTSIDE_IDENTITY = ("study.seeds", "study.road", "training", "runs_dir", *WHERE_DATA_LIE, "budget", "regime", "step")
 
 
 def compose(overrides: list[str], *, config_name: str = "config") -> Config:
@@ -176,7 +177,7 @@ def _study_name(name: str, given: dict[str, str]) -> str:
         "seed",
         "training",
         "runs_dir",
-        "data.root",
+        *WHERE_DATA_LIE,
         "data.num_classes",
         *(["model" if "recipe_step" not in given else "recipe"] if "step.name" in given else []),
     ]

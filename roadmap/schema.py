@@ -107,6 +107,8 @@ class Dataset(Enum):
     cifar100 = "cifar100"
     imagenet = "imagenet"
     imagefolder = "imagefolder"
+    webdataset = "webdataset"
+    parquet = "parquet"
     imagenet_v2 = "imagenet_v2"
     imagenet_a = "imagenet_a"
     imagenet_r = "imagenet_r"
@@ -183,6 +185,12 @@ class DataConfig:
 
     name: Dataset = MISSING
     root: str = "data"
+    train: str | None = None
+    """Of webdataset: the shards for training, names or URLs with {000..146} for each of them; unset: those in root."""
+    val: str | None = None
+    """Likewise for evaluation."""
+    cache: str = "data/cache"
+    """Where what is made of shards and tables lies: downloads, indexes, unpacked tables."""
     in_chans: int = MISSING
     num_classes: int = MISSING
     mean: list[float] = MISSING

@@ -17,18 +17,19 @@ from dataclasses import replace
 from itertools import islice
 
 import torch
-from PIL import Image
 from rich.console import Console
 from timm.data import create_transform
 from torchvision.datasets import ImageFolder
 
-from roadmap.checks import IN_MEMORY, require
+from roadmap.checks import require
 from roadmap.command import command
 from roadmap.config import compose
 from roadmap.data.augment import epoch_passes
+from roadmap.data.fetch import FOLDERS
 from roadmap.data.load import load
 from roadmap.data.photos import Photos
 from roadmap.data.pil import train_pipeline
+from roadmap.data.records import opened
 from roadmap.data.transforms import normalize
 from roadmap.schema import Config
 
@@ -43,7 +44,7 @@ def main() -> int:
     words = ["recipe.batch_size=32", "recipe.bn_batch_size=32", "recipe.batch_rule=keep", "recipe.mixup_prob=0"]
     words += ["training.workers=0", f"data.max_train={max(arguments.images, 32)}"]
     config = compose([*arguments.words, *words])
-    require(config.data.name not in IN_MEMORY, "data", config.data.name.value, "imagenet or imagefolder")
+    require(config.data.name.value in FOLDERS, "data", config.data.name.value, " or ".join(FOLDERS))
     torch.set_num_threads(1)
     console = Console(highlight=False)
     photos = load(config, train=True)
@@ -92,7 +93,7 @@ def timms(photos: Photos, config: Config, images: int) -> Callable[[], None]:
         re_mode="pixel",
     )
     folder = ImageFolder(f"{data.root}/train", transform)
-    folder.samples = list(zip(photos.paths, photos.labels.tolist(), strict=True))
+    folder.samples = [folder.samples[place] for place in photos.chosen.tolist()]
 
     def go() -> None:
         order = torch.randint(len(folder), (images,)).tolist()
@@ -105,9 +106,9 @@ def timms(photos: Photos, config: Config, images: int) -> Callable[[], None]:
 def stages(photos: Photos, config: Config) -> dict[str, float]:
     """Seconds an image of each stage."""
     recipe, data = config.recipe, config.data
-    samples = photos.paths
+    samples = photos.chosen.tolist()
     started = time.perf_counter()
-    decoded = [Image.open(path).convert("RGB") for path in samples]
+    decoded = [opened(photos.records.read(place)).convert("RGB") for place in samples]
     found = {"decode": (time.perf_counter() - started) / len(samples)}
     for stage, changed in (("crop and flip", replace(recipe, aa="none")), ("with RandAugment", recipe)):
         pipeline = train_pipeline(changed, data)

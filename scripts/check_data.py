@@ -1,7 +1,8 @@
-"""Look at every image file of a study's data: counts, classes, files that cannot be read, odd formats, sizes.
+"""Look at every image of a study's data: counts, classes, images that cannot be read, odd formats, sizes.
 
     python scripts/check_data.py study=imagenet data.root=/path/to/imagenet
     python scripts/check_data.py data=imagefolder data.root=photos data.num_classes=4 training.workers=2
+    python scripts/check_data.py study=imagenet data=webdataset data.root=/path/to/shards
 
 Exit code: 0 nothing wrong, 1 trouble, 2 refused.
 """
@@ -15,7 +16,7 @@ from rich.progress import Progress
 from roadmap.checks import IN_MEMORY, require
 from roadmap.command import command
 from roadmap.config import compose
-from roadmap.data.fetch import fetch
+from roadmap.data.fetch import FOLDERS, fetch
 from roadmap.data.inspection import Report, look, summary
 
 
@@ -24,16 +25,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="key=value", help="options of conf/, as for train.py")
     config = compose(parser.parse_args().words)
-    name, root = config.data.name, Path(config.data.root).expanduser()
-    require(name not in IN_MEMORY, "data", name.value, "imagenet or imagefolder: `make data` checks the others")
-    fetch(name.value, root)
+    name = config.data.name
+    others = "one of imagenet imagefolder webdataset parquet: `make data` checks the others"
+    require(name not in IN_MEMORY, "data", name.value, others)
+    if name.value in FOLDERS:
+        fetch(name.value, Path(config.data.root))
     console = Console(highlight=False, soft_wrap=True)
     report = Report()
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("looking", total=None)
-        workers = max(1, config.training.workers)
-        imagenet, classes = name.value == "imagenet", config.data.num_classes
-        for done, total, found in look(root, num_classes=classes, imagenet=imagenet, workers=workers):
+        for done, total, found in look(config.data, workers=config.training.workers):
             bar.update(task, completed=done, total=total)
             report = found
     for line in summary(report):

@@ -3,6 +3,8 @@
     python scripts/fetch_data.py                   Fashion-MNIST, for the default study
     python scripts/fetch_data.py data=cifar10      another data set
     python scripts/fetch_data.py study=smoke data.root=/elsewhere
+    python scripts/fetch_data.py study=imagenet data.root=/tars    sorts the original archives there into folders
+    python scripts/fetch_data.py data=webdataset data.root=/shards   fetches shards of URLs, notes where images begin
 
 Exit code: 0 ready, 2 refused, or not to be had.
 """
@@ -12,7 +14,8 @@ from pathlib import Path
 
 from roadmap.command import command
 from roadmap.config import compose
-from roadmap.data.fetch import fetch
+from roadmap.data.fetch import SHARDED, fetch
+from roadmap.data.sources import DataError
 
 
 def main() -> int:
@@ -20,7 +23,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="key=value", help="options of conf/, as for train.py")
     data = compose(parser.parse_args().words).data
-    fetch(data.name.value, Path(data.root))
+    if data.name.value not in SHARDED:
+        fetch(data.name.value, Path(data.root))
+        return 0
+    from roadmap.data import catalog  # torch, for those who need it
+
+    for part in ("train", "val"):
+        found = catalog.find(data, part)
+        print(f"{data.name.value}: {len(found.labels):,} images for {part}", flush=True)
+        if found.troubles:
+            raise DataError(found.troubles[0])
     return 0
 
 

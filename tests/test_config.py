@@ -187,7 +187,9 @@ def test_a_rung_of_ones_own_stands_in_the_study_beside_the_others() -> None:
 
 def test_what_a_run_computes_names_it() -> None:
     base = to_dict(compose(["+step=gelu"]))
-    assert digest(base) == digest(to_dict(compose(["+step=gelu", "training.threads=2", "runs_dir=elsewhere"])))
+    assert digest(base) == digest(
+        to_dict(compose(["+step=gelu", "training.threads=2", "runs_dir=elsewhere", "data.cache=else"]))
+    )
     for words in (["seed=1"], ["recipe.lr=1"], ["data.max_train=1000"], ["model.width=8"]):
         other = to_dict(compose(["+step=gelu", *words]))
         assert digest(base) != digest(other)

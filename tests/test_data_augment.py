@@ -18,7 +18,7 @@ from roadmap.data import transforms
 from roadmap.data.augment import batches_per_epoch, epoch_passes, evaluation_batches, mixup_seed
 from roadmap.data.memory import Images
 from roadmap.data.randomness import Stream, epoch_order, epoch_uniforms, mix, numpy_seeded
-from roadmap.data.transforms import crop_boxes, draw, erase, erased_boxes, resized_crop
+from roadmap.data.transforms import augment, crop_boxes, draw, erase, erased_boxes, resized_crop
 from roadmap.schema import ConfigError, DataConfig, Dataset, RecipeConfig
 
 PLAIN = RecipeConfig(batch_size=16, bn_batch_size=1000, scale=[1.0, 1.0], ratio=[1.0, 1.0])
@@ -382,3 +382,13 @@ def test_neighbouring_seeds_and_epochs_are_unrelated(numbers: Callable[..., Tens
         assert correlation(numbers(*other, s=Stream.crops), reference) < 0.04
     assert correlation(epoch_uniforms(0, 0, 5000, k=2, stream=Stream.flips), reference) < 0.04
     assert torch.equal(epoch_order(0, 0, 100).sort().values, torch.arange(100))
+
+
+def test_the_layout_in_memory_changes_no_bit() -> None:
+    planes = torch.randint(0, 256, (16, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    index = torch.arange(16)
+    draws = draw(replace(ERASE, reprob=0.7), planes.shape, seed=1, epoch=0, device=CPU)
+    pixels = planes.contiguous(memory_format=torch.channels_last)
+    found = augment(pixels, index, draws, data=DATA)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(found, augment(planes, index, draws, data=DATA))

@@ -322,7 +322,8 @@ def test_names_that_cannot_be_fetched(root: Path) -> None:
     with pytest.raises(DataError, match=r"^imagenet: .*train and .*val must hold a folder of images for every class"):
         fetch("imagenet", root)
     with pytest.raises(
-        ConfigError, match=r"^data=mnist: allowed is one of fashion_mnist cifar10 cifar100 imagenet imagefolder$"
+        ConfigError,
+        match=r"^data=mnist: allowed is one of fashion_mnist cifar10 cifar100 imagenet imagefolder webdataset parquet$",
     ):
         fetch("mnist", root)
 
@@ -393,7 +394,7 @@ def test_script_fetches_or_says_what_would_help(monkeypatch: pytest.MonkeyPatch,
 
 def test_script_refuses_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     assert script(monkeypatch, "data=fashion") == 2
-    assert "allowed: cifar10 cifar100 fashion_mnist imagefolder imagenet" in capsys.readouterr().err
+    assert "allowed: cifar10 cifar100 fashion_mnist imagefolder imagenet imagenet_a" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def test_a_sound_tree_has_no_trouble_and_planted_faults_are_found(tmp_path: Path
         f"note: {train}/rocket/1.JPEG: CMYK colours",
         f"trouble: {train}/coffee/0.JPEG: cannot be read: image file is truncated",
         f"trouble: {train}/chelsea/0.JPEG: cannot be read: cannot identify image file",
-        f"note: {train}/coffee/readme.txt: no image by its name or place, and not used",
+        f"note: {train}/coffee/readme.txt: not used",
         f"trouble: {train}/astronaut/2.JPEG: cannot be read: [Errno 2]",
         f"trouble: {root}/val/tea: no images",
         "val: 4 images in 5 classes",
@@ -52,9 +52,9 @@ def test_what_is_not_imagenet_is_said(tmp_path: Path) -> None:
     root = plant(tmp_path / "photos", train=1, val=1)
     code, output = check(root, "study=imagenet", "training.workers=1")
     assert code == 1
-    assert f"trouble: {root}/train: 4 classes, data.num_classes is 1000" in output
-    assert f"trouble: {root}/train: not names of ImageNet's classes (wnid): astronaut chelsea coffee rocket" in output
-    assert f"trouble: {root}/val: 4 images, ImageNet-1K has 50,000" in output
+    assert f"trouble: {root}: train: 4 classes, data.num_classes is 1000" in output
+    assert f"trouble: {root}: train: not names of ImageNet's classes (wnid): astronaut chelsea coffee rocket" in output
+    assert f"trouble: {root}: val: 4 images, ImageNet-1K has 50,000" in output
     assert check(tmp_path / "nowhere", "study=imagenet")[0] == 2
     code, output = check(root, "study=smoke")
-    assert code == 2 and "data=fashion_mnist: allowed is imagenet or imagefolder" in output
+    assert code == 2 and "data=fashion_mnist: allowed is one of imagenet imagefolder webdataset parquet" in output

@@ -160,7 +160,7 @@ def test_what_cannot_be_read_is_skipped_and_counted_if_asked_for(tmp_path: Path)
     assert sum(not torch.equal(a, b) for a, b in zip(x, sound[0][0], strict=True)) == 2
     for path in (root / "train").rglob("*.JPEG"):
         path.write_text("no image")
-    with pytest.raises(DataError, match=r"cannot be read: .*, and neither can the files after it"):
+    with pytest.raises(DataError, match=r"cannot be read: .*, and neither can those after it"):
         epoch(of)
     break_file(root / "val" / "coffee" / "0.JPEG")
     with pytest.raises(DataError, match=r"val/coffee/0.JPEG: cannot be read"):
@@ -190,6 +190,7 @@ def test_what_is_no_tree_of_classes_is_refused(tmp_path: Path) -> None:
         (["recipe.interpolation=nearest"], "recipe.interpolation=nearest: allowed is bilinear or bicubic"),
         (["data.crop_pct=1.5"], "data.crop_pct=1.5: allowed is more than 0, up to 1"),
         (["data.in_chans=1", "data.mean=[0.5]", "data.std=[0.2]"], "data.in_chans=1: allowed is 3 for imagefolder"),
+        (["data.train=train.tar"], "data.train=train.tar: allowed is nothing, but for data=webdataset"),
         (["training.workers=-1"], "training.workers=-1: allowed is 0 or more"),
     ],
 )

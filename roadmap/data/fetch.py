@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from roadmap.checks import TEST_ONLY
-from roadmap.data import sources
+from roadmap.data import originals, sources
 from roadmap.data.sources import DataError
 from roadmap.files import Locked, lock, write_atomic
 from roadmap.schema import ConfigError
@@ -18,7 +18,10 @@ TORCHVISION = {"fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100"
 """Data sets held in memory, and their classes in torchvision.datasets."""
 
 FOLDERS = ("imagenet", "imagefolder")
-"""Data sets of image files, a folder a class; nothing fetches them."""
+"""Data sets of image files, a folder a class; nothing fetches them, but ImageNet's archives are sorted."""
+
+SHARDED = ("webdataset", "parquet")
+"""Data sets of many images a file; what reads them makes them ready."""
 
 FASHION_MNIST = Path("FashionMNIST/raw")
 SHA256 = {
@@ -47,7 +50,7 @@ def fetch(name: str, root: Path) -> None:
     if name in [test.value for test in TEST_ONLY]:
         raise ConfigError(f"data={name}: it only tests: scripts/evaluate.py weights=FILE data={name} data.root=...")
     if name not in TORCHVISION:
-        raise ConfigError(f"data={name}: allowed is one of {' '.join((*TORCHVISION, *FOLDERS))}")
+        raise ConfigError(f"data={name}: allowed is one of {' '.join((*TORCHVISION, *FOLDERS, *SHARDED))}")
     try:
         if not _ready(name, root):
             with lock(root, wait=LOCK_SECONDS):
@@ -77,11 +80,21 @@ def _ready(name: str, root: Path) -> bool:
 
 
 def _find_folders(name: str, root: Path) -> None:
+    if name == "imagenet":
+        try:
+            originals.sort(root)
+        except (OSError, Locked) as error:
+            raise DataError(f"{name}: cannot work in {root}: {error}") from error
     missing = [str(root / part) for part in ("train", "val") if not any((root / part).glob("*/"))]
     if missing:
         raise DataError(
             f"{name}: {' and '.join(missing)} must hold a folder of images for every class: "
             "put or link them there, or say where they are with data.root=..."
+            + (
+                f"; or put {originals.TRAIN}, {originals.VAL} and {originals.DEVKIT} there"
+                if name == "imagenet"
+                else ""
+            )
         )
     _say(f"{name}: ready in {root}")
 

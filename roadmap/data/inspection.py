@@ -1,27 +1,31 @@
-"""Look at every file of an image tree: what is there, and what of it cannot be trained with."""
+"""Look at every image of a data set: what is there, and what of it cannot be trained with."""
 
-import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import PurePath
 from typing import NamedTuple
 
 from PIL import Image
-from torchvision.datasets import ImageFolder
+from torch.utils.data import DataLoader, Dataset
 
-PARTS = ("train", "val")
+from roadmap import schema
+from roadmap.data import catalog
+from roadmap.data.records import PARTS, Records, opened, reason
+from roadmap.data.sources import DataError
+from roadmap.schema import DataConfig
+
 IMAGENET = {"train": 1_281_167, "val": 50_000}
 """Images of ImageNet-1K (Russakovsky et al., arXiv 1409.0575), which has 1000 classes."""
 WNID = re.compile(r"n\d{8}")
 
 
 class Seen(NamedTuple):
-    """What one file turned out to be."""
+    """What one image turned out to be."""
 
-    path: Path
+    name: str
+    label: int
     trouble: str | None
     """Why it cannot be read."""
     note: str | None
@@ -33,57 +37,69 @@ class Seen(NamedTuple):
 
 @dataclass
 class Report:
-    """What a tree holds."""
+    """What a data set holds."""
 
     images: Counter[str] = field(default_factory=Counter)
     classes: dict[str, list[str]] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    wnids: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Those in the names of a class's images, where classes are but numbers."""
     bytes: int = 0
     pixels: int = 0
 
 
-def inspect(path: Path) -> Seen:
-    """Decode a whole file."""
-    length = 0
-    try:
-        length = path.stat().st_size
-        with Image.open(path) as image:
-            image.load()
-            form, mode, size = image.format or "?", image.mode, image.size
-    except Exception as error:  # Pillow's decoders raise nearly anything; every one of them is the file's
-        return Seen(path, f"cannot be read: {error}", None, (0, 0), length)
-    notes = [f"{form} by another name"] if form != named(path) else []
-    notes += [f"{mode} colours"] if mode not in ("RGB", "L") else []
-    return Seen(path, None, ", ".join(notes) or None, size, length)
+class Inspected(Dataset[Seen]):
+    """Every image of a part, decoded as a whole, as worker processes see it."""
+
+    def __init__(self, records: Records) -> None:
+        self.records = records
+
+    def __len__(self) -> int:
+        return len(self.records.labels)
+
+    def __getitem__(self, place: int) -> Seen:
+        name, label, length = self.records.name(place), int(self.records.labels[place]), 0
+        try:
+            encoded = self.records.read(place)
+            length = len(encoded)
+            with opened(encoded) as image:
+                image.load()
+                form, mode, size = image.format or "?", image.mode, image.size
+        except Exception as error:  # Pillow's decoders raise nearly anything; every one of them is the image's
+            return Seen(name, label, reason(error), None, (0, 0), length)
+        notes = [f"{form} by another name"] if named(name) not in (form, None) else []
+        notes += [f"{mode} colours"] if mode not in ("RGB", "L") else []
+        return Seen(name, label, None, ", ".join(notes) or None, size, length)
 
 
-def named(path: Path) -> str:
-    """The format that a file's name states."""
-    return Image.registered_extensions().get(path.suffix.lower(), "?")
+def named(name: str) -> str | None:
+    """The format that an image's name states, if it states one."""
+    return Image.registered_extensions().get(PurePath(name).suffix.lower())
 
 
-def look(root: Path, *, num_classes: int, imagenet: bool, workers: int) -> Iterator[tuple[int, int, Report]]:
-    """Inspect root/train and root/val; yields files done, files in all, and the report, which is complete at last."""
-    report, every = Report(), list[Path]()
+def look(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Report]]:
+    """Inspect both parts; yields images done, images in all, and the report, which is complete at last."""
+    report, parts = Report(), dict[str, Records]()
     for part in PARTS:
-        folder = root / part
-        found = ImageFolder(str(folder), allow_empty=True)  # what training will see
-        images = [Path(path) for path, _ in found.samples]
-        report.classes[part], report.images[part] = found.classes, 0
-        filled = {label for _, label in found.samples}
-        report.troubles += [f"{folder / name}: no images" for name, i in found.class_to_idx.items() if i not in filled]
-        others = sorted(
-            {Path(at) / name for at, _, names in os.walk(folder, followlinks=True) for name in names} - {*images}
-        )
-        report.notes += [f"{path}: no image by its name or place, and not used" for path in others]
-        every += images
-    with ProcessPoolExecutor(workers) as pool:
-        for done, seen in enumerate(pool.map(inspect, every, chunksize=16), start=1):
-            _note(report, seen, root)
-            yield done, len(every), report
-    report.troubles += list(_contradictions(report, root, num_classes=num_classes, imagenet=imagenet))
-    yield len(every), len(every), report
+        report.images[part], report.classes[part] = 0, []
+        try:
+            records = parts[part] = catalog.find(data, part)
+        except DataError as error:
+            report.troubles.append(f"{error}")
+            continue
+        report.classes[part] = [*records.classes] or [str(label) for label in records.labels.unique().tolist()]
+        report.troubles += records.troubles
+    report.notes += sorted({f"{path}: not used" for records in parts.values() for path in records.unused()})
+    done, total = 0, sum(len(records.labels) for records in parts.values())
+    for part, records in parts.items():
+        for some in DataLoader(Inspected(records), batch_size=16, num_workers=workers, collate_fn=list):
+            for seen in some:
+                _note(report, seen, part, named_classes=bool(records.classes))
+            done += len(some)
+            yield done, total, report
+    report.troubles += list(_contradictions(report, data))
+    yield total, total, report
 
 
 def summary(report: Report) -> Iterable[str]:
@@ -98,30 +114,50 @@ def summary(report: Report) -> Iterable[str]:
     yield from (f"trouble: {line}" for line in report.troubles)
 
 
-def _note(report: Report, seen: Seen, root: Path) -> None:
+def is_imagenet(data: DataConfig) -> bool:
+    """Whether this should be all of ImageNet-1K: it is named so, or its classes are a thousand numbers."""
+    numbered = data.name in (schema.Dataset.webdataset, schema.Dataset.parquet)
+    return data.name is schema.Dataset.imagenet or (numbered and data.num_classes == 1000)
+
+
+def _note(report: Report, seen: Seen, part: str, *, named_classes: bool) -> None:
+    if not named_classes and (wnid := WNID.search(PurePath(seen.name).name)):
+        report.wnids[seen.label].add(wnid[0])
     if seen.trouble:
-        report.troubles.append(f"{seen.path}: {seen.trouble}")
+        report.troubles.append(f"{seen.name}: {seen.trouble}")
         return
-    report.images[seen.path.relative_to(root).parts[0]] += 1
+    report.images[part] += 1
     report.bytes += seen.bytes
     report.pixels += seen.size[0] * seen.size[1]
     if seen.note:
-        report.notes.append(f"{seen.path}: {seen.note}")
+        report.notes.append(f"{seen.name}: {seen.note}")
 
 
-def _contradictions(report: Report, root: Path, *, num_classes: int, imagenet: bool) -> Iterator[str]:
+def _contradictions(report: Report, data: DataConfig) -> Iterator[str]:
     train, val = (report.classes[part] for part in PARTS)
     if train != val:
         apart = sorted(set(train) ^ set(val))
-        yield f"{root}: train and val have other classes: {' '.join(apart[:5])} ({len(apart)} in all)"
-    if len(train) != num_classes:
-        yield f"{root / 'train'}: {len(train)} classes, data.num_classes is {num_classes}"
-    if not imagenet:
+        yield f"{data.root}: train and val have other classes: {' '.join(apart[:5])} ({len(apart)} in all)"
+    if len(train) != data.num_classes:
+        yield f"{data.root}: train: {len(train)} classes, data.num_classes is {data.num_classes}"
+    yield from _disorder(report, data)
+    if not is_imagenet(data):
         return
-    strange = [name for name in train if not WNID.fullmatch(name)]
+    strange = [name for name in train if not WNID.fullmatch(name)] if data.name is schema.Dataset.imagenet else []
     if strange:
         some = f"{' '.join(strange[:5])} ({len(strange)} in all)"
-        yield f"{root / 'train'}: not names of ImageNet's classes (wnid): {some}"
+        yield f"{data.root}: train: not names of ImageNet's classes (wnid): {some}"
     for part, count in IMAGENET.items():
         if report.images[part] != count:
-            yield f"{root / part}: {report.images[part]:,} images, ImageNet-1K has {count:,}"
+            yield f"{data.root}: {part}: {report.images[part]:,} images, ImageNet-1K has {count:,}"
+
+
+def _disorder(report: Report, data: DataConfig) -> Iterator[str]:
+    """Classes that are but numbers must be those of the sorted wnids, as in folders."""
+    of = [min(names) for _, names in sorted(report.wnids.items())]
+    for label, names in sorted(report.wnids.items()):
+        if len(names) > 1:
+            yield f"{data.root}: class {label} has images of {' '.join(sorted(names)[:5])}"
+    if of != sorted(of):
+        first = next(i for i, (a, b) in enumerate(zip(of, sorted(of), strict=True)) if a != b)
+        yield f"{data.root}: classes are not in the order of their wnids, from {of[first]} on"

@@ -1,19 +1,17 @@
-"""Data sets of image files: decoded, cropped and augmented one by one, on worker processes."""
+"""Photographs: decoded, cropped and augmented one by one, on worker processes, wherever they lie."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.datasets import ImageFolder
 
-from roadmap.checks import require
-from roadmap.data.pil import Pipeline, eval_pipeline, seeded, train_pipeline
+from roadmap.data import catalog
+from roadmap.data.pil import Pipeline, eval_pipeline, preserved, reseed, train_pipeline
 from roadmap.data.randomness import mix
+from roadmap.data.records import Records, opened, reason
 from roadmap.data.sources import DataError
 from roadmap.schema import DataConfig, OnError, RecipeConfig
 
@@ -22,28 +20,34 @@ PARTS = {True: "train", False: "val"}
 PIECE = 64
 """Images that a worker hands over at a time, whatever the batch."""
 TRIES = 100
-"""Files in a row that may be skipped."""
+"""Images in a row that may be skipped."""
 
 
 @dataclass(frozen=True)
 class Photos:
-    """N image files, their labels (N,) int64, and what makes a tensor of one; batches appear on one device."""
+    """N of some encoded images, and what makes a tensor of one; batches appear on one device."""
 
-    paths: Sequence[str]
-    labels: Tensor
+    records: Records
+    chosen: Tensor
+    """(N,) int64: places in the records."""
     pipeline: Pipeline
     shape: torch.Size
     """(N, C, H, W) of all that come out of the pipeline."""
     workers: int = 0
     """Processes that decode; 0: this one."""
     skip: bool = False
-    """Whether the next file takes the place of one that cannot be read."""
+    """Whether the next image takes the place of one that cannot be read."""
     skipped: list[str] = field(default_factory=list)
-    """Files that were skipped in the batches so far, as often as they were."""
+    """Images that were skipped in the batches so far, as often as they were."""
     device: torch.device = CPU
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.chosen)
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64."""
+        return self.records.labels[self.chosen]
 
     def to(self, device: torch.device) -> "Photos":
         """The same for another device."""
@@ -53,7 +57,7 @@ class Photos:
         """Images (B, C, H, W) uint8 and labels (B,) at each of the indices (B,), whatever the number of workers.
 
         Raises:
-            DataError: naming a file that cannot be read.
+            DataError: naming an image that cannot be read.
         """
         cuda = self.device.type == "cuda"
         loader = DataLoader(
@@ -64,18 +68,18 @@ class Photos:
             pin_memory=cuda,
             generator=torch.Generator(),  # or it would draw from the process's own
         )
-        pieces = iter(loader)
+        pieces, labels = iter(loader), self.labels
         for index in indices:
             parts = [self._checked(next(pieces)) for _ in index.split(PIECE)]
-            images, places = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-            yield images.to(self.device, non_blocking=cuda), self.labels[places].to(self.device)
+            images, places = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
+            yield images.to(self.device, non_blocking=cuda), labels[places].to(self.device)
 
     def _checked(self, loaded: "Loaded") -> tuple[Tensor, Tensor]:
         images, places, unreadable = loaded
         if unreadable and not self.skip:
             raise DataError(unreadable[0])
         if len(images) < len(places):
-            raise DataError(f"{unreadable[0]}, and neither can the files after it")
+            raise DataError(f"{unreadable[0]}, and neither can those after it")
         self.skipped.extend(unreadable)
         return images, places
 
@@ -93,59 +97,56 @@ class Item(NamedTuple):
     image: Tensor | None
     """(C, H, W) uint8."""
     place: int
-    """Of the file it was made from."""
+    """Of the image it was made from."""
     unreadable: list[str]
-    """Files before it that cannot be read, and why."""
+    """Images before it that cannot be read, and why."""
 
 
 class Files(Dataset[Item]):
-    """Image files through a pipeline; what comes of one depends on the seed and its place alone."""
+    """Encoded images through a pipeline; what comes of one depends on the seed and its place alone."""
 
     def __init__(self, photos: Photos, seed: int) -> None:
-        self.paths, self.pipeline, self.seed = photos.paths, photos.pipeline, seed
+        self.records, self.chosen, self.pipeline, self.seed = photos.records, photos.chosen, photos.pipeline, seed
         self.tries = min(TRIES, len(photos)) if photos.skip else 1
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.chosen)
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitems__(self, indices: list[int]) -> list[Item]:
+        """The images at some places; the process's generators are put back once for all of them."""
+        with preserved():
+            return [self._made(index) for index in indices]
+
+    def _made(self, index: int) -> Item:
         """The image at a place, or the next that can be read."""
         unreadable = []
         for place in range(index, index + self.tries):
-            path = self.paths[place % len(self)]
+            chosen = int(self.chosen[place % len(self)])
             try:
-                with Image.open(path) as opened:
-                    image = opened.convert("RGB")
-            except Exception as error:  # Pillow's decoders raise nearly anything; every one of them is the file's
-                unreadable.append(f"{path}: cannot be read: {error}")
+                with opened(self.records.read(chosen)) as image_file:
+                    image = image_file.convert("RGB")
+            except Exception as error:  # Pillow's decoders raise nearly anything; every one of them is the image's
+                unreadable.append(f"{self.records.name(chosen)}: {reason(error)}")
                 continue
-            with seeded(mix(self.seed, index)):
-                return Item(torch.as_tensor(self.pipeline(image)), place % len(self), unreadable)
+            reseed(mix(self.seed, index))
+            return Item(torch.as_tensor(self.pipeline(image)), place % len(self), unreadable)
         return Item(None, index, unreadable)
 
 
 def load(data: DataConfig, recipe: RecipeConfig, *, train: bool, workers: int = 0) -> Photos:
-    """The images of root/train or root/val, a folder a class; max_train and max_test take them evenly spread.
+    """The images of a part, from wherever data.name says; max_train and max_test take them evenly spread.
 
     Raises:
-        DataError: no such folder, a class without images, or other classes in val than in train.
+        DataError: there are none, something is wrong with the part as a whole, or val has other classes than train.
         ConfigError: other than data.num_classes classes.
     """
-    folder = Path(data.root).expanduser() / PARTS[train]
-    try:
-        found = ImageFolder(str(folder))
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"{folder}: a folder of images for every class is needed: {error}") from error
-    if not train and found.classes != _classes(folder.parent / PARTS[True]):
-        raise DataError(f"{folder}: its folders are not those of {folder.parent / PARTS[True]}")
-    classes = len(found.classes)
-    require(data.num_classes == classes, "data.num_classes", data.num_classes, f"{classes}, the folders in {folder}")
-    n = len(found.samples)
+    records = catalog.find(data, PARTS[train])
+    catalog.check(records, data, train=train)
+    n = len(records.labels)
     count = min(n, (data.max_train if train else data.max_test) or n)
-    chosen = [found.samples[i * n // count] for i in range(count)]
     return Photos(
-        paths=[path for path, _ in chosen],
-        labels=torch.tensor([label for _, label in chosen]),
+        records=records,
+        chosen=torch.arange(count) * n // count,
         pipeline=train_pipeline(recipe, data) if train else eval_pipeline(recipe, data),
         shape=torch.Size((count, data.in_chans, data.img_size, data.img_size)),
         workers=workers,
@@ -153,13 +154,14 @@ def load(data: DataConfig, recipe: RecipeConfig, *, train: bool, workers: int = 
     )
 
 
-def _classes(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("*/")) if folder.is_dir() else []
-
-
 def _collate(items: list[Item]) -> Loaded:
     """Images (B, C, H, W), their places (B,), and what could not be read."""
     images = [item.image for item in items if item.image is not None]
     unreadable = [line for item in items for line in item.unreadable]
     places = torch.tensor([item.place for item in items])
-    return torch.stack(images) if images else torch.empty(0), places, unreadable
+    return _stacked(images) if images else torch.empty(0), places, unreadable
+
+
+def _stacked(images: list[Tensor]) -> Tensor:
+    """(B, C, H, W), channels last in memory, as Pillow has them: whole images are copied, not planes."""
+    return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)

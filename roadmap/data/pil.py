@@ -5,13 +5,13 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy
 import torch
 from PIL import Image
 from timm.data import create_transform
 from timm.data.auto_augment import RandAugment, posterize
 from torch import Tensor
 
-from roadmap.data.randomness import numpy_seeded
 from roadmap.schema import DataConfig, RecipeConfig
 
 Pipeline = Callable[[Image.Image], Tensor]
@@ -57,14 +57,28 @@ def eval_pipeline(recipe: RecipeConfig, data: DataConfig) -> Pipeline:
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """All three generators that timm's and torchvision's transforms draw from, in a state that `seed` alone decides."""
-    state = random.getstate()
-    with torch.random.fork_rng(devices=[]), numpy_seeded(seed):
-        random.seed(seed)
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(state)
+    with preserved():
+        reseed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def preserved() -> Iterator[None]:
+    """The three generators of this process get their states back afterwards."""
+    states = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        numpy.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+def reseed(seed: int) -> None:
+    """The three generators as `seed` has them."""
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed notes a traceback for each kind of device
 
 
 def _allow_no_bits(augment: RandAugment) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
+from roadmap.data.folders import Folders
 from roadmap.data.photos import Photos
 from roadmap.data.pil import eval_pipeline
 from roadmap.data.sources import DataError
@@ -50,11 +51,11 @@ def load(data: DataConfig, recipe: RecipeConfig, *, workers: int = 0) -> Photos:
         samples = make_dataset(root, known, IMG_EXTENSIONS)
     except FileNotFoundError as error:
         raise DataError(f"{root}: {error}") from error
+    labels = torch.tensor([label for _, label in samples])
     count = min(len(samples), data.max_test or len(samples))
-    chosen = [samples[i * len(samples) // count] for i in range(count)]
     return Photos(
-        paths=[path for path, _ in chosen],
-        labels=torch.tensor([label for _, label in chosen]),
+        records=Folders(str(root), [path for path, _ in samples], labels, sorted(known), troubles=[]),
+        chosen=torch.arange(count) * len(samples) // count,
         pipeline=eval_pipeline(recipe, data),
         shape=torch.Size((count, data.in_chans, data.img_size, data.img_size)),
         workers=workers,

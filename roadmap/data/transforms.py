@@ -69,14 +69,20 @@ def augment(x: Tensor, index: Tensor, draws: Draws, *, data: DataConfig) -> Tens
         y = resized_crop(y, draws.crops[index])
     if draws.erasures is not None and draws.noise_places is not None and draws.noise is not None:
         boxes, places, noise = draws.erasures[index], draws.noise_places[index], draws.noise
+        if not y.is_contiguous() and y.device.type == "cpu":
+            return erase_one_by_one(y, boxes, noise, places=places)
         y = _at(boxes[:, 2] > 0, y, lambda rows: erase(y[rows], boxes[rows], noise, places=places[rows]))
     return y
 
 
 def normalize(x: Tensor, data: DataConfig) -> Tensor:
-    """Images (B, C, H, W) uint8 to float32, 0..255 to 0..1, less data.mean, by data.std of each channel."""
-    mean, std = (torch.tensor(list(values), device=x.device).view(-1, 1, 1) for values in (data.mean, data.std))
-    return x.float().div_(255).sub_(mean).div_(std)
+    """Images (B, C, H, W) uint8 to float32, 0..255 to 0..1, less data.mean, by data.std; the layout in memory stays."""
+    mean, std = (torch.tensor(list(values), device=x.device) for values in (data.mean, data.std))
+    if x.is_contiguous():
+        return x.float().div_(255).sub_(mean.view(-1, 1, 1)).div_(std.view(-1, 1, 1))
+    rows = x.permute(0, 2, 3, 1).flatten(2).float()  # (B, H, W*C): row by row is faster than pixel by pixel
+    width = x.shape[3]
+    return rows.div_(255).sub_(mean.repeat(width)).div_(std.repeat(width)).unflatten(2, (width, -1)).permute(0, 3, 1, 2)
 
 
 def crop_boxes(u: Tensor, size: Sequence[int], scale: Sequence[float], *, ratio: Sequence[float]) -> Tensor:
@@ -119,6 +125,16 @@ def erase(x: Tensor, boxes: Tensor, noise: Tensor, *, places: Tensor) -> Tensor:
     inside = (rows >= top) & (rows < top + h) & (columns >= left) & (columns < left + w)
     own = noise.unfold(0, x.shape[1:].numel(), 1).index_select(0, places)
     return torch.where(inside, own.view_as(x), x)
+
+
+def erase_one_by_one(x: Tensor, boxes: Tensor, noise: Tensor, *, places: Tensor) -> Tensor:
+    """As `erase`, in place: less work for few large images on the CPU."""
+    for image, (top, left, h, w), place in zip(x, boxes.tolist(), places.tolist(), strict=True):
+        if h > 0:
+            own = noise[place : place + image.numel()].view_as(image)
+            box = slice(top, top + h), slice(left, left + w)
+            image[:, *box] = own[:, *box]
+    return x
 
 
 def _boxes(

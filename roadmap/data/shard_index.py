@@ -1,0 +1,73 @@
+"""Where in a shard each image begins: found once, kept in a file."""
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from roadmap.data.records import library
+from roadmap.data.sources import DataError
+from roadmap.data.tars import regular
+from roadmap.files import write_atomic
+
+Sample = tuple[str, int, int, int]
+"""Name inside the shard, first byte, bytes, label."""
+IMAGES = {extension.lstrip(".") for extension in IMG_EXTENSIONS}
+
+
+def index(shard: Path, folder: Path) -> tuple[list[Sample], list[str]]:
+    """The samples of a shard, and what is wrong with it; from a file in `folder`, if the shard is the same still."""
+    state = shard.stat()
+    known = repr((str(shard.absolute()), state.st_size, state.st_mtime_ns)).encode()
+    kept = folder / f"{shard.stem}-{hashlib.blake2b(known, digest_size=8).hexdigest()}.json"
+    if kept.is_file():
+        read = json.loads(kept.read_text())
+        return [(name, first, size, label) for name, first, size, label in read[0]], read[1]
+    samples, troubles = list[Sample](), list[str]()
+    try:
+        for sample in _samples(shard):
+            if isinstance(sample, str):
+                troubles.append(sample)
+            else:
+                samples.append(sample)
+    except DataError as error:
+        troubles.append(str(error))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(kept, json.dumps([samples, troubles]))
+    return samples, troubles
+
+
+def _samples(shard: Path) -> Iterator[Sample | str]:
+    """The samples in the order of the shard; in place of one that is none, why not.
+
+    Raises:
+        DataError: the shard is no archive, or breaks off.
+    """
+    group = library("webdataset.tariterators", "webdataset").group_by_keys
+    try:
+        with tarfile.open(shard, "r:") as tar, shard.open("rb") as stream:
+            files = ({"fname": member.name, "data": member, "__url__": ""} for member in regular(tar, str(shard)))
+            for sample in group(files):
+                yield _sample(sample, f"{shard}:{sample['__key__']}", stream)
+    except (tarfile.TarError, OSError) as error:
+        raise DataError(f"{shard}: cannot be read: {error}") from error
+    except ValueError as error:  # a name twice
+        raise DataError(f"{shard}: {error.args[0]}") from error
+
+
+def _sample(sample: dict[str, Any], name: str, stream: BinaryIO) -> Sample | str:
+    """One sample, from its files by their endings; only an image and a number are looked for, nothing is unpickled."""
+    files = {ending: member for ending, member in sample.items() if isinstance(member, tarfile.TarInfo)}
+    images = [member for ending, member in files.items() if ending.rpartition(".")[2] in IMAGES]
+    there = " ".join(f".{ending}" for ending in files)
+    if len(images) != 1 or "cls" not in files:
+        return f"{name}: one image (.jpg, .png, ...) and its class (.cls) are needed, there is {there}"
+    stream.seek(files["cls"].offset_data)
+    text = stream.read(min(files["cls"].size, 20)).decode("ascii", "replace").strip()
+    if not text.isdecimal():
+        return f"{name}.cls: allowed is a number from 0 on, not {text!r}"
+    return images[0].name, images[0].offset_data, images[0].size, int(text)

@@ -1,0 +1,174 @@
+"""ImageNet's own archives become folders, however often the work is stopped."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from containers import add, shuffled, write_devkit, write_originals
+from photographs import CLASSES, plant
+
+from roadmap.data import originals
+from roadmap.data.fetch import DataError, fetch
+
+TRAIN, VAL, DEVKIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
+COUNT = 3
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return plant(tmp_path_factory.mktemp("photos"), train=COUNT, val=COUNT)
+
+
+@pytest.fixture
+def root(tree: Path, tmp_path: Path) -> Path:
+    return write_originals(tree, tmp_path / "imagenet")
+
+
+def contents(part: Path) -> dict[str, list[bytes]]:
+    """What the classes hold, whatever their images are called."""
+    return {folder.name: [path.read_bytes() for path in sorted(folder.iterdir())] for folder in part.iterdir()}
+
+
+def is_sorted(root: Path, tree: Path) -> bool:
+    return all(contents(root / part) == contents(tree / part) for part in ("train", "val"))
+
+
+def test_archives_become_folders_once(root: Path, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fetch("imagenet", root)
+    assert is_sorted(root, tree)
+    assert sorted(path.name for path in (root / "val" / "rocket").iterdir()) == [
+        f"ILSVRC2012_val_{number:08d}.JPEG" for number in (4, 8, 12)
+    ]
+    assert capsys.readouterr().out.splitlines() == [
+        "imagenet: train: 4 of 4 classes sorted",
+        "imagenet: val: 4 of 4 classes sorted",
+        f"imagenet: ready in {root}",
+    ]
+    for name in (TRAIN, VAL):
+        assert (root / name).is_file()
+    fetch("imagenet", root)
+    assert capsys.readouterr().out == f"imagenet: ready in {root}\n"
+
+
+STOPPED = """
+import os, sys, tarfile
+from pathlib import Path
+from roadmap.data import fetch, originals
+
+left, extract = int(sys.argv[2]), originals._extract
+
+def watched(*arguments):
+    global left
+    extract(*arguments)
+    left -= 1
+    if left == 0:
+        print("now", flush=True)
+        sys.stdin.read()
+
+originals._extract = watched
+fetch.fetch("imagenet", Path(sys.argv[1]))
+assert "torch" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("images", [2, 3, 14])
+def test_a_process_killed_at_any_image_leaves_whole_classes_and_the_next_goes_on(
+    root: Path, tree: Path, images: int
+) -> None:
+    command = [sys.executable, "-c", STOPPED, str(root), str(images)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while process.stdout.readline() != "now\n":
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    there = {path: path.stat().st_mtime_ns for path in root.glob("*/[a-z]*") if path.is_dir()}
+    assert len(there) == (images - 1) // COUNT
+    assert all(len(list(folder.iterdir())) == COUNT for folder in there)
+    fetch("imagenet", root)
+    assert is_sorted(root, tree)
+    assert all(folder.stat().st_mtime_ns == before for folder, before in there.items())
+
+
+@pytest.mark.parametrize("place", ["val", ".", "ILSVRC2012_img_val"])
+def test_validation_images_side_by_side_are_sorted(root: Path, tree: Path, place: str) -> None:
+    (root / VAL).unlink()
+    (root / place).mkdir(exist_ok=True)
+    for number, (_, path) in enumerate(shuffled(tree), start=1):
+        shutil.copy(path, root / place / f"ILSVRC2012_val_{number:08d}.JPEG")
+    fetch("imagenet", root)
+    assert is_sorted(root, tree)
+    kept = list((root / place).glob("*.JPEG"))
+    assert len(kept) == (0 if place == "val" else COUNT * len(CLASSES))
+    fetch("imagenet", root)
+    assert is_sorted(root, tree)
+
+
+def test_folders_that_are_there_are_left_as_they_are(root: Path, tree: Path) -> None:
+    for part in ("train", "val"):
+        shutil.copytree(tree / part, root / part)
+    (root / "train" / "coffee" / "0.JPEG").write_text("mine")
+    shutil.rmtree(root / "train" / "rocket")
+    (root / DEVKIT).unlink()
+    (root / "train" / ".chelsea.tmp").mkdir()
+    fetch("imagenet", root)
+    assert (root / "train" / "coffee" / "0.JPEG").read_text() == "mine"
+    assert contents(root / "train")["rocket"] == contents(tree / "train")["rocket"]
+    assert contents(root / "val") == contents(tree / "val")
+    assert sorted(path.name for path in (root / "train").iterdir()) == sorted(CLASSES)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("name", [TRAIN, VAL, DEVKIT])
+def test_an_archive_that_breaks_off_is_named(root: Path, name: str, share: float) -> None:
+    os.truncate(root / name, int(share * (root / name).stat().st_size))
+    with pytest.raises(DataError, match=f"^{root / name}: cannot be read: "):
+        fetch("imagenet", root)
+    assert (root / "train").exists() == (name != TRAIN)
+
+
+def test_a_class_that_breaks_off_inside_is_named_and_the_classes_before_it_stay(root: Path, tree: Path) -> None:
+    with tarfile.open(root / TRAIN) as tar:
+        inside = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    with tarfile.open(root / TRAIN, "w") as tar:
+        for name, content in inside.items():
+            add(tar, name, content[: len(content) // 2] if name == "coffee.tar" else content)
+    with pytest.raises(DataError, match=f"{root / TRAIN}:coffee.tar: cannot be read: "):
+        fetch("imagenet", root)
+    assert sorted(path.name for path in (root / "train").glob("[a-z]*")) == ["astronaut", "chelsea"]
+
+
+def test_what_is_missing_is_named(root: Path, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_devkit(root, [label for label, _ in shuffled(tree)] + [0])
+    with pytest.raises(DataError, match=rf"{VAL}: ILSVRC2012_val_00000013.JPEG is not there \(1 of 13 are not\)"):
+        fetch("imagenet", root)
+    (root / DEVKIT).unlink()
+    with pytest.raises(DataError, match=f"{root / DEVKIT} is needed: it knows the classes of the validation images"):
+        fetch("imagenet", root)
+    shutil.rmtree(root / "train")
+    usage = shutil.disk_usage(root)
+    monkeypatch.setattr(originals.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(DataError, match=r"train: 0\.0 GB are still to be unpacked, 0\.0 GB are free"):
+        fetch("imagenet", root)
+    (root / TRAIN).unlink()
+    with pytest.raises(DataError, match=f"or put {TRAIN}, {VAL} and {DEVKIT} there"):
+        shutil.rmtree(root / "train", ignore_errors=True)
+        (root / VAL).unlink()
+        fetch("imagenet", root)
+
+
+def test_names_inside_archives_lead_nowhere_else(root: Path, tmp_path: Path) -> None:
+    inner = io.BytesIO()
+    with tarfile.open(fileobj=inner, mode="w") as archive:
+        add(archive, "../../../outside.JPEG", b"x")
+    with tarfile.open(root / TRAIN, "w") as tar:
+        add(tar, "../n1.tar", inner.getvalue())
+    fetch("imagenet", root)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("outside*")] == [
+        "imagenet/train/n1/outside.JPEG"
+    ]
