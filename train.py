@@ -19,7 +19,7 @@ from pathlib import Path
 from roadmap import config as configuration
 from roadmap import runs
 from roadmap.command import command
-from roadmap.data.fetch import fetch
+from roadmap.data.prepare import prepare
 from roadmap.signals import Interrupted
 
 # A run's process of a sweep that was killed holds its directory until its next step is done.
@@ -46,7 +46,7 @@ def main() -> int:
         print(configuration.as_yaml(config), end="")
         return 0
     runs.refuse_mixing(config)
-    fetch(config.data.name.value, Path(config.data.root))
+    prepare(config.data)
     return carry_out(runs.prepare(config), wait=0.0)
 
 
