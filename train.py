@@ -21,7 +21,7 @@ from pathlib import Path
 from roadmap import config as configuration
 from roadmap import runs
 from roadmap.command import command
-from roadmap.data.fetch import fetch
+from roadmap.data.prepare import prepare
 from roadmap.signals import Interrupted
 from roadmap.training.world import of_environment
 
@@ -49,7 +49,7 @@ def main() -> int:
         print(configuration.as_yaml(config), end="")
         return 0
     runs.refuse_mixing(config)
-    fetch(config.data.name.value, Path(config.data.root))
+    prepare(config.data)
     directory = runs.prepare(config) if of_environment().first else runs.run_directory(config)
     return carry_out(directory, wait=0.0)
 

@@ -10,29 +10,17 @@ Exit code: 0 ready, 2 refused, or not to be had.
 """
 
 import argparse
-from pathlib import Path
 
 from roadmap.command import command
 from roadmap.config import compose
-from roadmap.data.fetch import SHARDED, fetch
-from roadmap.data.sources import DataError
+from roadmap.data.prepare import prepare
 
 
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="key=value", help="options of conf/, as for train.py")
-    data = compose(parser.parse_args().words).data
-    if data.name.value not in SHARDED:
-        fetch(data.name.value, Path(data.root))
-        return 0
-    from roadmap.data import catalog  # torch, for those who need it
-
-    for part in ("train", "val"):
-        found = catalog.find(data, part)
-        print(f"{data.name.value}: {len(found.labels):,} images for {part}", flush=True)
-        if found.troubles:
-            raise DataError(found.troubles[0])
+    prepare(compose(parser.parse_args().words).data)
     return 0
 
 

@@ -12,13 +12,12 @@ Exit code: 0 all finished, 1 some failed, 2 refused, 128 + signal stopped.
 
 import argparse
 import sys
-from pathlib import Path
 
 from rich.console import Console
 
 from roadmap import runs
 from roadmap.command import command
-from roadmap.data.fetch import fetch
+from roadmap.data.prepare import prepare
 from roadmap.ladder.board import State
 from roadmap.ladder.plan import Plan, make_plan
 from roadmap.ladder.sweep import report, sweep
@@ -36,7 +35,7 @@ def main() -> int:
     if arguments.dry_run:
         return show(plan, console)
     data = plan.configs[0].data
-    fetch(data.name.value, Path(data.root))
+    prepare(data)
     try:
         rows = sweep(plan, console)
     except Interrupted as interruption:

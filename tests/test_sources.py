@@ -265,12 +265,16 @@ def test_missing_files_and_missing_libraries_are_named(
         load(config(words), train=True)
 
 
-def test_data_and_data_check_from_the_command_line(faulty: dict[str, list[str]]) -> None:
-    run = script("scripts/fetch_data.py", *faulty["parquet"])
+def test_from_the_command_line(sources: dict[str, list[str]], faulty: dict[str, list[str]], tmp_path: Path) -> None:
+    words = [*SMALL, *sources["parquet"], "+step=gelu", f"runs_dir={tmp_path}", "training.threads=1"]
+    run = script("train.py", *words)
     output, _ = run.communicate()
     assert run.returncode == 0, output
-    assert output.splitlines()[-2:] == ["parquet: 12 images for train", "parquet: 8 images for val"]
+    assert "parquet: 20 images for train\nparquet: 16 images for val\n" in output
     run = script("scripts/check_data.py", *faulty["webdataset"], "training.workers=2")
     output, _ = run.communicate()
     assert run.returncode == 1, output
     assert "train: 10 images in 4 classes" in output and "train-0000.tar:coffee_1.jpg: cannot be read" in output
+    run = script("scripts/prepare_data.py", "data=webdataset", f"data.root={tmp_path}")
+    output, _ = run.communicate()
+    assert run.returncode == 2 and f"{tmp_path}: no shards named train*.tar" in output, output

@@ -1,0 +1,25 @@
+"""Make the data of a configuration ready, whatever that takes; no torch where it takes none."""
+
+from pathlib import Path
+
+from roadmap.data.fetch import SHARDED, fetch
+from roadmap.data.sources import DataError
+from roadmap.schema import DataConfig
+
+
+def prepare(data: DataConfig) -> None:
+    """Fetch what is missing, sort archives, note where in shards images begin, write tables out; and say so on stdout.
+
+    Raises:
+        DataError: the data cannot be had, or something is wrong with a part as a whole.
+        ConfigError: data.train or data.val is no list of shards.
+    """
+    if data.name.value not in SHARDED:
+        return fetch(data.name.value, Path(data.root))
+    from roadmap.data import catalog  # torch, for those who need it
+
+    for part in ("train", "val"):
+        found = catalog.find(data, part)
+        if found.troubles:
+            raise DataError(found.troubles[0])
+        print(f"{data.name.value}: {len(found.labels):,} images for {part}", flush=True)
