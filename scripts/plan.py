@@ -92,20 +92,24 @@ def table(plan: Plan, speeds: dict[str, Speed], expenses: list[Expense]) -> Tabl
     drawn = Table("rung", "images/s", "a run", "runs", "device hours")
     for name, speed in speeds.items():
         own = [each.seconds for each in expenses if each.step == name]
-        drawn.add_row(name, f"{speed.training:,.4g}", duration(fmean(own)), str(len(own)), f"{sum(own) / 3600:,.3g}")
+        drawn.add_row(name, amount(speed.training), duration(fmean(own)), str(len(own)), amount(sum(own) / 3600))
     return drawn
 
 
 def show(expenses: list[Expense], rates: Rates, console: Console) -> None:
     """The sums, with what they rest on."""
     sums = total(expenses, rates)
-    when = duration(86400 * sums.days) if sums.days < 2 else f"{sums.days:,.1f} days"
-    console.print(f"{len(expenses)} runs: {sums.hours:,.3g} device hours, {when} on {rates.devices} devices")
-    console.print(f"disk: {sums.gigabytes:.3g} GB of checkpoints")
-    console.print(
-        f"energy: {sums.kwh:,.3g} kWh at {rates.watts:g} W a device, {sums.kg:,.3g} kg of CO2 at {rates.co2:g} g a kWh"
-    )
-    console.print(f"price: {sums.price:,.3g} at {rates.price:g} a device hour")
+    when = duration(86400 * sums.days) if sums.days < 2 else f"{sums.days:.1f} days"
+    console.print(f"{len(expenses)} runs: {amount(sums.hours)} device hours, {when} on {rates.devices} devices")
+    console.print(f"disk: {amount(sums.gigabytes)} GB of checkpoints")
+    console.print(f"energy: {amount(sums.kwh)} kWh at {rates.watts:g} W a device")
+    console.print(f"CO2: {amount(sums.kg)} kg at {rates.co2:g} g a kWh")
+    console.print(f"price: {amount(sums.price)} at {rates.price:g} a device hour")
+
+
+def amount(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 if __name__ == "__main__":
