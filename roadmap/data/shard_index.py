@@ -1,5 +1,6 @@
 """Where in a shard each image begins: found once, kept in a file."""
 
+import contextlib
 import hashlib
 import json
 import tarfile
@@ -24,9 +25,9 @@ def index(shard: Path, folder: Path) -> tuple[list[Sample], list[str]]:
     state = shard.stat()
     known = repr((str(shard.absolute()), state.st_size, state.st_mtime_ns)).encode()
     kept = folder / f"{shard.stem}-{hashlib.blake2b(known, digest_size=8).hexdigest()}.json"
-    if kept.is_file():
-        read = json.loads(kept.read_text())
-        return [(name, first, size, label) for name, first, size, label in read[0]], read[1]
+    with contextlib.suppress(OSError, ValueError):  # not there, or damaged
+        listed, told = json.loads(kept.read_text())
+        return [(name, first, size, label) for name, first, size, label in listed], told
     samples, troubles = list[Sample](), list[str]()
     try:
         for sample in _samples(shard):
