@@ -23,7 +23,7 @@ from roadmap import runs
 from roadmap.command import command
 from roadmap.data.prepare import prepare
 from roadmap.signals import Interrupted
-from roadmap.training.world import of_environment
+from roadmap.training.world import first_of_machine, of_environment
 
 # A run's process of a sweep that was killed holds its directory until its next step is done.
 PATIENCE_SECONDS = 30.0
@@ -49,7 +49,8 @@ def main() -> int:
         print(configuration.as_yaml(config), end="")
         return 0
     runs.refuse_mixing(config)
-    prepare(config.data)
+    if first_of_machine():
+        prepare(config.data)
     directory = runs.prepare(config) if of_environment().first else runs.run_directory(config)
     return carry_out(directory, wait=0.0)
 

@@ -103,6 +103,7 @@ def test_a_run_is_the_same_by_one_two_and_three_processes(tmp_path: Path, data_r
             output, _ = run.communicate()
             assert run.returncode == 0, output
             assert output.count("layer_norm seed 0: top-1") == 1, "one process speaks"
+            assert output.count("ready in") == 1 and "Warning" not in output, output
         found.append(computed(directory / "tiny/layer_norm/seed-0"))
     assert len({(f["top1_count"], f["top5_count"], f["ema_top1_count"], f["test_images"]) for f in found}) == 1
     for other in found[1:]:

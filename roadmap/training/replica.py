@@ -4,6 +4,7 @@ What a run computes does not depend on their number: gradients are those of the 
 of batch norm are those that one process would have gathered from all forward passes of a step in their order.
 """
 
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -19,8 +20,7 @@ class Replica:
     def __init__(self, model: nn.Module, world: World) -> None:
         self._world = world
         alone = world.size == 1
-        # Running statistics are merged below: torch would overwrite them with those of one process.
-        self._network = model if alone else DistributedDataParallel(model, broadcast_buffers=False)
+        self._network = model if alone else parallel(model)
         self._norms = [] if alone else [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
         self._before: list[Tensor] = []
 
@@ -67,3 +67,12 @@ class Replica:
     def _statistics(self) -> list[Tensor]:
         values = [value for norm in self._norms for value in (norm.running_mean, norm.running_var)]
         return [value for value in values if value is not None]
+
+
+def parallel(model: nn.Module) -> DistributedDataParallel:
+    """The network as torch keeps it in step, but for its buffers, which torch would make those of one process."""
+    # The memory layout of a 1x1 conv's gradient is ambiguous; torch copes, and would say so for every network.
+    warnings.filterwarnings("ignore", message="Grad strides do not match")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch 2.15 has another name for it, which 2.9 does not know
+        return DistributedDataParallel(model, broadcast_buffers=False)

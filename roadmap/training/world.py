@@ -62,6 +62,11 @@ class World:
         return said
 
 
+def first_of_machine() -> bool:
+    """Whether no other process of the run on this machine comes before this one."""
+    return int(os.environ.get("LOCAL_RANK", 0)) == 0
+
+
 def of_environment() -> World:
     """This process as torchrun describes it in the environment."""
     return World(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
