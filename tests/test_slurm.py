@@ -5,18 +5,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from slurm_cluster import Cluster, lacking, until, up
-from smoke import ROOT, computed, script, words
+from smoke import ROOT, computed, script, words, working_on
 
 from roadmap import runs
 
 pytestmark = pytest.mark.slurm
 RUNGS = ("resnet", "large_kernel", "gelu", "layer_norm")
 LONG = ("steps=[resnet,large_kernel,gelu,layer_norm]", "budget.epochs=30", "training.checkpoint_minutes=0.001")
+Sweep = Callable[..., subprocess.Popen[str]]
 SLURM = ("cluster=slurm", "cluster.poll_seconds=0.5", "cluster.cpus_per_task=1")
 
 
@@ -38,8 +39,19 @@ def local(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
     return directory / "tiny"
 
 
-def sweep(cluster: Cluster, *arguments: str) -> subprocess.Popen[str]:
-    return script("scripts/sweep.py", *arguments, env=cluster.environment)
+@pytest.fixture
+def sweep(cluster: Cluster) -> Iterator[Sweep]:
+    """Starts sweeps that speak to the cluster, and lets none outlive its test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        started.append(script("scripts/sweep.py", *arguments, env=cluster.environment))
+        return started[-1]
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()
 
 
 def said(process: subprocess.Popen[str], *, code: int, seconds: float = 150) -> str:
@@ -61,17 +73,21 @@ def at_work(directory: Path, *, after: float = 0.0) -> str:
     return str(content["job"])
 
 
+def parent_of(process: int) -> int:
+    return int(subprocess.run(["ps", "-o", "ppid=", str(process)], capture_output=True, check=True).stdout)
+
+
 def same_as(local: Path, study: Path) -> None:
     for rung in RUNGS:
         assert computed(study / rung / "seed-0") == computed(local / rung / "seed-0"), rung
 
 
 def test_preempted_killed_and_left_alone_it_ends_with_the_bits_of_a_local_sweep(
-    cluster: Cluster, local: Path, tmp_path: Path, data_root: Path
+    cluster: Cluster, sweep: Sweep, local: Path, tmp_path: Path, data_root: Path
 ) -> None:
     arguments, study = words(tmp_path, data_root, *LONG, *SLURM), tmp_path / "tiny"
     seeds = [study / rung / "seed-0" for rung in RUNGS]
-    first = sweep(cluster, *arguments)
+    first = sweep(*arguments)
 
     preempted = at_work(seeds[0])
     cluster.signal(preempted, "USR2")
@@ -79,7 +95,9 @@ def test_preempted_killed_and_left_alone_it_ends_with_the_bits_of_a_local_sweep(
     assert (runs.read_json(seeds[0] / runs.EXIT) or {})["code"] in (128 + signal.SIGUSR2, -signal.SIGUSR2)
 
     killed = at_work(seeds[1])
-    cluster.signal(killed, "KILL")
+    (victim,) = working_on(seeds[1])
+    for process in (parent_of(victim), victim):  # so that nothing can tell what happened, as when memory runs out
+        os.kill(process, signal.SIGKILL)
     until(lambda: (runs.read_json(seeds[1] / runs.JOB) or {}).get("job", killed) != killed, "started again")
 
     first.send_signal(signal.SIGINT)
@@ -93,7 +111,7 @@ def test_preempted_killed_and_left_alone_it_ends_with_the_bits_of_a_local_sweep(
     for name in ("TERM", "USR2"):  # in this order, as a preemption does
         cluster.signal(terminated, name)
     cluster.stop("slurmctld")
-    second = sweep(cluster, *arguments)
+    second = sweep(*arguments)
     time.sleep(3)
     assert second.poll() is None, second.communicate()[0]
     cluster.start_controller()
@@ -105,39 +123,43 @@ def test_preempted_killed_and_left_alone_it_ends_with_the_bits_of_a_local_sweep(
 
 
 def test_jobs_are_shown_cancelled_and_taken_up_again(
-    cluster: Cluster, local: Path, tmp_path: Path, data_root: Path
+    cluster: Cluster, sweep: Sweep, local: Path, tmp_path: Path, data_root: Path
 ) -> None:
     arguments, study = words(tmp_path, data_root, *LONG, *SLURM), tmp_path / "tiny"
-    first = sweep(cluster, *arguments)
+    first = sweep(*arguments)
     at_work(study / "resnet/seed-0")
     first.send_signal(signal.SIGTERM)
     said(first, code=143)
-    shown = said(sweep(cluster, "status", *arguments), code=0)
+    shown = said(sweep("status", *arguments), code=0)
     assert " running" in shown and "queued" in shown
-    refused = said(sweep(cluster, *words(tmp_path, data_root, *LONG)), code=2)
+    refused = said(sweep(*words(tmp_path, data_root, *LONG)), code=2)
     assert "cluster=local: 4 runs of this sweep are with SLURM" in refused
-    assert "4 jobs cancelled" in said(sweep(cluster, "cancel", *arguments), code=0)
+    assert "4 jobs cancelled" in said(sweep("cancel", *arguments), code=0)
     until(lambda: not cluster.jobs(), "no jobs")
     assert not runs.finished(study / "resnet/seed-0") and (study / "resnet/seed-0" / runs.CHECKPOINT).exists()
-    assert "4 of 4 runs finished, 4 of them now" in said(sweep(cluster, *arguments), code=0)
+    assert "4 of 4 runs finished, 4 of them now" in said(sweep(*arguments), code=0)
     same_as(local, study)
 
 
-def test_what_fails_by_its_own_error_is_not_started_again(cluster: Cluster, tmp_path: Path, data_root: Path) -> None:
+def test_what_fails_by_its_own_error_is_not_started_again(
+    cluster: Cluster, sweep: Sweep, tmp_path: Path, data_root: Path
+) -> None:
     in_the_way = tmp_path / "tiny" / "resnet" / "seed-0" / f"{runs.CHECKPOINT}.new"
     (in_the_way / "full").mkdir(parents=True)
-    output = said(sweep(cluster, *words(tmp_path, data_root, "steps=[resnet,gelu]", *SLURM)), code=1)
+    output = said(sweep(*words(tmp_path, data_root, "steps=[resnet,gelu]", *SLURM)), code=1)
     assert "resnet seed 0 FAILED: IsADirectoryError" in output and "goes on" not in output
     assert "gelu seed 0: top-1" in output
-    refused = sweep(cluster, *words(tmp_path, data_root, *LONG[:1], *SLURM, "cluster.partition=nowhere"))
+    refused = sweep(*words(tmp_path, data_root, *LONG[:1], *SLURM, "cluster.partition=nowhere"))
     assert "invalid partition specified: nowhere" in said(refused, code=2)
 
 
-def test_two_processes_a_job_compute_what_torchrun_does(cluster: Cluster, tmp_path: Path, data_root: Path) -> None:
+def test_two_processes_a_job_compute_what_torchrun_does(
+    cluster: Cluster, sweep: Sweep, tmp_path: Path, data_root: Path
+) -> None:
     one = ["steps=[layer_norm]", "budget.epochs=30", "training.checkpoint_minutes=0.001"]
     study = tmp_path / "slurm/tiny/layer_norm/seed-0"
     two = (*one, *SLURM, "cluster.processes_per_node=2")
-    process = sweep(cluster, *words(tmp_path / "slurm", data_root, *two))
+    process = sweep(*words(tmp_path / "slurm", data_root, *two))
     job = at_work(study)
     cluster.signal(job, "USR2")
     until(lambda: cluster.jobs().get(job) == "PENDING", "queued again by itself")
