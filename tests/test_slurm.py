@@ -16,7 +16,7 @@ from roadmap import runs
 
 pytestmark = pytest.mark.slurm
 RUNGS = ("resnet", "large_kernel", "layer_norm")
-LONG = ("steps=[resnet,large_kernel,layer_norm]", "budget.epochs=30", "training.checkpoint_minutes=0.001")
+LONG = ("steps=[resnet,large_kernel,layer_norm]", "budget.epochs=20", "training.checkpoint_minutes=0.001")
 Sweep = Callable[..., subprocess.Popen[str]]
 SLURM = ("cluster=slurm", "cluster.poll_seconds=0.5", "cluster.cpus_per_task=1")
 
@@ -89,15 +89,13 @@ def test_preempted_killed_and_left_alone_it_ends_with_the_bits_of_a_local_sweep(
     seeds = [study / rung / "seed-0" for rung in RUNGS]
     first = sweep(*arguments)
 
-    preempted = at_work(seeds[0])
-    cluster.signal(preempted, "USR2")
-    until(lambda: cluster.jobs().get(preempted) == "PENDING", "queued again by itself")
-    assert (runs.read_json(seeds[0] / runs.EXIT) or {})["code"] in (128 + signal.SIGUSR2, -signal.SIGUSR2)
-
-    killed = at_work(seeds[1])
+    preempted, killed = at_work(seeds[0]), at_work(seeds[1])
     (victim,) = working_on(seeds[1])
     for process in (parent_of(victim), victim):  # so that nothing can tell what happened, as when memory runs out
         os.kill(process, signal.SIGKILL)
+    cluster.signal(preempted, "USR2")
+    until(lambda: cluster.jobs().get(preempted) == "PENDING", "queued again by itself")
+    assert (runs.read_json(seeds[0] / runs.EXIT) or {})["code"] in (128 + signal.SIGUSR2, -signal.SIGUSR2)
     until(lambda: (runs.read_json(seeds[1] / runs.JOB) or {}).get("job", killed) != killed, "started again")
 
     first.send_signal(signal.SIGINT)
@@ -157,7 +155,7 @@ def test_what_fails_by_its_own_error_is_not_started_again(
 def test_two_processes_a_job_compute_what_torchrun_does(
     cluster: Cluster, sweep: Sweep, tmp_path: Path, data_root: Path
 ) -> None:
-    one = ["steps=[layer_norm]", "budget.epochs=30", "training.checkpoint_minutes=0.001"]
+    one = ["steps=[layer_norm]", "budget.epochs=20", "training.checkpoint_minutes=0.001"]
     study = tmp_path / "slurm/tiny/layer_norm/seed-0"
     two = (*one, *SLURM, "cluster.processes_per_node=2")
     process = sweep(*words(tmp_path / "slurm", data_root, *two))
