@@ -4,18 +4,22 @@ SEEDS ?=
 JOBS ?=
 STEPS ?=
 ROOT ?=
+CLUSTER ?=
 OPTIONS ?=
 PYTHON ?= python3
 BIN := .venv/bin
 FILES := $(if $(ROOT),data.root=$(ROOT)) $(OPTIONS)
-WORDS := study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)]) $(FILES)
+WORDS := study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)]) \
+  $(if $(CLUSTER),cluster=$(CLUSTER)) $(FILES)
+SLURM := slurmctld slurmd slurm-client munge
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data data-check roadmap plan costs collate plot view test test-slow lint bench bench-data clean
+.PHONY: help setup data data-check roadmap plan costs collate plot view test test-slow test-slurm lint bench bench-data
+.PHONY: clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
-	@echo "  with STUDY=imagenet SEEDS=3 JOBS=2 STEPS=gelu,layer_norm ROOT=/path/to/images OPTIONS=key=value, where they make sense"
+	@echo "  with STUDY=imagenet SEEDS=3 JOBS=2 STEPS=gelu,layer_norm ROOT=/path/to/images CLUSTER=slurm OPTIONS=key=value, where they make sense"
 
 setup: .venv/installed ## install into .venv (LOCK=1: the exact versions behind the committed results)
 
@@ -55,6 +59,13 @@ test: setup ## the fast tests
 
 test-slow: setup ## the slow tests
 	$(BIN)/python -m pytest -m slow
+
+# Debian's packages, if they are missing and we may; the daemons are the test's own, on loopback, and end with it.
+test-slurm: setup ## sweeps on a real SLURM of one node
+	@export PATH=$$PATH:/usr/sbin; { command -v slurmctld && command -v slurmd && command -v munged && command -v srun; } >/dev/null || \
+	  { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -y --no-install-recommends $(SLURM); } || \
+	  { echo "test-slurm: as root, or after apt-get install $(SLURM)" >&2; exit 2; }
+	$(BIN)/python -m pytest -m slurm tests/test_slurm.py
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

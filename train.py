@@ -25,9 +25,6 @@ from roadmap.data.prepare import prepare
 from roadmap.signals import Interrupted
 from roadmap.training.world import first_of_machine, of_environment
 
-# A run's process of a sweep that was killed holds its directory until its next step is done.
-PATIENCE_SECONDS = 30.0
-
 
 def main() -> int:
     """Return the exit code: 0 finished, 1 failed, 2 refused, 128 + signal interrupted."""
@@ -36,6 +33,9 @@ def main() -> int:
     parser.add_argument("--cfg", action="store_true", help="print the configuration as it stands, and stop")
     parser.add_argument("--run", type=Path, metavar="DIR", help="carry out the run that is frozen in this directory")
     parser.add_argument("--child", action="store_true", help="end when standard input closes (for a sweep's processes)")
+    parser.add_argument(
+        "--wait", type=float, default=0.0, metavar="SECONDS", help="for a process that has the directory"
+    )
     arguments = parser.parse_args()
     if arguments.run:
         if arguments.overrides or arguments.cfg:
@@ -43,7 +43,7 @@ def main() -> int:
         configuration.load(arguments.run / runs.CONFIG)
         if arguments.child:
             threading.Thread(target=end_with_parent, daemon=True).start()
-        return carry_out(arguments.run, wait=PATIENCE_SECONDS if arguments.child else 0.0)
+        return carry_out(arguments.run, wait=arguments.wait)
     config = configuration.compose(arguments.overrides)
     if arguments.cfg:
         print(configuration.as_yaml(config), end="")

@@ -55,6 +55,18 @@ def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
         yield
 
 
+def in_use(directory: Path) -> bool:
+    """Whether a living process of this machine holds a directory."""
+    try:
+        with (directory / ".lock").open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 def remove_leftovers(directory: Path) -> None:
     """Remove what writers left that were killed; only for who holds the directory."""
     for path in directory.glob(".*.tmp"):

@@ -16,6 +16,8 @@ PROGRESS = "progress.json"
 LOG = "log.txt"
 FAILURE = "failure.json"
 RESULT = "result.json"
+JOB = "job.json"  # of a cluster, as long as the sweep has not seen its end
+EXIT = "exit.json"  # how the training command of a job ended
 
 # Of a result, what a table is made of; a file without all of it is no result.
 RESULT_KEYS = (

@@ -1,9 +1,12 @@
-"""Being asked to stop: SIGINT and SIGTERM as something to look at between two steps."""
+"""Being asked to stop: signals as something to look at between two steps."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""What people, systems and schedulers send to who should end in good order; the work goes on later."""
 
 
 class Interrupted(Exception):
@@ -12,21 +15,22 @@ class Interrupted(Exception):
 
 @contextmanager
 def caught() -> Iterator[list[int]]:
-    """A list in which SIGINT and SIGTERM appear; a second one acts as if nobody had asked."""
-    seen: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """A list in which these signals appear; a second Ctrl-C acts as if nobody had asked.
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    The others come in twos and threes where a scheduler sends them, and must not break the good order.
+    """
+    seen: list[int] = []
+    before = {number: signal.getsignal(number) for number in ASKED_TO_STOP}
 
     def note(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            signal.signal(number, before[signal.SIGINT])
         seen.append(number)
-        restore()
 
     for number in before:
         signal.signal(number, note)
     try:
         yield seen
     finally:
-        restore()
+        for number, handler in before.items():
+            signal.signal(number, handler)

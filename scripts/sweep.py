@@ -5,8 +5,12 @@
     python scripts/sweep.py steps=[gelu,layer_norm]      some rungs
     python scripts/sweep.py only=path                    without the side rungs
     python scripts/sweep.py recipe.epochs=4              a study of its own, named after the option
+    python scripts/sweep.py cluster=slurm cluster.partition=gpu cluster.gpus_per_node=8   jobs of SLURM
+    python scripts/sweep.py status study=smoke           how the runs stand
+    python scripts/sweep.py cancel study=smoke           end their jobs, which keep a checkpoint
 
-Any option of conf/ can be set as key=value. Stopped and started again, it goes on where it was.
+Any option of conf/ can be set as key=value. Stopped and started again, it goes on where it was; jobs of SLURM go on
+meanwhile. docs/scaling.md has more about them.
 Exit code: 0 all finished, 1 some failed, 2 refused, 128 + signal stopped.
 """
 
@@ -18,22 +22,36 @@ from rich.console import Console
 from roadmap import runs
 from roadmap.command import command
 from roadmap.data.prepare import prepare
-from roadmap.ladder.board import State
+from roadmap.ladder.board import State, table
 from roadmap.ladder.plan import Plan, make_plan
+from roadmap.ladder.slurm import cancel
+from roadmap.ladder.status import status
 from roadmap.ladder.sweep import report, sweep
 from roadmap.signals import Interrupted
+
+VERBS = (["status"], ["cancel"])
 
 
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", metavar="key=value", help="seeds, jobs, steps, only, and options of a run")
+    parser.add_argument("words", nargs="*", metavar="key=value", help="seeds, jobs, steps, only, cluster, and options")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, and stop")
     arguments = parser.parse_args()
     console = Console(soft_wrap=True, highlight=False)
-    plan = make_plan(arguments.words)
+    verb, words = (
+        ("", arguments.words) if arguments.words[:1] not in VERBS else (arguments.words[0], arguments.words[1:])
+    )
+    plan = make_plan(words)
     if arguments.dry_run:
         return show(plan, console)
+    if verb == "status":
+        rows = status(plan)
+        console.print(table(rows, plan.jobs, height=len(rows) + 6))
+        return 0
+    if verb == "cancel":
+        console.print(f"{cancel(plan.runs)} jobs cancelled: {plan.study}")
+        return 0
     data = plan.configs[0].data
     prepare(data)
     try:

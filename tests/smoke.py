@@ -46,10 +46,10 @@ def tiny(directory: Path, data_root: Path, *more: str) -> Config:
     return compose(words(directory, data_root, *more))
 
 
-def script(name: str, *arguments: str) -> subprocess.Popen[str]:
+def script(name: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """Start one of the project's scripts."""
     command = [sys.executable, str(ROOT / name), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=env)
 
 
 def evaluate(*words: str, code: int = 0) -> str:

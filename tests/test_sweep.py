@@ -13,6 +13,7 @@ from smoke import computed, script, words, working_on
 
 from roadmap import runs
 from roadmap.files import lock
+from roadmap.ladder import local
 from roadmap.ladder import sweep as sweeping
 from roadmap.ladder.board import Row, State, duration, seconds_left
 from roadmap.ladder.plan import Run, make_plan
@@ -62,10 +63,10 @@ def test_a_run_that_cannot_even_be_started_takes_nothing_from_the_others(
     def start(row: Row):  # type: ignore[no-untyped-def]
         if row.run.step == "resnet":
             raise OSError("Cannot allocate memory")
-        return sweeping.start_process(row)
+        return start_process(row)
 
-    monkeypatch.setattr(sweeping, "start_process", sweeping.start, raising=False)
-    monkeypatch.setattr(sweeping, "start", start)
+    start_process = local.start
+    monkeypatch.setattr(local, "start", start)
     console = Console(file=io.StringIO(), width=200)
     rows = sweeping.sweep(make_plan(words(tmp_path, data_root, TWO, "jobs=1")), console)
     assert [(row.run.step, row.state) for row in rows] == [("resnet", State.failed), ("gelu", State.finished)]

@@ -1,5 +1,6 @@
 """Photographs: decoded, cropped and augmented one by one, on worker processes, wherever they lie."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -65,6 +66,7 @@ class Photos:
             batch_sampler=[piece.tolist() for index in indices for piece in index.split(PIECE)],
             num_workers=self.workers,
             collate_fn=_collate,
+            worker_init_fn=_outlive_signals,
             pin_memory=cuda,
             generator=torch.Generator(),  # or it would draw from the process's own
         )
@@ -86,6 +88,11 @@ class Photos:
     def left(self, recipe: RecipeConfig) -> RecipeConfig:
         """The recipe without crop, flip and RandAugment, which the pipeline has done."""
         return replace(recipe, hflip=0.0, scale=[1.0, 1.0], ratio=[1.0, 1.0], aa="none")
+
+
+def _outlive_signals(_worker: int) -> None:
+    """A scheduler's SIGTERM reaches all processes of a job: the first of them still has its step to finish."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 Loaded = tuple[Tensor, Tensor, list[str]]

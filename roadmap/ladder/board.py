@@ -14,9 +14,13 @@ class State(Enum):
     """Where a run stands."""
 
     waiting = "waiting"
+    queued = "queued"  # with a cluster, and not begun
     running = "running"
     finished = "finished"
     failed = "failed"
+
+
+UNDONE = (State.waiting, State.queued, State.running)
 
 
 @dataclass
@@ -35,6 +39,8 @@ class Row:
     """Share that was done when this sweep took it up."""
     new: bool = False
     """Whether this sweep worked on it."""
+    tries: int = 0
+    """How often it was started again for no fault of its own."""
 
     def look(self) -> None:
         """Read from the run's files how far it is."""
@@ -60,12 +66,13 @@ def seconds_left(rows: list[Row], jobs: int) -> float | None:
     if not whole:
         return None
     each = sum(whole) / len(whole)
-    return each * sum(1 - r.share for r in rows if r.state in (State.waiting, State.running)) / jobs
+    return each * sum(1 - r.share for r in rows if r.state in UNDONE) / jobs
 
 
 def summary(rows: list[Row], jobs: int) -> str:
     """One line: how many runs stand where, and the time left."""
-    counts = [f"{sum(r.state is state for r in rows)} {state.value}" for state in State]
+    numbers = {state: sum(r.state is state for r in rows) for state in State}
+    counts = [f"{n} {state.value}" for state, n in numbers.items() if n or state is not State.queued]
     left = seconds_left(rows, jobs)
     about = f", about {duration(left)} left" if left else ""
     return f"{len(rows)} runs: {', '.join(counts)}{about}"
@@ -73,7 +80,7 @@ def summary(rows: list[Row], jobs: int) -> str:
 
 def table(rows: list[Row], jobs: int, height: int) -> Table:
     """What fits into `height` lines: what runs and what failed first of all, then what finished last and comes next."""
-    order = (State.running, State.failed, State.finished, State.waiting)
+    order = (State.running, State.failed, State.queued, State.finished, State.waiting)
     chosen = sorted(rows, key=lambda r: (order.index(r.state), -r.started))[: max(1, height - 6)]
     drawn = Table(
         "rung", "seed", "state", "epoch", "top-1", "time", caption=summary(rows, jobs), caption_justify="left"

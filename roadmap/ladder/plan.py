@@ -12,7 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 from roadmap import runs
 from roadmap.checks import require
 from roadmap.config import STEP_WORDS, compose, parse_overrides
-from roadmap.schema import Config, ConfigError
+from roadmap.ladder.cluster import read_cluster
+from roadmap.schema import ClusterConfig, Config, ConfigError, Scheduler
 from roadmap.steps import find, steps
 
 
@@ -30,10 +31,12 @@ class Options:
     seeds: int | None = None
     """Seeds 0 to seeds - 1; unset: as many as the study says."""
     jobs: int | None = None
-    """Processes at a time; unset: as many as the threads of one fit into the cores."""
+    """Runs at a time; unset: as many as the threads of one fit into the cores, or cluster.array_parallelism."""
     steps: list[str] = field(default_factory=list)
     """These rungs only; empty: all of `only`."""
     only: Only = Only.all
+    cluster: str = "local"
+    """A file of conf/cluster; words such as cluster.partition=gpu change it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Plan:
 
     configs: list[Config]
     jobs: int
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
 
     @property
     def study(self) -> Path:
@@ -80,7 +84,8 @@ def make_plan(words: list[str]) -> Plan:
     Raises:
         ConfigError: one or two lines that name the key and the allowed values.
     """
-    options, overrides = _split(words)
+    options, of_cluster, overrides = _split(words)
+    cluster = read_cluster(options.cluster, of_cluster)
     first = compose(overrides)
     road = first.study.road
     rungs = steps(first.regime.name, road)
@@ -91,19 +96,28 @@ def make_plan(words: list[str]) -> Plan:
         rungs = [rung for rung in rungs if rung.on_path]
     composed = [compose([*overrides, f"+{road.value}={r.name}"] if r.parent else overrides) for r in rungs]
     seeds = range(options.seeds or first.study.seeds)
+    jobs = options.jobs or (
+        cluster.array_parallelism if cluster.scheduler is Scheduler.slurm else _fitting(first.training.threads)
+    )
+    return Plan([replace(config, seed=seed) for seed in seeds for config in composed], jobs, cluster)
+
+
+def _fitting(threads: int | None) -> int:
+    """How many processes of so many threads fit into the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jobs = options.jobs or max(1, cores // (first.training.threads or cores))
-    return Plan([replace(config, seed=seed) for seed in seeds for config in composed], jobs)
+    return max(1, cores // (threads or cores))
 
 
-def _split(words: list[str]) -> tuple[Options, list[str]]:
-    """Separate the sweep's own words from those of a run."""
+def _split(words: list[str]) -> tuple[Options, list[str], list[str]]:
+    """Separate the sweep's own words, those of its cluster, and those of a run."""
     own: list[str] = []
+    of_cluster: list[str] = []
     overrides: list[str] = []
     for word in words:
         key = next(iter(parse_overrides([word])))
         require(key not in ("seed", *STEP_WORDS), key, word, "seeds=N and steps=[NAME,...] in a sweep")
-        (own if key in Options.__dataclass_fields__ else overrides).append(word)
+        kind = own if key in Options.__dataclass_fields__ else of_cluster if key.startswith("cluster.") else overrides
+        kind.append(word)
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(own))
         options = cast(Options, OmegaConf.to_object(merged))
@@ -112,4 +126,4 @@ def _split(words: list[str]) -> tuple[Options, list[str]]:
     for key in ("seeds", "jobs"):
         value = getattr(options, key)
         require(value is None or value > 0, key, value, "more than 0")
-    return options, overrides
+    return options, of_cluster, overrides

@@ -1,8 +1,5 @@
 """The sweep as a build system: do what is missing, resume what is broken, leave alone what is done."""
 
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,99 +8,97 @@ from rich.live import Live
 
 from roadmap import runs
 from roadmap.files import lock
-from roadmap.ladder.board import Row, State, duration, summary, table
+from roadmap.ladder.board import UNDONE, Row, State, duration, summary, table
+from roadmap.ladder.local import Local
+from roadmap.ladder.place import Place
 from roadmap.ladder.plan import Plan, Run
+from roadmap.ladder.slurm import Slurm
+from roadmap.ladder.verdict import Ending, Verdict, judge
+from roadmap.schema import Scheduler
 from roadmap.signals import Interrupted, caught
 
-TRAIN = Path(__file__).resolve().parents[2] / "train.py"
-POLL_SECONDS, GRACE_SECONDS, HEARTBEAT_SECONDS = 0.2, 30.0, 60.0
+HEARTBEAT_SECONDS = 60.0
 
 
 def sweep(plan: Plan, console: Console) -> list[Row]:
-    """Bring every run of the plan to its result, `plan.jobs` processes at a time; returns how each stands.
+    """Bring every run of the plan to its result, `plan.jobs` at a time; returns how each stands.
 
     A run that fails is reported at once and the others go on.
 
     Raises:
         Locked: another sweep works on this study.
-        ConfigError: a directory holds another run.
-        Interrupted: by SIGINT or SIGTERM; all processes are gone.
+        ConfigError: a directory holds another run, or the cluster refuses the jobs.
+        Interrupted: by a signal; local processes are gone, jobs of a cluster go on.
     """
     with lock(plan.study), caught() as stop:
         plan.freeze()
         rows = [Row(run, State.finished if runs.finished(run.directory) else State.waiting) for run in plan.runs]
         for row in rows:
             row.look()
-        processes: dict[int, subprocess.Popen[bytes]] = {}
+        place: Place = Slurm(plan) if plan.cluster.scheduler is Scheduler.slurm else Local(plan.jobs)
+        place.adopt(rows)
         live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
         try:
             if live:
                 live.start()
-            _work(plan, rows, processes, console, live, stop)
+            _work(plan, rows, place, console, live, stop)
         finally:
-            end(list(processes.values()))
+            left = place.leave()
             if live:
                 live.stop()
+            if left:
+                console.print(left)
         return rows
 
 
-def _work(
-    plan: Plan,
-    rows: list[Row],
-    processes: dict[int, subprocess.Popen[bytes]],
-    console: Console,
-    live: Live | None,
-    stop: list[int],
-) -> None:
+def _work(plan: Plan, rows: list[Row], place: Place, console: Console, live: Live | None, stop: list[int]) -> None:
     said = time.monotonic()
     while not stop:
-        ended = [index for index, process in processes.items() if process.poll() is not None]
-        for index in ended:
-            with processes.pop(index) as process:  # which also closes its pipe
-                close(rows[index], process.returncode, console)
-        waiting = [index for index, row in enumerate(rows) if row.state is State.waiting]
-        for index in waiting[: plan.jobs - len(processes)]:
-            try:
-                processes[index] = start(rows[index])
-            except OSError as error:  # no memory, no space: this run's trouble, maybe not the next's
-                rows[index].state = State.failed
-                name = f"{rows[index].run.step} seed {rows[index].run.seed}"
-                console.print(f"{name} FAILED: could not be started: {error}", markup=False, highlight=False)
-        for index in processes:
-            rows[index].look()
+        ended = place.ended()
+        for row, ending in ended:
+            close(row, ending, plan.cluster.retries, console)
+        waiting = [row for row in rows if row.state is State.waiting][: place.room()]
+        for row, why in place.start(waiting) if waiting else []:
+            row.state = State.failed
+            console.print(f"{_name(row)} FAILED: could not be started: {why}", markup=False, highlight=False)
+        for row in rows:
+            if row.state is State.running:
+                row.look()
         if live:
             live.update(table(rows, plan.jobs, console.height))
         elif ended or time.monotonic() - said > HEARTBEAT_SECONDS:
             said = time.monotonic()
             console.print(summary(rows, plan.jobs))
-        if not processes and not any(row.state is State.waiting for row in rows):
+        if not any(row.state in UNDONE for row in rows):
             return
-        time.sleep(POLL_SECONDS)
+        _wait(plan.cluster.poll_seconds, stop)
     raise Interrupted(stop[0])
 
 
-def start(row: Row) -> subprocess.Popen[bytes]:
-    """Start a run's process, which ends when this one is gone, and keep what it prints in its directory."""
-    run, row.state, row.started, row.new = row.run, State.running, time.monotonic(), True
-    for of_an_earlier_try in (runs.PROGRESS, runs.FAILURE, runs.LOG):
-        (run.directory / of_an_earlier_try).unlink(missing_ok=True)
-    command = [sys.executable, str(TRAIN), "--run", str(run.directory), "--child"]
-    with (run.directory / runs.LOG).open("ab") as log:
-        # A session of its own: Ctrl-C reaches the sweep alone, which then stops its processes in good order.
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+def _wait(seconds: float, stop: list[int]) -> None:
+    """Sleep, but for no longer than until something appears in `stop`."""
+    deadline = time.monotonic() + seconds
+    while not stop and (left := deadline - time.monotonic()) > 0:
+        time.sleep(min(left, 0.2))
 
 
-def close(row: Row, code: int, console: Console) -> None:
-    """Record how a run's process ended, and say so."""
+def close(row: Row, ending: Ending, retries: int, console: Console) -> None:
+    """Record how a run ended, and say so; what ended for no fault of its own waits again, up to `retries` times."""
     row.look()
-    name = f"{row.run.step} seed {row.run.seed}"
-    if code == 0 and runs.finished(row.run.directory):
+    verdict, why = judge(row.run.directory, ending)
+    if verdict is Verdict.finished:
         row.state = State.finished
         row.look()
-        console.print(f"{name}: top-1 {row.top1:.2f} % in {duration(row.seconds)}", highlight=False)
+        console.print(f"{_name(row)}: top-1 {row.top1:.2f} % in {duration(row.seconds)}", highlight=False)
+    elif verdict is Verdict.again and row.tries < retries:
+        row.tries += 1
+        row.state = State.waiting
+        text = f"{_name(row)}: {why}; it goes on ({row.tries} of at most {retries} times)"
+        console.print(text, markup=False, highlight=False)
     else:
         row.state = State.failed
-        text = f"{name} FAILED: {why(row.run, code)} (see {report(row.run)})"
+        again = f", after it was started again {row.tries} times" if row.tries else ""
+        text = f"{_name(row)} FAILED: {why}{again} (see {report(row.run)})"
         console.print(text, markup=False, highlight=False)
 
 
@@ -113,25 +108,5 @@ def report(run: Run) -> Path:
     return failure if failure.exists() else run.directory / runs.LOG
 
 
-def why(run: Run, code: int) -> str:
-    """The reason of a failure in one line."""
-    failure = runs.read_json(run.directory / runs.FAILURE)
-    if failure:
-        return str(failure.get("error"))
-    if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    lines = (run.directory / runs.LOG).read_text(errors="replace").strip().splitlines()
-    return f"exit code {code}: {lines[-1] if lines else 'no output'}"
-
-
-def end(processes: list[subprocess.Popen[bytes]]) -> None:
-    """Ask processes to stop, which lets them write a checkpoint, and kill those that do not."""
-    for process in processes:
-        process.terminate()
-    deadline = time.monotonic() + GRACE_SECONDS
-    for process in processes:
-        with process:  # waits for it at last, and closes its pipe
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
+def _name(row: Row) -> str:
+    return f"{row.run.step} seed {row.run.seed}"

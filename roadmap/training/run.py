@@ -30,7 +30,7 @@ def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
     Several processes carry it out together where torchrun has started them; the first one writes.
 
     Raises:
-        Interrupted: by SIGINT or SIGTERM, after a checkpoint.
+        Interrupted: by a signal of `roadmap.signals`, after a checkpoint.
         Locked: another process still works on it after `wait` seconds.
         Exception: whatever made the run fail; it is recorded in the directory first.
     """
