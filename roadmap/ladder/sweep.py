@@ -119,8 +119,9 @@ def why(run: Run, code: int) -> str:
     if failure:
         return str(failure.get("error"))
     if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    lines = (run.directory / runs.LOG).read_text(errors="replace").strip().splitlines()
+        return f"killed by {signal.Signals(-code).name}" + (" (out of memory?)" if -code == signal.SIGKILL else "")
+    log = run.directory / runs.LOG
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return f"exit code {code}: {lines[-1] if lines else 'no output'}"
 
 
