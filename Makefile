@@ -11,7 +11,7 @@ FILES := $(if $(ROOT),data.root=$(ROOT)) $(OPTIONS)
 WORDS := study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)]) $(FILES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data data-check roadmap plan costs collate plot view test test-slow lint bench bench-data clean
+.PHONY: help setup data data-check roadmap plan costs collate plot view test test-slow chaos lint bench bench-data clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ test: setup ## the fast tests
 
 test-slow: setup ## the slow tests
 	$(BIN)/python -m pytest -m slow
+
+chaos: setup ## faults at random moments of real sweeps (N=200), which must end as if nothing had happened
+	$(BIN)/python scripts/chaos.py n=$(or $(N),200)
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
