@@ -14,8 +14,8 @@ WORDS := study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS))
 SLURM := slurmctld slurmd slurm-client munge
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data data-check roadmap plan costs collate plot view test test-slow test-slurm lint bench bench-data
-.PHONY: clean
+.PHONY: help setup data data-check roadmap plan costs collate plot view test test-slow test-slurm chaos lint bench
+.PHONY: bench-data clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ test-slurm: setup ## sweeps on a real SLURM of one node
 	  { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -y --no-install-recommends $(SLURM); } || \
 	  { echo "test-slurm: as root, or after apt-get install $(SLURM)" >&2; exit 2; }
 	$(BIN)/python -m pytest -m slurm tests/test_slurm.py
+
+chaos: setup ## faults at random moments of real sweeps (N=200), which must end as if nothing had happened
+	$(BIN)/python scripts/chaos.py n=$(or $(N),200)
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

@@ -84,7 +84,8 @@ def _check_numbers(config: Config) -> None:
         require(0 <= value < math.inf, f"recipe.{name}", value, "0 or more")
     minutes = t.checkpoint_minutes
     require(0 <= minutes < math.inf, "training.checkpoint_minutes", minutes, "0 or more")
-    require(t.workers >= 0, "training.workers", t.workers, "0 or more")
+    for name in ("workers", "rollbacks"):
+        require(getattr(t, name) >= 0, f"training.{name}", getattr(t, name), "0 or more")
     for name in ("hflip", "mixup_prob", "mixup_switch_prob", "reprob", "drop_path", "smoothing"):
         value = getattr(r, name)
         require(0 <= value <= 1, f"recipe.{name}", value, "0 to 1")

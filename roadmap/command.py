@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from roadmap.data.fetch import DataError
-from roadmap.files import Locked
+from roadmap.files import Locked, NoSpace
 from roadmap.schema import ConfigError
 
 
@@ -14,13 +14,28 @@ def command(main: Callable[[], int]) -> None:
     name = Path(sys.argv[0]).name
     try:
         code = main()
-    except (ConfigError, DataError, Locked) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        code = 2
-    except OSError as error:
-        print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
-        code = 1
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        code = 130
+    except (Exception, KeyboardInterrupt) as error:
+        ending = _ending(error)
+        if ending is None:
+            raise
+        code, said = ending
+        print(f"{name}: {said}", file=sys.stderr)
     sys.exit(code)
+
+
+def _ending(error: BaseException) -> tuple[int, str] | None:
+    """The exit code and the line for what a person can help; None for what should not happen."""
+    if _interrupted(error):
+        return 130, "interrupted"
+    if isinstance(error, (ConfigError, DataError, Locked)):
+        return 2, str(error)
+    if isinstance(error, OSError):
+        return 1, str(error) if isinstance(error, NoSpace) else f"{type(error).__name__}: {error}"
+    return None
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: pressed while a library reads, it may come out as one of the library's own."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -125,6 +125,12 @@ def difference(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any
     return {k: (left.get(k), right.get(k)) for k in left | right if left.get(k) != right.get(k)}
 
 
+def told(there: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """In which keys two identities differ, in words; empty if in none."""
+    changed = sorted(difference(there, wanted).items())
+    return ", ".join(f"{key} ({old} there, now {new})" for key, (old, new) in changed)
+
+
 def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested dictionary as dotted keys; lists stay whole."""
     flat: dict[str, Any] = {}

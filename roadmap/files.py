@@ -1,22 +1,33 @@
 """Files that are whole or not there, and directories that one process at a time may write."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Locked(RuntimeError):
     """Another living process works in this directory."""
 
 
+class NoSpace(OSError):
+    """A file was not written for want of room: on the device, of a quota, or under a limit on the size of files."""
+
+
 def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]) -> None:
     """Write text, bytes, or what a function writes into a stream: all of it under `path`, or nothing.
 
     The content goes into a temporary file beside it, is forced to disk, and takes the name in one rename.
+
+    Raises:
+        NoSpace: there is no room for it; what was under `path` before still is.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -29,6 +40,10 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]
             os.fsync(stream.fileno())
         temporary.replace(path)
         _sync_directory(path.parent)
+    except Exception as error:
+        if full := _full(error):
+            raise NoSpace(f"{path}: {full.strerror}: free some and run the same command again") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,16 +57,16 @@ def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait
-    with (directory / ".lock").open("a+") as stream:
+    with (directory / ".lock").open("a+b", buffering=0) as stream:
         while not _taken(stream):
             if time.monotonic() > deadline:
                 stream.seek(0)
-                holder = stream.read().strip() or "unknown"
+                holder = stream.read().decode(errors="replace").strip() or "unknown"
                 raise Locked(f"{directory} is in use by process {holder}: wait for it, or stop it")
             time.sleep(0.1)
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+        with contextlib.suppress(OSError):  # a name for who is refused, no part of the lock: it may find no room
+            stream.truncate(0)
+            stream.write(str(os.getpid()).encode())
         yield
 
 
@@ -73,12 +88,21 @@ def remove_leftovers(directory: Path) -> None:
         path.unlink()
 
 
-def _taken(stream: TextIO) -> bool:
+def _taken(stream: FileIO) -> bool:
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True
+
+
+def _full(error: BaseException | None) -> OSError | None:
+    """What says that there is no room, in an error or behind it: torch hides it behind one of its own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _sync_directory(directory: Path) -> None:

@@ -1,5 +1,6 @@
 """The life of a run as files: one directory a run, finished exactly when its result is there."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ RESULT = "result.json"
 JOB = "job.json"  # of a cluster, as long as the sweep has not seen its end
 EXIT = "exit.json"  # how the training command of a job ended
 
+CHECKSUM = "checksum"
 # Of a result, what a table is made of; a file without all of it is no result.
 RESULT_KEYS = (
     "study", "regime", "step", "parent", "title", "group", "section", "seed", "test_images", "top1_count", "top1",
@@ -51,9 +53,8 @@ def refuse_mixing(config: Config) -> None:
         configuration.to_dict(configuration.load(directory / CONFIG)),
         configuration.to_dict(config),
     )
-    changed = configuration.difference(configuration.identity(there), configuration.identity(wanted))
-    if changed:
-        listed = ", ".join(f"{key} ({old} there, now {new})" for key, (old, new) in sorted(changed.items()))
+    listed = configuration.told(configuration.identity(there), configuration.identity(wanted))
+    if listed:
         raise ConfigError(
             f"{directory} holds another run: {listed}\n"
             "give this one a study of its own (study.name=...), or move the old directory away"
@@ -94,6 +95,19 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_atomic(path, json.dumps(content, indent=1) + "\n")
 
 
+def checksum(result: dict[str, Any]) -> str:
+    """Of all that a result says but its own checksum."""
+    said = {key: value for key, value in result.items() if key != CHECKSUM}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def write_result(path: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """Write a result with its checksum; returns it as `read_result` will."""
+    whole = result | {CHECKSUM: checksum(result)}
+    write_json(path, whole)
+    return whole
+
+
 def json_lines(rows: list[dict[str, Any]]) -> str:
     """Rows as text, a JSON object a line."""
     return "".join(json.dumps(row) + "\n" for row in rows)
@@ -117,6 +131,8 @@ def read_result(path: Path) -> dict[str, Any]:
         sound = False
     if not sound:
         raise ConfigError(f"{path}: damaged: config_hash does not belong to its config")
+    if CHECKSUM in result and result[CHECKSUM] != checksum(result):  # results of before there was one are read too
+        raise ConfigError(f"{path}: damaged: its checksum is not that of its content")
     return result
 
 

@@ -76,6 +76,13 @@ class Sched(Enum):
     cosine = "cosine"
 
 
+class OnNonfinite(Enum):
+    """What becomes of a run whose loss, gradients or weights are not finite numbers."""
+
+    stop = "stop"  # it fails, and says where it began
+    rollback = "rollback"  # it returns to its last checkpoint, training.rollbacks times at most
+
+
 class OnError(Enum):
     """What becomes of an image file for training that cannot be read."""
 
@@ -295,6 +302,10 @@ class TrainingConfig:
     checkpoint_minutes: float = 5.0
     """At least so often in mid-epoch; 0: never."""
     checkpoint_epochs: int = 1
+    on_nonfinite: OnNonfinite = OnNonfinite.stop
+    """Of a loss, gradient or weight that is not a finite number."""
+    rollbacks: int = 3
+    """How often a run may return to its last checkpoint with on_nonfinite=rollback, all in all."""
 
 
 @dataclass

@@ -24,6 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "model": GROUND,
     "training": GROUND | {"data", "model"},
     "ladder": GROUND,
+    "chaos": GROUND,
     "command": GROUND | {"data"},
     "show": GROUND | {"model", "command"},
     "__init__": GROUND | {"model"},

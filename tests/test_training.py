@@ -4,13 +4,14 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from smoke import computed, script, tiny, words
 
 from roadmap import runs
-from roadmap.config import digest, to_dict
+from roadmap.config import to_dict
 from roadmap.files import Locked, lock
 from roadmap.schema import Config, ConfigError
 from roadmap.signals import Interrupted
@@ -126,18 +127,18 @@ def test_a_finished_run_is_not_repeated(undisturbed: Path) -> None:
     assert result == runs.read_result(undisturbed / runs.RESULT)
 
 
-def saved_twice(config: Config, directory: Path) -> str:
+def saved_twice(config: Config, directory: Path) -> dict[str, Any]:
     """Two checkpoints, of steps 1 and 2."""
-    name = digest(to_dict(config))
+    plain = to_dict(config)
     state = initial_state(config, torch.device("cpu"), World())
     for state.step in (1, 2):
-        checkpoint.save(directory, dump_state(state, name))
-    return name
+        checkpoint.save(directory, dump_state(state), plain)
+    return plain
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "garbage", "remove"])
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(damage: str, tmp_path: Path, data_root: Path) -> None:
-    name = saved_twice(tiny(tmp_path, data_root), tmp_path)
+    plain = saved_twice(tiny(tmp_path, data_root), tmp_path)
     path = tmp_path / runs.CHECKPOINT
     whole = path.read_bytes()
     middle = len(whole) // 2
@@ -148,14 +149,17 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(damage: str, tm
         "garbage": b"no archive at all" * 1000,
     }
     path.unlink() if damage == "remove" else path.write_bytes(damaged[damage])
-    restored = checkpoint.restore(tmp_path, name)
+    restored = checkpoint.restore(tmp_path, plain)
     assert restored is not None
     assert restored["step"] == 1
 
 
-def test_a_checkpoint_of_another_configuration_is_not_used(tmp_path: Path, data_root: Path) -> None:
+def test_a_checkpoint_of_another_configuration_is_refused_with_the_difference(tmp_path: Path, data_root: Path) -> None:
     saved_twice(tiny(tmp_path, data_root), tmp_path)
-    assert checkpoint.restore(tmp_path, "another") is None
+    kept = (tmp_path / runs.CHECKPOINT).read_bytes()
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt: a checkpoint of another run: seed \(0 there, now 1\)"):
+        checkpoint.restore(tmp_path, to_dict(tiny(tmp_path, data_root, "seed=1")))
+    assert (tmp_path / runs.CHECKPOINT).read_bytes() == kept
 
 
 def test_a_result_that_is_not_whole_is_not_believed(undisturbed: Path, tmp_path: Path) -> None:

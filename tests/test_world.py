@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 from ranks import first_epochs
-from smoke import ROOT, computed, tiny, words
+from smoke import computed, tiny, torchrun, words
 
 from roadmap import runs
-from roadmap.config import digest, load, to_dict
+from roadmap.config import load, to_dict
 from roadmap.schema import ConfigError
 from roadmap.training import checkpoint
 from roadmap.training.loop import train
@@ -25,20 +24,6 @@ from roadmap.training.world import World
 
 STILL = ("recipe.mixup_prob=0", "recipe.drop_path=0")
 """What is drawn by the forward pass would differ between one pass and two."""
-
-
-def torchrun(processes: int, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    # A session of its own, so that a test can press Ctrl-C in it.
-    return subprocess.Popen(
-        [*command, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
 
 
 def one_step(directory: Path, jobs: dict[str, list[str]], *, processes: int) -> list[dict[str, Any]]:
@@ -135,7 +120,7 @@ def test_stopped_by_a_signal_it_goes_on_with_another_number_of_processes(tmp_pat
         assert "the same command goes on from here" in output, output
         assert (directory / runs.CHECKPOINT).exists() and not (directory / runs.RESULT).exists()
         assert not (directory / runs.FAILURE).exists()
-        assert checkpoint.restore(directory, digest(to_dict(load(directory / runs.CONFIG))))["step"] >= steps  # type: ignore[index]
+        assert checkpoint.restore(directory, to_dict(load(directory / runs.CONFIG)))["step"] >= steps  # type: ignore[index]
     assert execute(directory)["hardware"]["processes"] == 1
     assert runs.finished(directory)
 

@@ -63,7 +63,7 @@ def judge(directory: Path, ending: Ending) -> tuple[Verdict, str]:
     elif code is None:
         why = "it ended without a word"
     elif code < 0:
-        why = f"killed by {signal.Signals(-code).name}"
+        why = f"killed by {signal.Signals(-code).name}" + (" (out of memory?)" if -code == signal.SIGKILL else "")
     else:
         return Verdict.failed, f"exit code {code}: {last_line(directory / runs.LOG)}"
     if code not in (None, -signal.SIGKILL) and state != "TIMEOUT":

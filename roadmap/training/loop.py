@@ -12,15 +12,15 @@ import torch
 
 from roadmap import runs
 from roadmap.checks import require
-from roadmap.config import digest, to_dict
+from roadmap.config import to_dict
 from roadmap.data.augment import Batch, Part, batches_per_epoch, epoch_passes, evaluation_batches, passes_per_step
 from roadmap.data.load import load
 from roadmap.data.randomness import mix
 from roadmap.files import write_atomic
-from roadmap.schema import Config
+from roadmap.schema import Config, OnNonfinite
 from roadmap.signals import Interrupted
 from roadmap.training import checkpoint
-from roadmap.training.diagnosis import NonFiniteLoss, first_nonfinite
+from roadmap.training.diagnosis import NonFiniteLoss, finite, first_nonfinite, unsound
 from roadmap.training.evaluation import evaluate
 from roadmap.training.machine import peak_memory_mb, set_up
 from roadmap.training.progress import Progress
@@ -42,11 +42,11 @@ class Keeper:
     saved: float = field(default_factory=time.monotonic)
 
     def save(self, state: State) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, unless it would hold weights that are not finite: the next step fails with them."""
         self.saved = time.monotonic()
         state.seconds = self.before + self.saved - self.started
-        if self.writes:
-            checkpoint.save(self.directory, dump_state(state, digest(to_dict(self.config))))
+        if self.writes and not unsound(state.model):
+            checkpoint.save(self.directory, dump_state(state), to_dict(self.config))
 
     def due(self) -> bool:
         """Whether a checkpoint is due in mid-epoch."""
@@ -65,22 +65,29 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int], 
     Raises:
         ConfigError: the processes cannot share a step's forward passes evenly.
         Interrupted: something appeared in `stop`, of any process; a checkpoint was written.
-        NonFiniteLoss: naming the step, the rung and the first module whose output was not finite.
+        NonFiniteLoss: naming the step, the rung and the first module whose output was not finite; with
+            training.on_nonfinite=rollback only after training.rollbacks returns to the last checkpoint.
     """
     device, passes = set_up(config), passes_per_step(config.recipe)
     shared = f"what divides recipe.batch_size so that {world.size} processes share the passes (now {passes}) evenly"
     require(passes % world.size == 0, "recipe.bn_batch_size", config.recipe.bn_batch_size, shared)
     training, test = (load(config, train=part).to(device) for part in (True, False))
     epochs, per_epoch = config.recipe.epochs, batches_per_epoch(training, config.recipe)
-    state = initial_state(config, device, world)
-    if saved := restore(directory, config, world):
-        load_state(state, saved)
-        progress.say(f"going on from step {state.step}")
+    state = begin(directory, config, device, world, progress)
     keeper = Keeper(directory, config, writes=world.first, before=state.seconds)
     progress.begin(epochs * per_epoch)
     while len(state.history) < epochs:
-        train_epoch(state, training, config, keeper, progress, stop)
-        refuse_nonfinite_weights(state, config)
+        try:
+            train_epoch(state, training, config, keeper, progress, stop)
+            refuse_nonfinite_weights(state, config)
+        except NonFiniteLoss as error:
+            gone = state.rollbacks
+            if config.training.on_nonfinite is OnNonfinite.stop or gone >= config.training.rollbacks:
+                raise
+            progress.say(f"{error}: back to the last checkpoint, {gone + 1} of {config.training.rollbacks} times")
+            state = begin(directory, config, device, world, progress)
+            state.rollbacks = gone + 1
+            continue
         state.history.append(end_epoch(state, test, config, device, per_epoch))
         state.loss_sum, state.skipped, state.clock = 0.0, 0, Clock()
         progress.epoch(state.history[-1])
@@ -91,16 +98,28 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int], 
     return state
 
 
+def begin(directory: Path, config: Config, device: torch.device, world: World, progress: Progress) -> State:
+    """The state in the newest whole checkpoint, or the first of all."""
+    state = initial_state(config, device, world)
+    if saved := restore(directory, config, world):
+        load_state(state, saved)
+        progress.say(f"going on from step {state.step}")
+    return state
+
+
 def restore(directory: Path, config: Config, world: World) -> dict[str, Any] | None:
     """The newest whole checkpoint, the same for all processes.
 
     Raises:
+        ConfigError: it is of another format or configuration.
         RuntimeError: they do not see the same files.
     """
-    name = digest(to_dict(config))
-    saved = checkpoint.restore(directory, name) if world.first else None
-    world.say()  # the first removes what is damaged, before the others look
-    saved = saved if world.first else checkpoint.restore(directory, name)
+    plain = to_dict(config)
+    try:
+        saved = checkpoint.restore(directory, plain) if world.first else None
+    finally:
+        world.say()  # the first removes what is damaged, before the others look; what it refuses, they refuse too
+    saved = saved if world.first else checkpoint.restore(directory, plain)
     if len(set(world.say(str(saved["step"] if saved else "nothing")))) > 1:
         raise RuntimeError(f"{directory}: the processes found different checkpoints: do they share its file system?")
     return saved
@@ -161,7 +180,7 @@ def train_step(state: State, passes: Iterator[Batch], config: Config, per_epoch:
     """One optimizer step, by this process's share of its forward passes; returns the mean loss over the whole batch.
 
     Raises:
-        NonFiniteLoss: the loss of some process is not finite.
+        NonFiniteLoss: the loss or a gradient of some process is not finite.
     """
     recipe, world = config.recipe, state.world
     each = passes_per_step(recipe)
@@ -185,8 +204,12 @@ def train_step(state: State, passes: Iterator[Batch], config: Config, per_epoch:
             torch.manual_seed(seed)
             trouble = f"loss is {total} at step {state.step} of {config.step.name}: "
             trouble += f"first not finite: {first_nonfinite(state.model, images)}"
-    (total,) = world.sum(total)
-    if not math.isfinite(total):
+    gradients = [parameter.grad for parameter in state.model.parameters() if parameter.grad is not None]
+    if not trouble and not finite(gradients):
+        where = unsound(state.model, gradients=True) or "their norm"
+        trouble = f"gradients at step {state.step} of {config.step.name}: first not finite: {where}"
+    total, troubles = world.sum(total, bool(trouble))
+    if troubles:
         raise NonFiniteLoss(next(text for text in world.say(trouble) if text))
     state.replica.merge(own)
     state.optimizer.step()
@@ -199,9 +222,8 @@ def refuse_nonfinite_weights(state: State, config: Config) -> None:
     Raises:
         NonFiniteLoss: naming the first parameter that is not finite.
     """
-    for name, parameter in state.model.named_parameters():
-        if not parameter.isfinite().all():
-            raise NonFiniteLoss(f"after step {state.step} of {config.step.name}: first not finite: {name}")
+    for name in filter(None, state.world.say(unsound(state.model))):
+        raise NonFiniteLoss(f"weights after step {state.step} of {config.step.name}: first not finite: {name}")
 
 
 def end_epoch(state: State, test: Part, config: Config, device: torch.device, per_epoch: int) -> dict[str, Any]:

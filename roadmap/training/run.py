@@ -3,7 +3,7 @@
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from roadmap.model.costs import cost
 from roadmap.schema import Config
 from roadmap.signals import Interrupted, caught
 from roadmap.training import provenance
+from roadmap.training.diagnosis import reason
 from roadmap.training.loop import train
 from roadmap.training.machine import set_up
 from roadmap.training.progress import Progress
@@ -45,13 +46,14 @@ def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
                 state = train(config, directory, progress, stop, world)
                 result = make_result(config, state, origin, listed)
                 if world.first:
-                    runs.write_json(directory / runs.RESULT, result)
+                    result = runs.write_result(directory / runs.RESULT, result)
         except Interrupted:
             raise
         except Exception as error:
             if not (directory / runs.FAILURE).exists():  # other processes fail because of the first that did
-                text = f"{type(error).__name__}: {error}"
-                runs.write_json(directory / runs.FAILURE, {"error": text, "traceback": traceback.format_exc()})
+                record = {"error": reason(error), "traceback": traceback.format_exc()}
+                with suppress(OSError):  # what made the run fail may keep this from being written; it is what to tell
+                    runs.write_json(directory / runs.FAILURE, record)
             raise
         if world.first:
             (directory / runs.PREVIOUS_CHECKPOINT).unlink(missing_ok=True)
@@ -118,6 +120,7 @@ def make_result(config: Config, state: State, origin: tuple[str | None, bool], l
         "seed": config.seed,
         **{key: last[key] for key in counts},
         "train_loss": last["loss"],
+        "rollbacks": state.rollbacks,
         "skipped_images": sum(line["skipped_images"] for line in state.history),
         "params": size.params,
         "macs": size.macs,

@@ -69,6 +69,8 @@ class State:
     skipped: int = 0
     """Images of this epoch so far that could not be read."""
     clock: Clock = field(default_factory=Clock)
+    rollbacks: int = 0
+    """How often the run has returned to a checkpoint because something was not a finite number."""
     seconds: float = 0.0
     """Of all work that led here."""
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -91,13 +93,13 @@ def initial_state(config: Config, device: torch.device, world: World) -> State:
     return State(model, world, Replica(model, world), average, make_optimizer(model, recipe))
 
 
-def dump_state(state: State, config_hash: str) -> dict[str, Any]:
+def dump_state(state: State) -> dict[str, Any]:
     """A state as tensors and plain data."""
     return {
-        "config_hash": config_hash,
         "step": state.step,
         "loss_sum": state.loss_sum,
         "skipped": state.skipped,
+        "rollbacks": state.rollbacks,
         "seconds": state.seconds,
         "clock": vars(state.clock),
         "history": state.history,
@@ -110,7 +112,7 @@ def dump_state(state: State, config_hash: str) -> dict[str, Any]:
 def load_state(state: State, saved: dict[str, Any]) -> None:
     """The reverse of `dump_state`."""
     state.step, state.loss_sum, state.seconds = saved["step"], saved["loss_sum"], saved["seconds"]
-    state.skipped = saved["skipped"]
+    state.skipped, state.rollbacks = saved["skipped"], saved["rollbacks"]
     state.clock, state.history = Clock(**saved["clock"]), saved["history"]
     state.model.load_state_dict(saved["model"])
     state.ema.module.load_state_dict(saved["ema"])

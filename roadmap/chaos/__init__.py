@@ -1,0 +1,1 @@
+"""Faults at random moments of real sweeps, and the promise that they change nothing."""

@@ -1,0 +1,33 @@
+"""What came of a run, and who still works on one."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from roadmap import runs
+
+MEASURED = (
+    "wall_seconds", "images_per_second", "overhead_share", "finished_at", "hardware", "commit", "dirty", "checksum",
+)  # fmt: skip
+MEASURED_LINES = (
+    "images_per_second", "data_share", "overhead_share", "training_seconds", "evaluation_seconds", "peak_memory_mb",
+)  # fmt: skip
+
+
+def computed(directory: Path) -> dict[str, Any]:
+    """What a finished run has computed, without what its machine and its clock had to do with it.
+
+    Raises:
+        ConfigError: its result is not whole.
+    """
+    result = runs.read_result(directory / runs.RESULT)
+    lines = [json.loads(line) for line in (directory / runs.METRICS).read_text().splitlines()]
+    kept = [{k: v for k, v in line.items() if k not in MEASURED_LINES} for line in lines]
+    return {k: v for k, v in result.items() if k not in (*MEASURED, "config")} | {"lines": kept}
+
+
+def working_on(directory: Path) -> list[int]:
+    """Processes that carry out runs under a directory."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if f"--run {directory}" in line]

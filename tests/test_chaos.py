@@ -1,0 +1,44 @@
+"""Faults at random moments of a real sweep, and that what they would change would be seen."""
+
+import re
+import shutil
+from pathlib import Path
+from random import Random
+
+import pytest
+from smoke import script, tiny, working_on
+
+from roadmap import runs
+from roadmap.chaos.siege import Broken, Siege
+from roadmap.training.run import execute
+
+RUNG = "+step=gelu"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
+    directory = runs.prepare(tiny(tmp_path_factory.mktemp("undisturbed"), data_root, RUNG))
+    execute(directory)
+    return directory
+
+
+def test_chaos_changes_nothing(tmp_path: Path, data_root: Path) -> None:
+    process = script("scripts/chaos.py", "n=5", "seed=3", f"data={data_root}", f"place={tmp_path}")
+    output, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, output
+    assert re.search(r"all +│ 5 +│ 5 ", output), output
+    assert working_on(tmp_path) == []
+
+
+def test_chaos_would_see_another_result(tmp_path: Path, undisturbed: Path) -> None:
+    siege = Siege(tmp_path, (), Random(0), tmp_path / "said.txt")
+    directory = siege.study / "gelu" / "seed-0"
+    shutil.copytree(undisturbed, directory)
+    wanted = siege.outcome()
+    believed: dict[Path, int] = {}
+    siege.see(believed)
+    result = runs.read_result(directory / runs.RESULT)
+    runs.write_result(directory / runs.RESULT, result | {"top1_count": result["top1_count"] + 1})
+    assert siege.outcome() != wanted
+    with pytest.raises(Broken, match="was finished and is not what it was"):
+        siege.see(believed)
