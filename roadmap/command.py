@@ -36,6 +36,8 @@ def _ending(error: BaseException) -> tuple[int, str] | None:
 
 def _interrupted(error: BaseException | None) -> bool:
     """Whether Ctrl-C is behind an error: pressed while a library reads, it may come out as one of the library's own."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
+    seen: list[BaseException] = []  # an error that is raised again may stand behind itself
+    while error is not None and error not in seen:
+        seen.append(error)
         error = error.__cause__ or error.__context__
-    return error is not None
+    return any(isinstance(each, KeyboardInterrupt) for each in seen)
