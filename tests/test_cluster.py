@@ -36,8 +36,8 @@ USR2, TERM, KILL, SEGV = signal.SIGUSR2, signal.SIGTERM, signal.SIGKILL, signal.
         (Ending(1, "PREEMPTED"), AGAIN, "it was preempted"),
         (Ending(None, "TIMEOUT", progressed=True), AGAIN, "its time was up"),
         (Ending(None, "TIMEOUT"), FAILED, "its time was up"),
-        (Ending(-KILL, progressed=True), AGAIN, "killed by SIGKILL"),
-        (Ending(-KILL), FAILED, "killed by SIGKILL"),
+        (Ending(-KILL, progressed=True), AGAIN, "killed by SIGKILL (out of memory?)"),
+        (Ending(-KILL), FAILED, "killed by SIGKILL (out of memory?)"),
         (Ending(None, None, progressed=True), AGAIN, "it ended without a word"),  # SLURM has forgotten it
         (Ending(None, "FAILED"), FAILED, "it ended without a word"),
         (Ending(-SEGV, progressed=True), FAILED, "killed by SIGSEGV"),

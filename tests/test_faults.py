@@ -29,8 +29,6 @@ from roadmap.command import command
 from roadmap.config import compose, load, to_dict
 from roadmap.data.sources import DataError
 from roadmap.files import NoSpace, lock, write_atomic
-from roadmap.ladder import sweep as sweeping
-from roadmap.ladder.plan import Run
 from roadmap.schema import ConfigError
 from roadmap.training import checkpoint
 from roadmap.training.diagnosis import out_of_memory, reason
@@ -397,13 +395,6 @@ def test_a_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
     assert (tmp_path / ".lock").read_text().isdigit()
     with lock(tmp_path):
         assert (tmp_path / ".lock").read_text() == str(os.getpid())
-
-
-def test_a_process_killed_by_the_system_is_reported_as_perhaps_out_of_memory(tmp_path: Path) -> None:
-    run = Run("gelu", 0, tmp_path)
-    assert sweeping.why(run, -signal.SIGKILL) == "killed by SIGKILL (out of memory?)"
-    assert sweeping.why(run, -signal.SIGTERM) == "killed by SIGTERM"
-    assert sweeping.why(run, 3) == "exit code 3: no output"
 
 
 def test_out_of_memory_in_one_run_is_recorded_and_the_sweep_goes_on(tmp_path: Path, data_root: Path) -> None:
