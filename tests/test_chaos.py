@@ -22,6 +22,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Pa
     return directory
 
 
+@pytest.mark.slow
 def test_chaos_changes_nothing(tmp_path: Path, data_root: Path) -> None:
     process = script("scripts/chaos.py", "n=5", "seed=3", f"data={data_root}", f"place={tmp_path}")
     output, _ = process.communicate(timeout=500)
