@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from smoke import tiny
 
+from roadmap import runs
 from roadmap.data.fetch import fetch
 
 
@@ -13,3 +15,13 @@ def data_root() -> Path:
     root = Path(__file__).parent.parent / "data"
     fetch("fashion_mnist", root)
     return root
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
+    """The directory of a finished run of gelu, to be compared with and not to be changed."""
+    from roadmap.training.run import execute
+
+    directory = runs.prepare(tiny(tmp_path_factory.mktemp("undisturbed"), data_root, "+step=gelu"))
+    execute(directory)
+    return directory

@@ -11,7 +11,8 @@ import torch
 
 from roadmap.config import compose
 from roadmap.data.load import load
-from roadmap.training.loop import Keeper, train_epoch
+from roadmap.training.keeper import Keeper
+from roadmap.training.loop import train_epoch
 from roadmap.training.machine import set_up
 from roadmap.training.progress import Progress
 from roadmap.training.state import initial_state

@@ -6,20 +6,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from smoke import script, tiny, working_on
+from smoke import script, working_on
 
 from roadmap import runs
 from roadmap.chaos.siege import Broken, Siege
-from roadmap.training.run import execute
-
-RUNG = "+step=gelu"
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
-    directory = runs.prepare(tiny(tmp_path_factory.mktemp("undisturbed"), data_root, RUNG))
-    execute(directory)
-    return directory
 
 
 @pytest.mark.slow

@@ -41,13 +41,6 @@ FIRST, SECOND = ({"step": step, "model": {"weight": torch.full((40,), float(step
 SMALL = {"seed": 0, "step": {"name": "gelu"}, "regime": {"name": "micro"}, "recipe": {"lr": 0.1}}
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
-    directory = runs.prepare(tiny(tmp_path_factory.mktemp("undisturbed"), data_root, RUNG))
-    execute(directory)
-    return directory
-
-
 @pytest.fixture
 def device(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MiB of its own."""

@@ -16,13 +16,6 @@ from roadmap.training.state import State
 RUNG = "+step=gelu"
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
-    directory = runs.prepare(tiny(tmp_path_factory.mktemp("undisturbed"), data_root, RUNG))
-    execute(directory)
-    return directory
-
-
 def spoil(patch: pytest.MonkeyPatch, what: str, *, times: int, at: int = 6) -> None:
     """Let hardware fail so many times when a step is taken: its loss, a gradient, or a weight after it is no number."""
     taken, left = loop.train_step, [times]

@@ -4,59 +4,25 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from roadmap import runs
 from roadmap.checks import require
-from roadmap.config import to_dict
 from roadmap.data.augment import Batch, Part, batches_per_epoch, epoch_passes, evaluation_batches, passes_per_step
 from roadmap.data.load import load
 from roadmap.data.randomness import mix
-from roadmap.files import write_atomic
 from roadmap.schema import Config, OnNonfinite
 from roadmap.signals import Interrupted
-from roadmap.training import checkpoint
 from roadmap.training.diagnosis import NonFiniteLoss, finite, first_nonfinite, unsound
 from roadmap.training.evaluation import evaluate
+from roadmap.training.keeper import Keeper, begin
 from roadmap.training.machine import peak_memory_mb, set_up
 from roadmap.training.progress import Progress
 from roadmap.training.recipe import learning_rate, loss_function
-from roadmap.training.state import Clock, State, dump_state, initial_state, load_state
+from roadmap.training.state import Clock, State
 from roadmap.training.world import World
-
-
-@dataclass
-class Keeper:
-    """Writes a run's checkpoints and metrics, from one of its processes, and knows when a checkpoint is due."""
-
-    directory: Path
-    config: Config
-    writes: bool
-    before: float
-    """Seconds of work that led to where this process began."""
-    started: float = field(default_factory=time.monotonic)
-    saved: float = field(default_factory=time.monotonic)
-
-    def save(self, state: State) -> None:
-        """Write a checkpoint, unless it would hold weights that are not finite: the next step fails with them."""
-        self.saved = time.monotonic()
-        state.seconds = self.before + self.saved - self.started
-        if self.writes and not unsound(state.model):
-            checkpoint.save(self.directory, dump_state(state), to_dict(self.config))
-
-    def due(self) -> bool:
-        """Whether a checkpoint is due in mid-epoch."""
-        minutes = self.config.training.checkpoint_minutes
-        return minutes > 0 and time.monotonic() - self.saved > 60 * minutes
-
-    def write_metrics(self, state: State) -> None:
-        """Write the lines of all epochs so far."""
-        if self.writes:
-            write_atomic(self.directory / runs.METRICS, runs.json_lines(state.history))
 
 
 def train(config: Config, directory: Path, progress: Progress, stop: list[int], world: World) -> State:
@@ -96,33 +62,6 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int], 
         keeper.write_metrics(state)
     keeper.write_metrics(state)  # a process may have died between its last checkpoint and its last line
     return state
-
-
-def begin(directory: Path, config: Config, device: torch.device, world: World, progress: Progress) -> State:
-    """The state in the newest whole checkpoint, or the first of all."""
-    state = initial_state(config, device, world)
-    if saved := restore(directory, config, world):
-        load_state(state, saved)
-        progress.say(f"going on from step {state.step}")
-    return state
-
-
-def restore(directory: Path, config: Config, world: World) -> dict[str, Any] | None:
-    """The newest whole checkpoint, the same for all processes.
-
-    Raises:
-        ConfigError: it is of another format or configuration.
-        RuntimeError: they do not see the same files.
-    """
-    plain = to_dict(config)
-    try:
-        saved = checkpoint.restore(directory, plain) if world.first else None
-    finally:
-        world.say()  # the first removes what is damaged, before the others look; what it refuses, they refuse too
-    saved = saved if world.first else checkpoint.restore(directory, plain)
-    if len(set(world.say(str(saved["step"] if saved else "nothing")))) > 1:
-        raise RuntimeError(f"{directory}: the processes found different checkpoints: do they share its file system?")
-    return saved
 
 
 def train_epoch(
