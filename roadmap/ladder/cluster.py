@@ -1,6 +1,8 @@
 """Where a sweep has its runs carried out: a file of conf/cluster and the words that change it."""
 
 import math
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import cast
 
 import yaml
@@ -8,8 +10,50 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from roadmap.checks import require
-from roadmap.schema import ClusterConfig, ConfigError, Scheduler
+from roadmap.schema import ConfigError
 from roadmap.steps import CONF
+
+
+class Scheduler(Enum):
+    """Who carries out the runs of a sweep."""
+
+    local = "local"  # processes of this machine
+    slurm = "slurm"
+
+
+@dataclass
+class ClusterConfig:
+    """Where a sweep has its runs carried out (conf/cluster). Part of no run: a run computes the same anywhere."""
+
+    scheduler: Scheduler = Scheduler.local
+    retries: int = 3
+    """How often a run is started again that ended for no fault of its own."""
+    poll_seconds: float = 0.2
+    """Between two looks at the runs."""
+    partition: str | None = None
+    account: str | None = None
+    nodes: int = 1
+    """Of one run."""
+    gpus_per_node: int | None = None
+    processes_per_node: int | None = None
+    """Unset: one a GPU."""
+    cpus_per_task: int | None = None
+    """Cores a process."""
+    mem_gb: float | None = None
+    """Memory a node."""
+    time: int = 1440
+    """Minutes until SLURM ends a job; a run that needs longer goes on in the next one."""
+    constraint: str | None = None
+    array_parallelism: int = 256
+    """Jobs at a time, where `jobs` does not say."""
+    setup: list[str] = field(default_factory=list)
+    """Lines of shell before the run, as `module load cuda`."""
+    signal_seconds: int = 120
+    """So long before the end of its time a job is told to save a checkpoint and to queue again."""
+    requeues: int = 20
+    """How often a job queues again by itself because its time was up."""
+    additional: dict[str, str] = field(default_factory=dict)
+    """Any other option of sbatch, as {qos: high}."""
 
 
 def read_cluster(name: str, words: list[str]) -> ClusterConfig:

@@ -12,8 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 from roadmap import runs
 from roadmap.checks import require
 from roadmap.config import STEP_WORDS, compose, parse_overrides
-from roadmap.ladder.cluster import read_cluster
-from roadmap.schema import ClusterConfig, Config, ConfigError, Scheduler
+from roadmap.ladder.cluster import ClusterConfig, Scheduler, read_cluster
+from roadmap.schema import Config, ConfigError
 from roadmap.steps import find, steps
 
 

@@ -10,12 +10,12 @@ from typing import Any
 from roadmap import runs
 from roadmap.checks import require
 from roadmap.ladder.board import Row, State
-from roadmap.ladder.cluster import processes_per_node
+from roadmap.ladder.cluster import ClusterConfig, processes_per_node
 from roadmap.ladder.job import TrainJob
 from roadmap.ladder.place import afresh
 from roadmap.ladder.plan import Plan, Run
 from roadmap.ladder.verdict import ALIVE, Ending, checkpoint_time
-from roadmap.schema import ClusterConfig, ConfigError
+from roadmap.schema import ConfigError
 
 AT_WORK = {"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING"}
 SETTLED_SECONDS = 60

@@ -9,12 +9,12 @@ from rich.live import Live
 from roadmap import runs
 from roadmap.files import lock
 from roadmap.ladder.board import UNDONE, Row, State, duration, summary, table
+from roadmap.ladder.cluster import Scheduler
 from roadmap.ladder.local import Local
 from roadmap.ladder.place import Place
 from roadmap.ladder.plan import Plan, Run
 from roadmap.ladder.slurm import Slurm
 from roadmap.ladder.verdict import Ending, Verdict, judge
-from roadmap.schema import Scheduler
 from roadmap.signals import Interrupted, caught
 
 HEARTBEAT_SECONDS = 60.0
