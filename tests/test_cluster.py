@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,15 @@ def test_there_is_a_limit_to_going_on(tmp_path: Path) -> None:
     assert "gelu seed 0 FAILED: stopped by SIGUSR2, after it was started again 2 times" in output
 
 
+@pytest.fixture
+def heeding_ctrl_c() -> Iterator[None]:
+    """As on a terminal, also where the tests are started in the background of a shell, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_ctrl_c")
 def test_a_scheduler_may_repeat_itself_and_a_second_ctrl_c_is_impatience() -> None:
     sent = [signal.SIGTERM, signal.SIGUSR2, signal.SIGUSR1, signal.SIGTERM, signal.SIGUSR2, signal.SIGINT]
     with pytest.raises(KeyboardInterrupt), caught() as seen:

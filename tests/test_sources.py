@@ -275,6 +275,6 @@ def test_from_the_command_line(sources: dict[str, list[str]], faulty: dict[str, 
     output, _ = run.communicate()
     assert run.returncode == 1, output
     assert "train: 10 images in 4 classes" in output and "train-0000.tar:coffee_1.jpg: cannot be read" in output
-    run = script("scripts/prepare_data.py", "data=webdataset", f"data.root={tmp_path}")
+    run = script("scripts/fetch_data.py", "data=webdataset", f"data.root={tmp_path}")
     output, _ = run.communicate()
     assert run.returncode == 2 and f"{tmp_path}: no shards named train*.tar" in output, output
