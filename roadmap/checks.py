@@ -32,6 +32,8 @@ IN_MEMORY = {
     Dataset.cifar100: Facts(3, 100, 50_000),
 }
 
+IMAGENET_IMAGES = {"train": 1_281_167, "val": 50_000}
+"""Of ImageNet-1K (Russakovsky et al., arXiv 1409.0575)."""
 TEST_ONLY = (
     Dataset.imagenet_v2,
     Dataset.imagenet_a,

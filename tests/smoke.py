@@ -56,12 +56,18 @@ def torchrun(processes: int, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def evaluate(*words: str, code: int = 0) -> str:
-    """What scripts/evaluate.py says, run in this process to save its many imports."""
+def inside(name: str, *arguments: str) -> tuple[int, str]:
+    """A script's exit code and what it says, run in this process to save its many imports."""
     said = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
-        patch.setattr(sys, "argv", ["evaluate.py", "training.workers=0", *words])
+        patch.setattr(sys, "argv", [Path(name).name, *arguments])
         with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(ROOT / "scripts" / "evaluate.py"), run_name="__main__")
-    assert end.value.code == code, said.getvalue()
-    return said.getvalue()
+            runpy.run_path(str(ROOT / name), run_name="__main__")
+    return int(end.value.code or 0), said.getvalue()
+
+
+def evaluate(*words: str, code: int = 0) -> str:
+    """What scripts/evaluate.py says."""
+    found, said = inside("scripts/evaluate.py", "training.workers=0", *words)
+    assert found == code, said
+    return said

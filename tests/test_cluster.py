@@ -94,6 +94,7 @@ def test_a_scheduler_may_repeat_itself_and_a_second_ctrl_c_is_impatience() -> No
     assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
 
 
+@pytest.mark.slow
 def test_a_local_run_that_is_told_to_stop_goes_on_with_the_same_bits(tmp_path: Path, data_root: Path) -> None:
     ends = []
     for name, number in (("told", signal.SIGUSR2), ("left alone", None)):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from photographs import CLASSES, break_file, plant
 from PIL import Image
-from smoke import script
+from smoke import inside, script
 
 
 def check(root: Path, *words: str) -> tuple[int, str]:
@@ -50,11 +50,11 @@ def test_a_sound_tree_has_no_trouble_and_planted_faults_are_found(tmp_path: Path
 
 def test_what_is_not_imagenet_is_said(tmp_path: Path) -> None:
     root = plant(tmp_path / "photos", train=1, val=1)
-    code, output = check(root, "study=imagenet", "training.workers=1")
+    code, output = inside("scripts/check_data.py", f"data.root={root}", "study=imagenet", "training.workers=0")
     assert code == 1
     assert f"trouble: {root}: train: 4 classes, data.num_classes is 1000" in output
     assert f"trouble: {root}: train: not names of ImageNet's classes (wnid): astronaut chelsea coffee rocket" in output
     assert f"trouble: {root}: val: 4 images, ImageNet-1K has 50,000" in output
-    assert check(tmp_path / "nowhere", "study=imagenet")[0] == 2
-    code, output = check(root, "study=smoke")
+    assert inside("scripts/check_data.py", f"data.root={tmp_path / 'nowhere'}", "study=imagenet")[0] == 2
+    code, output = inside("scripts/check_data.py", f"data.root={root}", "study=smoke")
     assert code == 2 and "data=fashion_mnist: allowed is one of imagenet imagefolder webdataset parquet" in output

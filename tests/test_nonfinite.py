@@ -81,6 +81,7 @@ def test_what_is_not_finite_every_time_stops_the_run_after_so_many_tries(
     assert not (directory / runs.RESULT).exists()
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_in_one_process_is_rolled_back_in_all(tmp_path: Path, data_root: Path) -> None:
     more = ["+step=layer_norm", "budget.bn_batch_size=8", "training.on_nonfinite=rollback", "training.rollbacks=1"]
     more += ["training.checkpoint_minutes=0"]

@@ -20,6 +20,7 @@ from roadmap.ladder.plan import Run, make_plan
 from roadmap.schema import ConfigError
 from roadmap.steps import steps
 
+pytestmark = pytest.mark.xdist_group("sweep")  # one process makes the sweep that many of these look at
 TWO = "steps=[resnet,gelu]"
 
 

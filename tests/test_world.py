@@ -76,25 +76,21 @@ def test_batch_norm_sees_its_own_pass_in_any_process(tmp_path: Path, data_root: 
     assert counts and all(int(count) == 6 for count in counts)
 
 
-def test_a_run_is_the_same_by_one_two_and_three_processes(tmp_path: Path, data_root: Path) -> None:
+@pytest.mark.parametrize("processes", [pytest.param(2, marks=pytest.mark.slow), 3])
+def test_a_run_is_the_same_by_one_process_and_by_several(processes: int, tmp_path: Path, data_root: Path) -> None:
     sgd = ["+step=layer_norm", "recipe.opt=sgd", "recipe.lr=0.01", "budget.batch_size=48", "budget.bn_batch_size=8"]
-    found = []
-    for processes in (1, 2, 3):
-        directory = tmp_path / str(processes)
-        if processes == 1:
-            execute(runs.prepare(tiny(directory, data_root, *sgd)))
-        else:
-            run = torchrun(processes, "train.py", *words(directory, data_root, *sgd))
-            output, _ = run.communicate()
-            assert run.returncode == 0, output
-            assert output.count("layer_norm seed 0: top-1") == 1, "one process speaks"
-            assert output.count("ready in") == 1 and "Warning" not in output, output
-        found.append(computed(directory / "tiny/layer_norm/seed-0"))
-    assert len({(f["top1_count"], f["top5_count"], f["ema_top1_count"], f["test_images"]) for f in found}) == 1
-    for other in found[1:]:
-        assert [line["step"] for line in other["lines"]] == [line["step"] for line in found[0]["lines"]]
-        losses = [[line["loss"] for line in f["lines"]] for f in (other, found[0])]
-        assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    execute(runs.prepare(tiny(tmp_path / "one", data_root, *sgd)))
+    run = torchrun(processes, "train.py", *words(tmp_path / "several", data_root, *sgd))
+    output, _ = run.communicate()
+    assert run.returncode == 0, output
+    assert output.count("layer_norm seed 0: top-1") == 1, "one process speaks"
+    assert output.count("ready in") == 1 and "Warning" not in output, output
+    one, several = (computed(tmp_path / name / "tiny/layer_norm/seed-0") for name in ("one", "several"))
+    for count in ("top1_count", "top5_count", "ema_top1_count", "test_images"):
+        assert several[count] == one[count]
+    assert [line["step"] for line in several["lines"]] == [line["step"] for line in one["lines"]]
+    losses = [[line["loss"] for line in found["lines"]] for found in (several, one)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 def waiting_for_steps(directory: Path, run: subprocess.Popen[str], *, more_than: int) -> int:
@@ -109,7 +105,7 @@ def waiting_for_steps(directory: Path, run: subprocess.Popen[str], *, more_than:
 
 
 def test_stopped_by_a_signal_it_goes_on_with_another_number_of_processes(tmp_path: Path, data_root: Path) -> None:
-    more = ["+step=layer_norm", "budget.epochs=40", "budget.bn_batch_size=8"]
+    more = ["+step=layer_norm", "budget.epochs=24", "budget.bn_batch_size=8", "training.checkpoint_epochs=100"]
     directory, steps = tmp_path / "tiny/layer_norm/seed-0", 0
     for press_ctrl_c in (False, True):
         run = torchrun(2, "train.py", *words(tmp_path, data_root, *more))

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from roadmap.checks import IN_MEMORY, require
+from roadmap.checks import IMAGENET_IMAGES, IN_MEMORY, require
 from roadmap.schema import Config, Dataset, Opt
 
-IMAGES = {Dataset.imagenet: (1_281_167, 50_000)}
-"""For training and for the test, of data sets that are files (Russakovsky et al., arXiv 1409.0575)."""
+IMAGES = {Dataset.imagenet: (IMAGENET_IMAGES["train"], IMAGENET_IMAGES["val"])}
+"""For training and for the test, of data sets that are files."""
 TEST_IMAGES = 10_000
 """Of every data set that is held in memory."""
 
