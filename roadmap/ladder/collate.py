@@ -8,7 +8,9 @@ from statistics import fmean
 from typing import Any
 
 from roadmap.files import write_atomic
+from roadmap.ladder import curves
 from roadmap.ladder.board import duration
+from roadmap.ladder.latex import to_latex
 from roadmap.ladder.mixing import refuse_mixed, road_of
 from roadmap.ladder.paper import paper_regime, published
 from roadmap.ladder.statistics import deviation, kendall_tau, same_sign, welch
@@ -18,14 +20,15 @@ from roadmap.schema import ConfigError, Road
 from roadmap.steps import steps
 
 PAPER_TABLE = {"resnet50": "ResNet-50 regime, Table 10", "resnet200": "ResNet-200 regime, Table 11"}
+DEPARTURES = "Departs from the paper in"
 Result = dict[str, Any]
 
 
 def collate(study: str, runs_dir: Path = Path("runs"), results_dir: Path = Path("results")) -> list[Path]:
-    """Write a study's ladder.csv and ladder.md, and beside them, in runs/, what they are made from.
+    """Write a study's ladder.csv, .md and .tex, and beside them what they are made from: runs/, and curves.csv.
 
     Reads <runs_dir>/<study>; where that does not exist, the result files kept from the last time. What is
-    kept is always exactly what the table was made from. Returns the two paths written.
+    kept is always exactly what the table was made from. Returns the paths of the tables.
 
     Raises:
         ConfigError: no finished run, a damaged result, or runs that do not belong into one table.
@@ -40,8 +43,10 @@ def collate(study: str, runs_dir: Path = Path("runs"), results_dir: Path = Path(
         raise ConfigError(f"study={study}: {source} holds runs of another study, {results[0]['study']}")
     table = rows(results)
     if source != kept:
+        points = curves.from_runs(source, results)
         _keep(source, kept, [_place(result) for result in results])
-    written = {"ladder.csv": write_csv(table), "ladder.md": report(table, results)}
+        _keep_curves(points, results_dir / study / curves.CURVES)
+    written = {"ladder.csv": write_csv(table), "ladder.md": report(table, results), "ladder.tex": to_latex(table)}
     for name, text in written.items():
         write_atomic(results_dir / study / name, text)
     return [results_dir / study / name for name in written]
@@ -89,7 +94,7 @@ def report(table: Sequence[Row], results: Sequence[Result]) -> str:
         _intervals(table),
         "",
         to_markdown(table),
-        *(f"- {key}: {value}" for key, value in _facts(table, results).items()),
+        *(f"- {key}: {value}" for key, value in facts(table, results).items()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -141,15 +146,14 @@ def _intervals(table: Sequence[Row]) -> str:
     return f"{text} One seed, no interval: {', '.join(single)}." if single else text
 
 
-def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
+def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
+    """What is to be known about a table beside its numbers, by heading."""
     seconds = sum(result["wall_seconds"] for result in results)
-    departures = (
-        {"Departs from the paper in": _departures(results)} if any(r.get("departures") for r in results) else {}
-    )
+    listed = "; ".join(f"{key} {here} (paper: {paper})" for key, here, paper in departures(results))
     agreement = _agreement(table) if table[0].road == Road.network.name else _in_all(table)
     return {
         f"Agreement with the paper ({PAPER_TABLE[paper_regime(table[0].regime)]})": agreement,
-        **departures,
+        **({DEPARTURES: listed} if listed else {}),
         "Hardware": _distinct(_hardware(result["hardware"]) for result in results),
         "Commit": _distinct(_commit(result) for result in results),
         "Versions": _distinct(
@@ -159,15 +163,15 @@ def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
     }
 
 
-def _departures(results: Sequence[Result]) -> str:
-    """What is other than in the paper, and what it is there; the recipes of a study may differ in both."""
+def departures(results: Sequence[Result]) -> list[tuple[str, str, str]]:
+    """What is other than in the paper: key, value here, value there; the recipes of a study may differ in both."""
     found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for result in results:
         for key, pair in result.get("departures", {}).items():
             both = found.setdefault(key, ({}, {}))
             for values, value in zip(both, pair, strict=True):
                 values[str(value)] = None
-    return "; ".join(f"{key} {' or '.join(here)} (paper: {' or '.join(paper)})" for key, (here, paper) in found.items())
+    return [(key, " or ".join(here), " or ".join(paper)) for key, (here, paper) in found.items()]
 
 
 def _agreement(table: Sequence[Row]) -> str:
@@ -228,3 +232,11 @@ def _keep(source: Path, kept: Path, places: Sequence[Path]) -> None:
         if not (kept / place).exists() or (kept / place).read_bytes() != content:
             (kept / place).parent.mkdir(parents=True, exist_ok=True)
             write_atomic(kept / place, content)
+
+
+def _keep_curves(points: Sequence[curves.Point], path: Path) -> None:
+    """Keep the curves of exactly these runs: no file where they have none."""
+    if points:
+        write_atomic(path, curves.to_csv(points))
+    else:
+        path.unlink(missing_ok=True)
