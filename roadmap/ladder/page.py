@@ -16,11 +16,13 @@ from roadmap.ladder.report import Data, gather
 
 PAGE = "index.html"
 CONCLUSIONS = (
-    ("told", "Told from zero", "The 95 % interval of each, taken for itself, leaves zero out."),
+    ("told", "Told from zero", "By p with Holm's correction for all changes of the ladder, below 0.05."),
+    ("alone", "Told from zero if asked alone", "The interval leaves zero out, but so would one in twenty of changes that do nothing."),
     ("untold", "Not told from zero", "Chance between seeds is enough to explain these; they may still be real."),
     ("single", "Without an interval", "It takes two seeds of the rung and of its parent."),
     ("blank", "Not run yet", "Or the parent was not: there is no change to speak of."),
 )
+"""What may be said of changes: key, heading, and what it rests on."""
 
 
 def build(study: str, results_dir: Path = Path("results")) -> Path:

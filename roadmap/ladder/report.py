@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
 from typing import Any, cast
 
 from omegaconf import OmegaConf
@@ -16,7 +15,8 @@ from roadmap.ladder.bars import GROUPS, group
 from roadmap.ladder.blocks import drawings
 from roadmap.ladder.board import duration
 from roadmap.ladder.paper import paper_regime
-from roadmap.ladder.table import Row, gflops
+from roadmap.ladder.statistics import LEVEL
+from roadmap.ladder.table import Row, gflops, p_value
 from roadmap.schema import ConfigError, ModelConfig, Road
 from roadmap.steps import model_config, steps
 
@@ -98,14 +98,12 @@ def _rung(row: Row, runs: dict[str, list[Data]], titles: dict[str, str]) -> Data
         before = after = network("resnet", regime, runs)
     shape = {key: any_run[key] for key in ("num_classes", "in_chans", "img_size")}
     changed = delta(row, runs)
-    seconds = fmean([run["wall_seconds"] for run in own]) if own else None
     differs = found(row, runs)
     return asdict(row) | {
         "parent_title": titles.get(row.parent or "", row.parent),
         "section": own[0]["section"] if own else None,
         "group_name": group(row.group)[0],
         "colour": f"group-{row.group if row.group in GROUPS else 'own'}",
-        "seconds": seconds,
         "seeds": {run["seed"]: 100 * run["top1_count"] / run["test_images"] for run in own},
         "conclusion": _conclusion(row),
         "delta": changed,
@@ -115,9 +113,10 @@ def _rung(row: Row, runs: dict[str, list[Data]], titles: dict[str, str]) -> Data
         "words": {
             "top1": _top1(row),
             "change": _change(row),
-            "cost": _cost(row, seconds),
+            "cost": _cost(row),
             "gflops": "" if row.gflops is None else gflops(row.gflops),
-            "time": "" if seconds is None else duration(seconds),
+            "p": "" if row.p_holm is None else p_value(row.p_holm),
+            "time": "" if row.seconds is None else duration(row.seconds),
             "delta": "\n".join(f"{key}: {old} → {new}" for key, old, new in changed) or "nothing in this regime",
         },
     }
@@ -129,6 +128,8 @@ def _conclusion(row: Row) -> str | None:
         return None
     if row.change is None:
         return "blank"
+    if row.p is not None and row.p < LEVEL and not row.told_from_zero:
+        return "alone"
     return {True: "told", False: "untold", None: "single"}[row.told_from_zero]
 
 
@@ -145,13 +146,14 @@ def _change(row: Row) -> str:
     if row.change_low is None or row.change_high is None:
         return f"{row.change:+.2f}, no interval"
     told = "told from zero" if row.told_from_zero else "not told from zero"
-    return f"{row.change:+.2f} [{row.change_low:+.2f}, {row.change_high:+.2f}], {told}"
+    p = "" if row.p_holm is None else f" (p {p_value(row.p_holm)})"
+    return f"{row.change:+.2f} [{row.change_low:+.2f}, {row.change_high:+.2f}], {told}{p}"
 
 
-def _cost(row: Row, seconds: float | None) -> str:
-    if row.params is None or row.gflops is None or row.images_per_second is None or seconds is None:
+def _cost(row: Row) -> str:
+    if row.params is None or row.gflops is None or row.images_per_second is None or row.seconds is None:
         return ""
-    speed = f"{row.images_per_second:,.0f} images/s, {duration(seconds)} a run"
+    speed = f"{row.images_per_second:,.0f} images/s, {duration(row.seconds)} a run"
     return f"{row.params:,} parameters, {gflops(row.gflops)} GFLOPs, {speed}"
 
 
