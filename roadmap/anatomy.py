@@ -23,7 +23,9 @@ class Flow:
     macs: int = 0
     """Multiply-adds of convolutions and linear layers for one image."""
 
-    def conv(self, out: int, kernel: int, *, stride: int = 1, padding: int = 0, groups: int = 1, bias: int = 0) -> "Flow":
+    def conv(
+        self, out: int, kernel: int, *, stride: int = 1, padding: int = 0, groups: int = 1, bias: int = 0
+    ) -> "Flow":
         """Behind a convolution; `bias` is 1 with a bias and 0 without.
 
         Taps that on a small map only ever meet padding are held, but not computed.

@@ -14,7 +14,13 @@ KINDS = {
     Op.norm: "norm", Op.act: "act", Op.add: "add", Op.layer_scale: "scale", Op.dwconv: "depthwise",
     Op.max_pool: "pool", Op.avg_pool: "pool", Op.flatten: "pool",
 }  # fmt: skip
-BOX, GAP, WIDTH, SIDE, RIM = 24, 9, 168, 30, 14  # height, gap and width of boxes, room for the shortcut, ends of the line
+BOX, GAP, WIDTH, SIDE, RIM = (
+    24,
+    9,
+    168,
+    30,
+    14,
+)  # height, gap and width of boxes, room for the shortcut, ends of the line
 
 
 class Box(NamedTuple):
@@ -36,9 +42,10 @@ def drawings(before: ModelConfig | None, after: ModelConfig) -> list[dict[str, s
         new, old = named(after, part), named(before, part) if before else None
         if part != "block" and (old is None or old == new):
             continue
-        sides = (None, boxes(new, None)) if old is None or old == new else (boxes(old, new), boxes(new, old))
-        svgs = [side and draw(side, f"{part} {when}") for side, when in zip(sides, ("before", "after"), strict=True)]
-        drawn.append({"part": part, "before": svgs[0], "after": svgs[1]})
+        same = old is None or old == new
+        first = draw(boxes(old, new), f"{part} before") if old is not None and not same else None
+        second = draw(boxes(new, None if same else old), part if same else f"{part} after")
+        drawn.append({"part": part, "before": first, "after": second})
     return drawn
 
 
@@ -59,7 +66,9 @@ def draw(layers: Sequence[Box], title: str) -> str:
     """SVG of layers from top to bottom; colours come from the page's style, by class."""
     height = 2 * RIM + len(layers) * (BOX + GAP) - GAP if layers else 2 * RIM
     width, middle = WIDTH + 2 * SIDE, SIDE + WIDTH / 2
-    svg = Element("svg", {"viewBox": f"0 0 {width} {height}", "width": f"{width}", "height": f"{height}", "role": "img"})
+    svg = Element(
+        "svg", {"viewBox": f"0 0 {width} {height}", "width": f"{width}", "height": f"{height}", "role": "img"}
+    )
     label = ", ".join(layer.text for layer in layers) or "nothing"
     svg.set("aria-label", f"{title}: {label}")
     tops = [RIM + i * (BOX + GAP) for i in range(len(layers))]

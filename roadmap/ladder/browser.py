@@ -26,7 +26,9 @@ def chromium() -> Iterator[Any]:
     except ImportError:
         program = None
     if program is None:
-        raise ConfigError("screenshot: needs chromium (apt-get install chromium) and playwright (pip install playwright)")
+        raise ConfigError(
+            "screenshot: needs chromium (apt-get install chromium) and playwright (pip install playwright)"
+        )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         try:
@@ -51,8 +53,9 @@ def picture(page: Path, target: Path, *, width: int = 1180, height: int = 1000) 
     Raises:
         ConfigError: there is no browser.
     """
-    with chromium() as browser, opened(
-        browser, page, viewport={"width": width, "height": height}, device_scale_factor=1.5
-    ) as tab:
+    with (
+        chromium() as browser,
+        opened(browser, page, viewport={"width": width, "height": height}, device_scale_factor=1.5) as tab,
+    ):
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(target, tab.screenshot(type="png"))

@@ -26,7 +26,7 @@ def charts(report: Data) -> dict[str, Data]:
     """Name to Vega-Lite specification, for every chart that the data of a report are enough for."""
     rungs = [_record(rung) for rung in report["rungs"]]
     run = [rung for rung in rungs if rung["top1"] is not None]
-    drawn = {"levels": levels(rungs, report), "changes": changes(rungs, report)}
+    drawn = {"levels": levels(rungs, report), "changes": changes(rungs)}
     for key in costs(report):
         drawn[key] = cost(run, key)
     if report["curves"]:
@@ -34,7 +34,7 @@ def charts(report: Data) -> dict[str, Data]:
             drawn[f"curve_{key}"] = curve(report, key, title)
     if any(rung["change"] is not None and rung["paper_change"] is not None for rung in rungs):
         drawn["agreement"] = agreement(rungs)
-    return {name: _dressed(chart).to_dict() for name, chart in drawn.items()}
+    return {name: chart.to_dict() for name, chart in drawn.items()}
 
 
 def costs(report: Data) -> list[str]:
@@ -64,12 +64,17 @@ def levels(rungs: Sequence[Data], report: Data) -> Chart:
     line = _rows(path).mark_line(color=FAINT, strokeWidth=1.2, aria=False, invalid="break-paths-show-domains")
     whiskers = run.mark_rule(strokeWidth=2, aria=False).encode(x=alt.X("low:Q"), x2="high:Q", color=_colour())
     ticks = _rows(seeds).mark_tick(thickness=1.5, size=9, color=FAINT, opacity=0.8, aria=False).encode(x=x)
-    return alt.layer(
-        _band(base), line.encode(x=x, order="order:Q"), ticks, whiskers, _points(run, "on_path", size=90).encode(x=x)
+    return _together(
+        _band(base),
+        line.encode(x=x, order="order:Q"),
+        ticks,
+        whiskers,
+        _points(run, "on_path", size=90).encode(x=x),
+        height=ROW * len(rungs),
     )
 
 
-def changes(rungs: Sequence[Data], report: Data) -> Chart:
+def changes(rungs: Sequence[Data]) -> Chart:
     """The change to the parent with its interval; beside it the paper's change."""
     base = _rows(rungs)
     known = base.transform_filter("isValid(datum.change)")
@@ -81,12 +86,13 @@ def changes(rungs: Sequence[Data], report: Data) -> Chart:
     interval = known.mark_rule(strokeWidth=2.5, aria=False).encode(
         x=alt.X("change_low:Q"), x2="change_high:Q", color=_colour(), opacity=_clear()
     )
-    return alt.layer(
+    return _together(
         _band(base),
         zero.encode(x=alt.X("zero:Q")),
         interval,
         _points(known, "told_from_zero", size=90).encode(x=x),
         paper.encode(x=alt.X("paper_change:Q"), opacity=_clear()),
+        height=ROW * len(rungs),
     )
 
 
@@ -103,15 +109,13 @@ def cost(run: Sequence[Data], key: str) -> Chart:
     )
     bars = base.mark_rule(strokeWidth=1.4, aria=False).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=_colour())
     points = _points(base, "on_path", size=95).encode(x=x, y=y, description="said:N", tooltip=_tooltip())
-    return alt.layer(line.encode(x=x, y=y), bars.encode(opacity=_clear()), points, _label(base).encode(x=x, y=y))
+    return _together(line.encode(x=x, y=y), bars.encode(opacity=_clear()), points, _label(base).encode(x=x, y=y))
 
 
 def curve(report: Data, key: str, title: str) -> Chart:
     """What every rung did from epoch to epoch: the mean over its seeds; of the one that is lifted every seed."""
     known = {rung["rung"]: _record(rung) for rung in report["rungs"]}
-    points = [
-        point | {key: known[point["rung"]][key] for key in ("title", "fill")} for point in report["curves"]
-    ]
+    points = [point | {key: known[point["rung"]][key] for key in ("title", "fill")} for point in report["curves"]]
     base = _source(points)
     last = max(point["epoch"] for point in points)
     ticks = alt.Axis(tickMinStep=1, grid=False, format="d", tickCount=min(last, 10))
@@ -127,7 +131,7 @@ def curve(report: Data, key: str, title: str) -> Chart:
     touch = mean.mark_line(strokeWidth=14, opacity=0.001, aria=False)  # a line is too thin for a pointer
     label = name.mark_text(align="right", dy=-13, fontWeight="bold", fontSize=12, color=INK, aria=False)
     lifted = alt.when(LIFTED).then("title:N").otherwise(alt.value(""))
-    return alt.layer(
+    return _together(
         mean.mark_line(aria=False).encode(opacity=dim, strokeWidth=thick),
         seeds.encode(x=x, y=alt.Y(f"{key}:Q"), detail=["rung:N", "seed:N"], color=_colour(), opacity=seen),
         touch,
@@ -146,7 +150,7 @@ def agreement(rungs: Sequence[Data]) -> Chart:
     )
     points = _points(base, "told_from_zero", size=95).encode(x=x, y=y, description="said:N", tooltip=_tooltip())
     across, up = zero.encode(y=alt.Y("zero:Q")), zero.encode(x=alt.X("zero:Q"))
-    return alt.layer(across, up, bars, points, _label(base).encode(x=x, y=y))
+    return _together(across, up, bars, points, _label(base).encode(x=x, y=y))
 
 
 def _record(rung: Data) -> Data:
@@ -210,16 +214,22 @@ def _clear() -> Any:
 
 
 def _tooltip() -> list[alt.Tooltip]:
-    heads = {"title": "title", "said_top1": "top-1", "said_change": "change", "said_cost": "cost", "said_delta": "delta"}
+    heads = {
+        "title": "title",
+        "said_top1": "top-1",
+        "said_change": "change",
+        "said_cost": "cost",
+        "said_delta": "delta",
+    }
     return [alt.Tooltip(f"{field}:N", title=head) for field, head in heads.items()]
 
 
-def _dressed(chart: Chart) -> Chart:
-    """A chart as wide as its place, transparent, in the page's ink."""
-    stepped = "title" in str(chart.layer[0].to_dict().get("encoding", {}).get("y", {}).get("field", ""))
+def _together(*layers: Any, height: int = 300) -> Chart:
+    """Layers as one chart, as wide as its place, transparent, in the page's ink."""
     return (
-        chart.add_params(alt.param(name="rung", value=""))
-        .properties(width="container", height=alt.Step(ROW) if stepped else 300, background="transparent")
+        alt.LayerChart(layer=list(layers))
+        .add_params(alt.param(name="rung", value=""))
+        .properties(width="container", height=height, background="transparent")
         .configure(font="system-ui, sans-serif")
         .configure_view(stroke=None)
         .configure_axis(

@@ -39,10 +39,10 @@ def from_runs(study: Path, results: Iterable[dict[str, Any]]) -> list[Point]:
         for line in path.read_text().splitlines() if path.exists() else ():
             try:
                 said = json.loads(line)
-                values = (int(said["epoch"]), *(float(said[key]) for key in ("loss", "top1", "ema_top1")))
+                values = [float(said[key]) for key in ("loss", "top1", "ema_top1")]
+                points.append(Point(result["step"], int(result["seed"]), int(said["epoch"]), *values))
             except (ValueError, KeyError, TypeError) as error:
                 raise ConfigError(f"{path}: not metrics: {line[:60]}") from error
-            points.append(Point(result["step"], int(result["seed"]), *values))
     return points
 
 
@@ -51,7 +51,9 @@ def to_csv(points: Iterable[Point]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(Point._fields)
-    writer.writerows([value if isinstance(value, str | int) else round(value, 6) for value in point] for point in points)
+    writer.writerows(
+        [value if isinstance(value, str | int) else round(value, 6) for value in point] for point in points
+    )
     return stream.getvalue()
 
 

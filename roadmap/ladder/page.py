@@ -17,7 +17,11 @@ from roadmap.ladder.report import Data, gather
 PAGE = "index.html"
 CONCLUSIONS = (
     ("told", "Told from zero", "By p with Holm's correction for all changes of the ladder, below 0.05."),
-    ("alone", "Told from zero if asked alone", "The interval leaves zero out, but so would one in twenty of changes that do nothing."),
+    (
+        "alone",
+        "Told from zero if asked alone",
+        "The interval leaves zero out, but so would one in twenty of changes that do nothing.",
+    ),
     ("untold", "Not told from zero", "Chance between seeds is enough to explain these; they may still be real."),
     ("single", "Without an interval", "It takes two seeds of the rung and of its parent."),
     ("blank", "Not run yet", "Or the parent was not: there is no change to speak of."),
@@ -33,7 +37,7 @@ def build(study: str, results_dir: Path = Path("results")) -> Path:
     """
     report = gather(study, results_dir)
     path = results_dir / study / PAGE
-    write_atomic(path, render(report, vl_convert.javascript_bundle()))
+    write_atomic(path, render(report, vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")))
     return path
 
 

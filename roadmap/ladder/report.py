@@ -1,6 +1,6 @@
 """All that the report of a study shows, as plain data: from the result files kept beside its table, and its curves."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -60,7 +60,8 @@ def rungs(table: Sequence[Row], results: Sequence[Data]) -> list[Data]:
     runs: dict[str, list[Data]] = defaultdict(list)
     for result in results:
         runs[result["step"]].append(result)
-    titles = {row.rung: row.title for row in table}
+    counted = Counter(row.title for row in table)
+    titles = {row.rung: row.title if counted[row.title] == 1 else f"{row.title} ({row.rung})" for row in table}
     return [_rung(row, runs, titles) for row in table]
 
 
@@ -100,6 +101,7 @@ def _rung(row: Row, runs: dict[str, list[Data]], titles: dict[str, str]) -> Data
     changed = delta(row, runs)
     differs = found(row, runs)
     return asdict(row) | {
+        "title": titles[row.rung],
         "parent_title": titles.get(row.parent or "", row.parent),
         "section": own[0]["section"] if own else None,
         "group_name": group(row.group)[0],
