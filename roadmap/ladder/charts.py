@@ -118,7 +118,7 @@ def curve(report: Data, key: str, title: str) -> Chart:
     points = [point | {key: known[point["rung"]][key] for key in ("title", "fill")} for point in report["curves"]]
     base = _source(points)
     last = max(point["epoch"] for point in points)
-    ticks = alt.Axis(tickMinStep=1, grid=False, format="d", tickCount=min(last, 10))
+    ticks = alt.Axis(values=list(range(1, last + 1, -(-last // 10))), grid=False, format="d")
     x: Any = alt.X("epoch:Q", title="epoch", axis=ticks, scale=alt.Scale(nice=False, padding=8))
     y: Any = alt.Y(f"mean({key}):Q", title=title, scale=alt.Scale(zero=False))
     mean = base.encode(x=x, y=y, detail="rung:N", color=_colour())

@@ -37,16 +37,15 @@ def build(study: str, results_dir: Path = Path("results")) -> Path:
     """
     report = gather(study, results_dir)
     path = results_dir / study / PAGE
-    write_atomic(path, render(report, vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")))
+    write_atomic(path, render(report, charts(report), vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")))
     return path
 
 
-def render(report: Data, library: str) -> str:
-    """The page, with `library` as the script that draws the charts (it defines vegaEmbed)."""
+def render(report: Data, drawn: dict[str, Data], library: str) -> str:
+    """The page of a report and its charts, with `library` as the script that draws them (it defines vegaEmbed)."""
     colours = {f"group-{key}": "var(--ink)" if colour == INK else colour for key, (_, colour) in GROUPS.items()}
     known = [rung for rung in report["rungs"] if rung["top1"] is not None]
     fronts = {key: (COSTS[key][0], [rung["title"] for rung in front(known, key)]) for key in costs(report)}
-    drawn = charts(report)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )

@@ -114,7 +114,7 @@ def _rung(row: Row, runs: dict[str, list[Data]], titles: dict[str, str]) -> Data
         "stages": [asdict(part) for part in parts(after, **shape)] if after else [],
         "words": {
             "top1": _top1(row),
-            "change": _change(row),
+            "change": _change(row, titles.get(row.parent or "", row.parent)),
             "cost": _cost(row),
             "gflops": "" if row.gflops is None else gflops(row.gflops),
             "p": "" if row.p_holm is None else p_value(row.p_holm),
@@ -142,14 +142,14 @@ def _top1(row: Row) -> str:
     return f"{row.top1:.2f}{deviation} %, n = {row.n}"
 
 
-def _change(row: Row) -> str:
+def _change(row: Row, parent: str | None) -> str:
     if row.change is None:
         return "nothing to compare with"
     if row.change_low is None or row.change_high is None:
-        return f"{row.change:+.2f}, no interval"
+        return f"{row.change:+.2f} over {parent}, no interval"
     told = "told from zero" if row.told_from_zero else "not told from zero"
     p = "" if row.p_holm is None else f" (p {p_value(row.p_holm)})"
-    return f"{row.change:+.2f} [{row.change_low:+.2f}, {row.change_high:+.2f}], {told}{p}"
+    return f"{row.change:+.2f} [{row.change_low:+.2f}, {row.change_high:+.2f}] over {parent}, {told}{p}"
 
 
 def _cost(row: Row) -> str:
