@@ -30,9 +30,10 @@ def main() -> int:
     print((page.parent / "ladder.md").read_text())
     print(page.resolve())
     if chosen["screenshot"]:
-        from roadmap.ladder.browser import picture
+        from roadmap.ladder.browser import chromium, picture
 
-        picture(page, Path(chosen["screenshot"]))
+        with chromium() as browser:
+            picture(browser, page, Path(chosen["screenshot"]))
         print(Path(chosen["screenshot"]).resolve())
     elif sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         webbrowser.open(page.resolve().as_uri())

@@ -119,9 +119,9 @@ def test_the_rung_under_the_pointer_is_lifted_in_all_charts(half: Path, browser:
         assert sum(width == "1" and opacity == "0.8" for _, width, opacity in found) == 2  # its seeds
         assert mark(tab, "levels", "ReLU to GELU").count() == 1
         assert "lifted" in tab.locator("#rung-gelu").get_attribute("class")
-        tab.locator('[data-chart="curve_top1"] path[stroke-width="14"]').first.hover()
+        tab.locator('[data-chart="curve_top1"] path[stroke-width="14"]').last.hover()
         tab.wait_for_timeout(200)
-        assert tab.locator("tr.lifted").count() == 1
+        assert tab.locator(".sortable tr.lifted").count() == 1
 
 
 def test_headings_sort_and_blanks_come_last(page: Path, browser: Any) -> None:
@@ -159,7 +159,7 @@ def test_the_keyboard_reaches_every_rung(default: Path, browser: Any) -> None:
         for _ in range(3):
             tab.keyboard.press("ArrowDown")
         assert tooltip(tab)[""] == "Patchify stem"
-        assert tab.locator("tr.lifted").get_attribute("data-rung") == "patchify_stem"
+        assert tab.locator(".sortable tr.lifted").get_attribute("data-rung") == "patchify_stem"
         tab.keyboard.press("Enter")
         assert tab.locator("#rung-patchify_stem").get_attribute("open") is not None
         assert tab.evaluate("document.activeElement.closest('details').id") == "rung-patchify_stem"
@@ -175,8 +175,8 @@ def test_a_click_opens_a_rung_with_its_block_before_and_after(default: Path, bro
         mark(tab, "levels", "ReLU to GELU").click()
         rung = tab.locator("#rung-gelu")
         assert rung.get_attribute("open") is not None
-        assert rung.locator("svg[aria-label*=before] .changed text").all_inner_texts() == ["ReLU"] * 3
-        assert rung.locator("svg[aria-label*=after] .changed text").all_inner_texts() == ["GELU"] * 3
+        assert rung.locator("svg[aria-label*=before] .changed text").all_text_contents() == ["ReLU"] * 3
+        assert rung.locator("svg[aria-label*=after] .changed text").all_text_contents() == ["GELU"] * 3
         assert rung.locator("svg").first.is_visible()
 
 
@@ -191,7 +191,7 @@ def test_dark_is_dark_and_paper_is_white(default: Path, browser: Any) -> None:
         assert len(tab.pdf(format="A4")) > 50_000
 
 
-def test_a_picture_is_made(half: Path, tmp_path: Path) -> None:
-    picture(half, tmp_path / "docs" / "report.png")
+def test_a_picture_is_made(half: Path, browser: Any, tmp_path: Path) -> None:
+    picture(browser, half, tmp_path / "docs" / "report.png")
     content = (tmp_path / "docs" / "report.png").read_bytes()
     assert content.startswith(b"\x89PNG") and 50_000 < len(content) < 400_000

@@ -14,6 +14,7 @@ INK, FAINT, GRID, LIFT, PAGE = (f"var(--{name})" for name in ("ink", "faint", "g
 LIFTED = "datum.rung === rung"
 CLEAR = f"rung === '' || {LIFTED}"
 ROW = 24  # pixels
+WHOLE: Any = {"x": alt.value(0), "x2": alt.value("width")}
 COSTS = {
     "gflops": ("Multiply-adds, GFLOPs", False),
     "images_per_second": ("Images a second, in training", True),
@@ -64,12 +65,15 @@ def levels(rungs: Sequence[Data], report: Data) -> Chart:
     line = _rows(path).mark_line(color=FAINT, strokeWidth=1.2, aria=False, invalid="break-paths-show-domains")
     whiskers = run.mark_rule(strokeWidth=2, aria=False).encode(x=alt.X("low:Q"), x2="high:Q", color=_colour())
     ticks = _rows(seeds).mark_tick(thickness=1.5, size=9, color=FAINT, opacity=0.8, aria=False).encode(x=x)
+    blank = base.transform_filter("!isValid(datum.top1)").mark_text(align="left", color=FAINT, aria=False)
     return _together(
         _band(base),
+        blank.encode(x=alt.value(6), text=alt.value("not run")),
         line.encode(x=x, order="order:Q"),
         ticks,
         whiskers,
-        _points(run, "on_path", size=90).encode(x=x),
+        _points(run, "on_path", size=90, read=False).encode(x=x),
+        _touch(base),
         height=ROW * len(rungs),
     )
 
@@ -90,7 +94,8 @@ def changes(rungs: Sequence[Data]) -> Chart:
         _band(base),
         zero.encode(x=alt.X("zero:Q")),
         interval,
-        _points(known, "told_from_zero", size=90).encode(x=x),
+        _points(known, "told_from_zero", size=90, read=False).encode(x=x),
+        _touch(base),
         paper.encode(x=alt.X("paper_change:Q"), opacity=_clear()),
         height=ROW * len(rungs),
     )
@@ -115,7 +120,9 @@ def cost(run: Sequence[Data], key: str) -> Chart:
 def curve(report: Data, key: str, title: str) -> Chart:
     """What every rung did from epoch to epoch: the mean over its seeds; of the one that is lifted every seed."""
     known = {rung["rung"]: _record(rung) for rung in report["rungs"]}
-    points = [point | {key: known[point["rung"]][key] for key in ("title", "fill")} for point in report["curves"]]
+    points = [
+        point | {key: known[point["rung"]][key] for key in ("title", "fill", "said")} for point in report["curves"]
+    ]
     base = _source(points)
     last = max(point["epoch"] for point in points)
     ticks = alt.Axis(values=list(range(1, last + 1, -(-last // 10))), grid=False, format="d")
@@ -128,7 +135,7 @@ def curve(report: Data, key: str, title: str) -> Chart:
     seeds = base.mark_line(strokeWidth=1, strokeDash=[3, 2], aria=False)
     ends = {point["rung"]: point["epoch"] for point in points}
     name = _source([point for point in points if point["epoch"] == ends[point["rung"]]])
-    touch = mean.mark_line(strokeWidth=14, opacity=0.001, aria=False)  # a line is too thin for a pointer
+    touch = mean.mark_line(strokeWidth=14, opacity=0.001).encode(description="said:N")  # for the pointer, and read out
     label = name.mark_text(align="right", dy=-13, fontWeight="bold", fontSize=12, color=INK, aria=False)
     lifted = alt.when(LIFTED).then("title:N").otherwise(alt.value(""))
     return _together(
@@ -185,17 +192,22 @@ def _rows(records: Sequence[Data]) -> alt.Chart:
 
 
 def _band(base: alt.Chart) -> alt.Chart:
-    """A rung's whole row, to be pointed at and to be read out."""
+    """A rung's whole row, to be seen when it is lifted."""
     fill = alt.when(LIFTED).then(alt.value(LIFT)).otherwise(alt.value("transparent"))
-    band = base.mark_bar(height=alt.RelativeBandSize(1), cursor="pointer")
-    return band.encode(x=alt.value(0), x2=alt.value("width"), color=fill, tooltip=_tooltip(), description="said:N")
+    return base.mark_bar(height=alt.RelativeBandSize(1), aria=False).encode(**WHOLE, color=fill)
 
 
-def _points(base: alt.Chart, filled: str, *, size: int) -> alt.Chart:
-    """Discs in the colour of their group, hollow where `filled` is not true."""
+def _touch(base: alt.Chart) -> alt.Chart:
+    """The same over all that stands in it, to be pointed at and to be read out."""
+    band = base.mark_bar(height=alt.RelativeBandSize(1), color="transparent", cursor="pointer")
+    return band.encode(**WHOLE, tooltip=_tooltip(), description="said:N")
+
+
+def _points(base: alt.Chart, filled: str, *, size: int, read: bool = True) -> alt.Chart:
+    """Discs in the colour of their group, hollow where `filled` is not true; `read` out where no band is."""
     fill = alt.when(f"datum.{filled} === true").then(alt.Fill("fill:N", scale=None)).otherwise(alt.value(PAGE))
     stroke = alt.Stroke("fill:N", scale=None)
-    mark = base.mark_point(size=size, strokeWidth=2, opacity=1, aria=True, cursor="pointer")
+    mark = base.mark_point(size=size, strokeWidth=2, opacity=1, aria=read, cursor="pointer")
     return mark.encode(fill=fill, stroke=stroke, opacity=_clear(), tooltip=_tooltip(), description="said:N")
 
 

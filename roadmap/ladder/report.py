@@ -119,7 +119,8 @@ def _rung(row: Row, runs: dict[str, list[Data]], titles: dict[str, str]) -> Data
             "gflops": "" if row.gflops is None else gflops(row.gflops),
             "p": "" if row.p_holm is None else p_value(row.p_holm),
             "time": "" if row.seconds is None else duration(row.seconds),
-            "delta": "\n".join(f"{key}: {old} → {new}" for key, old, new in changed) or "nothing in this regime",
+            "delta": "\n".join(f"{key}: {old} → {new}" for key, old, new in changed)
+            or ("nothing in this regime" if row.parent else "the start"),
         },
     }
 
@@ -144,7 +145,7 @@ def _top1(row: Row) -> str:
 
 def _change(row: Row, parent: str | None) -> str:
     if row.change is None:
-        return "nothing to compare with"
+        return "nothing to compare with" if row.parent else "the start"
     if row.change_low is None or row.change_high is None:
         return f"{row.change:+.2f} over {parent}, no interval"
     told = "told from zero" if row.told_from_zero else "not told from zero"
