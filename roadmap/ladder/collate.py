@@ -9,10 +9,11 @@ from typing import Any
 
 from roadmap.files import write_atomic
 from roadmap.ladder.board import duration
-from roadmap.ladder.changes import pooled_deviation, with_changes
+from roadmap.ladder.changes import with_changes
+from roadmap.ladder.conclusions import intervals, sight
 from roadmap.ladder.mixing import refuse_mixed, road_of
 from roadmap.ladder.paper import paper_regime, published
-from roadmap.ladder.statistics import EFFECT, LEVEL, POWER, deviation, kendall_tau, one_run, same_sign
+from roadmap.ladder.statistics import deviation, kendall_tau, one_run, same_sign
 from roadmap.ladder.table import Row, to_markdown, write_csv
 from roadmap.runs import RESULT, find_results, read_result
 from roadmap.schema import ConfigError, Road
@@ -87,7 +88,7 @@ def report(table: Sequence[Row], results: Sequence[Result]) -> str:
         f"# The ladder: {first['study']}",
         "",
         f"Top-1 on {first['test_images']:,} images, raw weights, mean over n seeds; changes to the parent.",
-        _intervals(table),
+        intervals(table),
         "",
         to_markdown(table),
         *(f"- {key}: {value}" for key, value in _facts(table, results).items()),
@@ -124,18 +125,6 @@ def _measured(row: Row, by_step: Mapping[str, Sequence[Result]]) -> Row:
     )
 
 
-def _intervals(table: Sequence[Row]) -> str:
-    single = [row.rung for row in table if row.n == 1]
-    if len(single) == sum(row.n > 0 for row in table):
-        return "One seed: no interval. Which changes are more than chance cannot be told from it."
-    tested = sum(row.p is not None for row in table)
-    text = (
-        "Intervals are Welch's, each for its change alone. "
-        f"A change is told from zero where its p, by Holm's correction for all {tested} changes, is below {LEVEL:g}."
-    )
-    return f"{text} One seed, no interval: {', '.join(single)}." if single else text
-
-
 def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
     seconds = sum(result["wall_seconds"] for result in results)
     departures = (
@@ -144,7 +133,7 @@ def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
     agreement = _agreement(table) if table[0].road == Road.network.name else _in_all(table)
     return {
         f"Agreement with the paper ({PAPER_TABLE[paper_regime(table[0].regime)]})": agreement,
-        **_sight(table, results[0]["test_images"]),
+        **sight(table, results[0]["test_images"]),
         **departures,
         "Hardware": _distinct(_hardware(result["hardware"]) for result in results),
         "Commit": _distinct(_commit(result) for result in results),
@@ -153,19 +142,6 @@ def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
         ),
         "Total time": f"{duration(seconds)} of training in {len(results)} runs",
     }
-
-
-def _sight(table: Sequence[Row], images: int) -> dict[str, str]:
-    """How small a change can be seen: by one run, and by how many seeds."""
-    measured = [row for row in table if row.n]
-    least = min((row.one_run_high or 0) - (row.top1 or 0) for row in measured)
-    most = max((row.top1 or 0) - (row.one_run_low or 0) for row in measured)
-    found = {"One run": f"{images:,} test images leave it uncertain by {least:.2f} to {most:.2f} points (95 %)"}
-    needed, std = measured[0].seeds_needed, pooled_deviation(table)
-    if std is not None:
-        text = f"{needed:,} a rung would show a change of {EFFECT:g} points in {POWER:.0%} of ladders"
-        found["Seeds"] = f"{text}, at the deviation of {std:.2f} pooled over the rungs"
-    return found
 
 
 def _departures(results: Sequence[Result]) -> str:
