@@ -60,8 +60,9 @@ view: setup ## open the figure, or say where it is
 test: setup ## the fast tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-test-slow: setup ## the slow tests
+test-slow: setup ## the slow tests, and those on SLURM
 	$(BIN)/python -m pytest -m slow
+	$(MAKE) test-slurm
 
 # Debian's packages, if they are missing and we may; the daemons are the test's own, on loopback, and end with it.
 test-slurm: setup ## sweeps on a real SLURM of one node
