@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +31,17 @@ NOISE = re.compile(
 STEP_WORDS = tuple(road.value for road in Road)
 WHERE_DATA_LIE = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"))
 # Not part of what a run computes, so not of its identity either.
-OUTSIDE_IDENTITY = ("study.seeds", "study.road", "training", "runs_dir", *WHERE_DATA_LIE, "budget", "regime", "step")
+OUTSIDE_IDENTITY = (
+    "study.seeds",
+    "study.road",
+    "study.design",
+    "training",
+    "runs_dir",
+    *WHERE_DATA_LIE,
+    "budget",
+    "regime",
+    "step",
+)
 
 
 def compose(overrides: list[str], *, config_name: str = "config") -> Config:
@@ -69,8 +80,7 @@ def compose(overrides: list[str], *, config_name: str = "config") -> Config:
 
 def parse(raw: dict[str, Any]) -> Config:
     """Type and resolve a plain dictionary; an unknown key or a wrong type is an OmegaConf error."""
-    _register()
-    merged = OmegaConf.merge(OmegaConf.structured(Config), raw)
+    merged = OmegaConf.merge(_register(), raw)
     missing = sorted(OmegaConf.missing_keys(merged))
     if missing:
         raise ConfigError(f"{missing[0]}: a value is needed")
@@ -194,6 +204,7 @@ def _study_name(name: str, given: dict[str, str]) -> str:
 
 def _check_road(road: Road, given: dict[str, str]) -> None:
     """See that a step is of the study's road, and that on the recipe road nothing else changes the recipe."""
+    require("study.design" not in given, "study.design", given.get("study.design"), "design=NAME, of scripts/sweep.py")
     for word in given.keys() & {*STEP_WORDS} - {road.value}:
         other = f"+{road.value}=NAME in a study with study.road={road.name}"
         raise ConfigError(f"+{word}={given[word]}: allowed is {other}")
@@ -238,9 +249,12 @@ def _explain(error: BaseException) -> str:
     return text
 
 
-def _register() -> None:
-    """Make the schema and the formulas of the recipes known to Hydra and OmegaConf."""
+@cache
+def _register() -> DictConfig:
+    """The schema; it and the formulas of the recipes are known to Hydra and OmegaConf from now on."""
     from hydra.core.config_store import ConfigStore
 
-    ConfigStore.instance().store("schema", Config)
+    typed: DictConfig = OmegaConf.structured(Config)
+    ConfigStore.instance().store("schema", typed)
     formulas.register()
+    return typed

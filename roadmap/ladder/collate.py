@@ -1,28 +1,36 @@
 """From result files to the table of a study: means over seeds, changes, agreement with the paper."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from roadmap.designs import base_of, variants
 from roadmap.files import write_atomic
 from roadmap.ladder import curves
 from roadmap.ladder.board import duration
 from roadmap.ladder.changes import with_changes
 from roadmap.ladder.conclusions import intervals, sight
 from roadmap.ladder.latex import to_latex
-from roadmap.ladder.mixing import refuse_mixed, road_of
+from roadmap.ladder.mixing import design_of, refuse_mixed, road_of
 from roadmap.ladder.paper import paper_regime, published
 from roadmap.ladder.statistics import deviation, kendall_tau, one_run, same_sign
 from roadmap.ladder.table import Row, to_markdown, write_csv
 from roadmap.runs import RESULT, find_results, read_result
-from roadmap.schema import ConfigError, Road
+from roadmap.schema import ConfigError, Design, Road
 from roadmap.steps import steps
 
 PAPER_TABLE = {"resnet50": "ResNet-50 regime, Table 10", "resnet200": "ResNet-200 regime, Table 11"}
 DEPARTURES = "Departs from the paper in"
+COMPARED = {
+    Design.leave_one_out.name: "The parent is the end of the path, and each rung is that without one change: "
+    "below zero, the network was better with it.",
+    Design.add_one.name: "The parent is the start of the path, and each rung is that with one change alone: "
+    "above zero, it is of use without the others.",
+}
 Result = dict[str, Any]
 
 
@@ -71,19 +79,35 @@ def read(directory: Path) -> list[Result]:
 
 
 def rows(results: Sequence[Result]) -> list[Row]:
-    """One row a rung in ladder order, blank where nothing was run; rungs without a step file at the end."""
+    """One row a rung in ladder order, blank where nothing was run; rungs without a step file at the end.
+
+    Of a design its base comes first, then its variants in the order of the changes that they are about.
+    """
     by_step: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         by_step[result["step"]].append(result)
-    first, road = results[0], road_of(results[0])
-    ladder = (first["study"], road.name, first["regime"], first["config"]["data"]["name"])
-    blank = [Row(*ladder, step.name, step.parent, step.group, step.title, step.on_path) for step in steps(road=road)]
+    first, road, design = results[0], road_of(results[0]), design_of(results[0])
+    row = partial(Row, first["study"], road.name, first["regime"], first["config"]["data"]["name"], design=design.name)
+    blank = _blank(row, road, design)
     titles = {row.title for row in blank}
     for name in sorted(by_step.keys() - {row.rung for row in blank}):
         parent, title = by_step[name][0]["parent"], by_step[name][0]["title"]
         # One that was made from a step on the command line has that step's title unless it was given its own.
-        blank.append(Row(*ladder, name, parent, "own", name if title in titles else title, False))
+        blank.append(row(name, parent, "own", name if title in titles else title, False))
     return with_changes([_measured(_with_paper(row), by_step) for row in blank])
+
+
+def _blank(row: Callable[..., Row], road: Road, design: Design) -> list[Row]:
+    """The rows of a ladder before anything was run."""
+    rungs = steps(road=road)
+    if design is Design.path:
+        return [row(rung.name, rung.parent, rung.group, rung.title, rung.on_path) for rung in rungs]
+    base = base_of(design, rungs)
+    there = [each for each in variants(design) if not each.reason]
+    return [
+        row(base.name, None, base.group, base.title, True),
+        *(row(each.name, base.name, each.step.group, each.title, False) for each in there),
+    ]
 
 
 def report(table: Sequence[Row], results: Sequence[Result]) -> str:
@@ -93,6 +117,7 @@ def report(table: Sequence[Row], results: Sequence[Result]) -> str:
         f"# The ladder: {first['study']}",
         "",
         f"Top-1 on {first['test_images']:,} images, raw weights, mean over n seeds; changes to the parent.",
+        *([COMPARED[table[0].design]] if table[0].design in COMPARED else []),
         intervals(table),
         "",
         to_markdown(table),
@@ -134,9 +159,8 @@ def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
     """What is to be known about a table beside its numbers, by heading."""
     seconds = sum(result["wall_seconds"] for result in results)
     listed = "; ".join(f"{key} {here} (paper: {paper})" for key, here, paper in departures(results))
-    agreement = _agreement(table) if table[0].road == Road.network.name else _in_all(table)
     return {
-        f"Agreement with the paper ({PAPER_TABLE[paper_regime(table[0].regime)]})": agreement,
+        **_agreement_or_reasons(table),
         **sight(table, results[0]["test_images"]),
         **({DEPARTURES: listed} if listed else {}),
         "Hardware": _distinct(_hardware(result["hardware"]) for result in results),
@@ -146,6 +170,15 @@ def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
         ),
         "Total time": f"{duration(seconds)} of training in {len(results)} runs",
     }
+
+
+def _agreement_or_reasons(table: Sequence[Row]) -> dict[str, str]:
+    """How a road agrees with the paper; of a design, with which there is nothing to compare, what cannot be."""
+    if table[0].design != Design.path.name:
+        reasons = [f"{each.name}: {each.reason}" for each in variants(Design[table[0].design]) if each.reason]
+        return {"Cannot be combined": "; ".join(reasons) or "none: every variant is a network"}
+    agreement = _agreement(table) if table[0].road == Road.network.name else _in_all(table)
+    return {f"Agreement with the paper ({PAPER_TABLE[paper_regime(table[0].regime)]})": agreement}
 
 
 def departures(results: Sequence[Result]) -> list[tuple[str, str, str]]:
