@@ -58,7 +58,8 @@ def main() -> int:
     for key, title in MEASURED.items():
         without, mirrored = ([each[key] for each in found[tracking]] for tracking in found)
         console.print(f"{title}: {_told(without)} without, {_told(mirrored)} with: {_change(without, mirrored)}")
-    same = all(each["computed"] == found[Tracking.none][0]["computed"] for each in sum(found.values(), []))
+    first = found[Tracking.none][0]["computed"]
+    same = all(each["computed"] == first for measured in found.values() for each in measured)
     console.print("the same bits" if same else "NOT the same bits")
     return 0 if same else 1
 
