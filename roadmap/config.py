@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -73,8 +74,7 @@ def compose(overrides: list[str], *, config_name: str = "config") -> Config:
 
 def parse(raw: dict[str, Any]) -> Config:
     """Type and resolve a plain dictionary; an unknown key or a wrong type is an OmegaConf error."""
-    _register()
-    merged = OmegaConf.merge(OmegaConf.structured(Config), raw)
+    merged = OmegaConf.merge(_register(), raw)
     missing = sorted(OmegaConf.missing_keys(merged))
     if missing:
         raise ConfigError(f"{missing[0]}: a value is needed")
@@ -249,9 +249,12 @@ def _explain(error: BaseException) -> str:
     return text
 
 
-def _register() -> None:
-    """Make the schema and the formulas of the recipes known to Hydra and OmegaConf."""
+@cache
+def _register() -> DictConfig:
+    """The schema; it and the formulas of the recipes are known to Hydra and OmegaConf from now on."""
     from hydra.core.config_store import ConfigStore
 
-    ConfigStore.instance().store("schema", Config)
+    typed: DictConfig = OmegaConf.structured(Config)
+    ConfigStore.instance().store("schema", typed)
     formulas.register()
+    return typed

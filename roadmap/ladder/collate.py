@@ -9,9 +9,10 @@ from typing import Any
 
 from roadmap.files import write_atomic
 from roadmap.ladder.board import duration
+from roadmap.ladder.changes import pooled_deviation, with_changes
 from roadmap.ladder.mixing import refuse_mixed, road_of
 from roadmap.ladder.paper import paper_regime, published
-from roadmap.ladder.statistics import deviation, kendall_tau, same_sign, welch
+from roadmap.ladder.statistics import EFFECT, LEVEL, POWER, deviation, kendall_tau, one_run, same_sign
 from roadmap.ladder.table import Row, to_markdown, write_csv
 from roadmap.runs import RESULT, find_results, read_result
 from roadmap.schema import ConfigError, Road
@@ -76,7 +77,7 @@ def rows(results: Sequence[Result]) -> list[Row]:
         parent, title = by_step[name][0]["parent"], by_step[name][0]["title"]
         # One that was made from a step on the command line has that step's title unless it was given its own.
         blank.append(Row(*ladder, name, parent, "own", name if title in titles else title, False))
-    return [_measured(_with_paper(row), by_step) for row in blank]
+    return with_changes([_measured(_with_paper(row), by_step) for row in blank])
 
 
 def report(table: Sequence[Row], results: Sequence[Result]) -> str:
@@ -107,8 +108,9 @@ def _measured(row: Row, by_step: Mapping[str, Sequence[Result]]) -> Row:
     results = by_step.get(row.rung, [])
     if not results:
         return row
-    accuracies, before = _top1(results), _top1(by_step.get(row.parent or "", []))
-    row = replace(
+    accuracies = [100 * result["top1_count"] / result["test_images"] for result in results]
+    low, high = one_run(fmean(accuracies), results[0]["test_images"])
+    return replace(
         row,
         n=len(results),
         top1=fmean(accuracies),
@@ -116,28 +118,21 @@ def _measured(row: Row, by_step: Mapping[str, Sequence[Result]]) -> Row:
         params=results[0]["params"],
         gflops=results[0]["macs"] / 1e9,
         images_per_second=fmean([result["images_per_second"] for result in results]),
+        one_run_low=low,
+        one_run_high=high,
+        seconds=fmean([result["wall_seconds"] for result in results]),
     )
-    if not before:
-        return row
-    change = welch(before, accuracies)
-    return replace(
-        row,
-        change=change.mean,
-        change_low=change.low,
-        change_high=change.high,
-        told_from_zero=change.told_from_zero,
-    )
-
-
-def _top1(results: Iterable[Result]) -> list[float]:
-    return [100 * result["top1_count"] / result["test_images"] for result in results]
 
 
 def _intervals(table: Sequence[Row]) -> str:
     single = [row.rung for row in table if row.n == 1]
     if len(single) == sum(row.n > 0 for row in table):
         return "One seed: no interval. Which changes are more than chance cannot be told from it."
-    text = "Intervals are Welch's, each for its change alone."
+    tested = sum(row.p is not None for row in table)
+    text = (
+        "Intervals are Welch's, each for its change alone. "
+        f"A change is told from zero where its p, by Holm's correction for all {tested} changes, is below {LEVEL:g}."
+    )
     return f"{text} One seed, no interval: {', '.join(single)}." if single else text
 
 
@@ -149,6 +144,7 @@ def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
     agreement = _agreement(table) if table[0].road == Road.network.name else _in_all(table)
     return {
         f"Agreement with the paper ({PAPER_TABLE[paper_regime(table[0].regime)]})": agreement,
+        **_sight(table, results[0]["test_images"]),
         **departures,
         "Hardware": _distinct(_hardware(result["hardware"]) for result in results),
         "Commit": _distinct(_commit(result) for result in results),
@@ -157,6 +153,19 @@ def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
         ),
         "Total time": f"{duration(seconds)} of training in {len(results)} runs",
     }
+
+
+def _sight(table: Sequence[Row], images: int) -> dict[str, str]:
+    """How small a change can be seen: by one run, and by how many seeds."""
+    measured = [row for row in table if row.n]
+    least = min((row.one_run_high or 0) - (row.top1 or 0) for row in measured)
+    most = max((row.top1 or 0) - (row.one_run_low or 0) for row in measured)
+    found = {"One run": f"{images:,} test images leave it uncertain by {least:.2f} to {most:.2f} points (95 %)"}
+    needed, std = measured[0].seeds_needed, pooled_deviation(table)
+    if std is not None:
+        text = f"{needed:,} a rung would show a change of {EFFECT:g} points in {POWER:.0%} of ladders"
+        found["Seeds"] = f"{text}, at the deviation of {std:.2f} pooled over the rungs"
+    return found
 
 
 def _departures(results: Sequence[Result]) -> str:

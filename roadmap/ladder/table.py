@@ -36,6 +36,18 @@ class Row:
     change_high: float | None = None
     """95 % confidence interval of the change."""
     told_from_zero: bool | None = None
+    """Whether `p_holm` is below 0.05."""
+    p: float | None = None
+    """Of the change alone: Welch's test, two-sided."""
+    p_holm: float | None = None
+    """The same with Holm's correction for all changes of the ladder."""
+    seeds_needed: int | None = None
+    """Seeds a rung to see 0.2 points at 80 % power, from the deviation pooled over the ladder."""
+    one_run_low: float | None = None
+    one_run_high: float | None = None
+    """95 % interval of one run on the test set at this accuracy."""
+    seconds: float | None = None
+    """Wall time of a run, on average."""
     params: int | None = None
     gflops: float | None = None
     """Multiply-adds in units of 1e9."""
@@ -73,8 +85,8 @@ def read_csv(path: Path) -> list[Row]:
 
 
 HEAD = (
-    "| rung | n | top-1 % | std | change [95 % CI] | told from zero | parameters | GFLOPs | images/s "
-    "| paper top-1 % | paper change |\n|---|--:|--:|--:|--:|:-:|--:|--:|--:|--:|--:|\n"
+    "| rung | n | top-1 % | std | change [95 % CI] | p, Holm | told from zero | parameters | GFLOPs | images/s "
+    "| paper top-1 % | paper change |\n|---|--:|--:|--:|--:|--:|:-:|--:|--:|--:|--:|--:|\n"
 )
 
 
@@ -86,6 +98,11 @@ def to_markdown(rows: Sequence[Row]) -> str:
 def gflops(value: float) -> str:
     """GFLOPs with two decimals, small networks with three digits."""
     return f"{value:.2f}" if value >= 1 else f"{value:#.3g}"
+
+
+def p_value(value: float) -> str:
+    """A p value with three decimals, or that it is smaller."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _cells(row: Row) -> list[str]:
@@ -101,6 +118,7 @@ def _cells(row: Row) -> list[str]:
         cell(row.top1, ".2f"),
         cell(row.top1_std, ".2f"),
         change,
+        "" if row.p_holm is None else p_value(row.p_holm),
         {None: "", True: "yes", False: "no"}[row.told_from_zero],
         cell(row.params, ","),
         "" if row.gflops is None else gflops(row.gflops),

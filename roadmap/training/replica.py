@@ -21,7 +21,8 @@ class Replica:
         self._world = world
         alone = world.size == 1
         self._network = model if alone else parallel(model)
-        self._norms = [] if alone else [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+        # Synchronized ones are alike in all processes already.
+        self._norms = [] if alone else [m for m in model.modules() if type(m) is nn.BatchNorm2d]
         self._before: list[Tensor] = []
 
     def __call__(self, images: Tensor) -> Tensor:
