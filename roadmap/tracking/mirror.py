@@ -62,8 +62,8 @@ def mirror_ladder(study: Path, results: Path, tracking: Tracking) -> None:
         path.stat()
     name = study.name
     record = Record(f"ladder-{_hash(name)}", "the ladder", group=name, kind="summary", config={"study": {"name": name}})
-    with lock(study / SUMMARY):
-        tracker = open_tracker(tracking, record, study / SUMMARY, beside=False)
+    with lock(study / SUMMARY / runs.TRACKING):
+        tracker = open_tracker(tracking, record, study / SUMMARY / runs.TRACKING, beside=False)
         tracker.ladder(table, figure)
         tracker.close({})
 

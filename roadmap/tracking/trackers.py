@@ -77,7 +77,7 @@ class Wandb:
             self._run = self._begin(record, directory, "offline", beside=beside)
 
     def _begin(self, record: Record, directory: Path, mode: Any, *, beside: bool) -> Any:
-        bounds = {"init_timeout": ANSWER_SECONDS, "finish_timeout": ANSWER_SECONDS} if beside else {}
+        bounds: dict[str, Any] = {"init_timeout": ANSWER_SECONDS, "finish_timeout": ANSWER_SECONDS} if beside else {}
         return self._wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             id=record.id,
