@@ -24,7 +24,7 @@ CODE = Path(__file__).resolve().parents[2]
 LOG = "log.txt"
 LINGER_SECONDS = 60.0
 """After the end of its training the process is gone within this time, whatever keeps it."""
-PATIENCE, PATIENCE_SECONDS = 0.005, 30.0
+PATIENCE, PATIENCE_SECONDS = 0.002, 30.0
 """A finished training waits for it this share of its own time, at most so many seconds: a job's end would kill it."""
 
 
