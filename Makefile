@@ -18,8 +18,8 @@ TABLE := $(STUDY)$(if $(DESIGN),$(comma)design=$(DESIGN))
 SLURM := slurmctld slurmd slurm-client munge
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data data-check roadmap plan costs collate plot view test test-slow test-slurm chaos lint bench
-.PHONY: bench-data clean push
+.PHONY: help setup data data-check roadmap plan costs collate plot push view test test-slow test-slurm test-view chaos
+.PHONY: lint bench bench-data clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -60,7 +60,7 @@ plot: setup ## the figure from the table
 push: setup ## the study on Weights & Biases, from its local files (TRACKING=tensorboard: in files for that)
 	$(BIN)/python scripts/push.py study=$(TABLE) tracking=$(or $(TRACKING),wandb)
 
-view: setup ## open the figure, or say where it is
+view: setup ## build the report, results/<study>/index.html, and open it or say where it is
 	$(BIN)/python scripts/view.py study=$(TABLE)
 
 test: setup ## the fast tests
@@ -76,6 +76,16 @@ test-slurm: setup ## sweeps on a real SLURM of one node
 	  { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -y --no-install-recommends $(SLURM); } || \
 	  { echo "test-slurm: as root, or after apt-get install $(SLURM)" >&2; exit 2; }
 	$(BIN)/python -m pytest -m slurm tests/test_slurm.py
+
+test-view: setup ## the report in a real browser
+	@command -v chromium >/dev/null || \
+	  { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -y --no-install-recommends chromium; } || \
+	  { echo "test-view: as root, or after apt-get install chromium" >&2; exit 2; }
+	$(BIN)/python -m pytest -m browser tests/test_view.py
+
+# The picture of the README.
+docs/report.png: setup
+	$(BIN)/python scripts/view.py study=$(STUDY) screenshot=$@
 
 chaos: setup ## faults at random moments of real sweeps (N=200), which must end as if nothing had happened
 	$(BIN)/python scripts/chaos.py n=$(or $(N),200)
