@@ -31,7 +31,7 @@ def charts(report: Data) -> dict[str, Data]:
     for key in costs(report):
         drawn[key] = cost(run, key)
     if report["curves"]:
-        for key, title in (("top1", "Top-1, %"), ("loss", "Training loss")):
+        for key, title in (("top1", "top-1, %"), ("loss", "training loss")):
             drawn[f"curve_{key}"] = curve(report, key, title)
     if any(rung["change"] is not None and rung["paper_change"] is not None for rung in rungs):
         drawn["agreement"] = agreement(rungs)
