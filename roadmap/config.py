@@ -33,7 +33,8 @@ STEP_WORDS = tuple(road.value for road in Road)
 WHERE_DATA_LIE = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"))
 # Not part of what a run computes, so not of its identity either.
 OUTSIDE_IDENTITY = (
-    "study.seeds", "study.road", "training", "tracking", "runs_dir", *WHERE_DATA_LIE, "budget", "regime", "step",
+    "study.seeds", "study.road", "study.design", "training", "tracking", "runs_dir", *WHERE_DATA_LIE, "budget",
+    "regime", "step",
 )  # fmt: skip
 
 
@@ -199,6 +200,7 @@ def _study_name(name: str, given: dict[str, str]) -> str:
 
 def _check_road(road: Road, given: dict[str, str]) -> None:
     """See that a step is of the study's road, and that on the recipe road nothing else changes the recipe."""
+    require("study.design" not in given, "study.design", given.get("study.design"), "design=NAME, of scripts/sweep.py")
     for word in given.keys() & {*STEP_WORDS} - {road.value}:
         other = f"+{road.value}=NAME in a study with study.road={road.name}"
         raise ConfigError(f"+{word}={given[word]}: allowed is {other}")

@@ -54,6 +54,14 @@ class Road(Enum):
     recipe = "recipe_step"  # from the original recipe to the modern one; the network stays
 
 
+class Design(Enum):
+    """Which networks a study compares."""
+
+    path = "path"  # every rung with its parent
+    leave_one_out = "leave_one_out"  # the end of the path, each time without one change, with the whole
+    add_one = "add_one"  # the start of the path, each time with one change alone, with the bare one
+
+
 class Init(Enum):
     """Initial weights of conv and linear layers: see `roadmap.model.network.initialize`."""
 
@@ -319,6 +327,8 @@ class StudyConfig:
     seeds: int = 1
     """Seeds 0 to seeds - 1 make a full sweep."""
     road: Road = Road.network
+    design: Design = Design.path
+    """Set by a sweep's word design=..., whose variants are no rungs."""
 
 
 @dataclass

@@ -9,14 +9,30 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "roadmap"
 # From the ground up; a file may import its own room and those it names.
-GROUND = {"files", "schema", "signals", "checks", "formulas", "steps", "config", "departures", "runs"}
+GROUND = {
+    "files",
+    "schema",
+    "signals",
+    "anatomy",
+    "checks",
+    "formulas",
+    "steps",
+    "edits",
+    "designs",
+    "config",
+    "departures",
+    "runs",
+}
 ROOMS: dict[str, set[str]] = {
     "files": set(),
     "schema": set(),
     "signals": set(),
+    "anatomy": {"schema"},
     "checks": {"schema"},
     "formulas": {"schema"},
     "steps": {"schema", "checks", "formulas"},
+    "edits": {"schema", "checks"},
+    "designs": {"schema", "checks", "edits", "steps"},
     "config": {"schema", "checks", "formulas", "steps", "files"},
     "departures": {"schema", "checks", "steps", "config"},
     "runs": {"schema", "config", "files"},

@@ -129,19 +129,21 @@ def waiting_for_steps(directory: Path, run: subprocess.Popen[str], *, more_than:
     raise AssertionError(run.communicate()[0])
 
 
-def test_stopped_by_a_signal_it_goes_on_with_another_number_of_processes(tmp_path: Path, data_root: Path) -> None:
+@pytest.mark.parametrize("press_ctrl_c", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_stopped_by_a_signal_it_goes_on_with_another_number_of_processes(
+    press_ctrl_c: bool, tmp_path: Path, data_root: Path
+) -> None:
     more = ["+step=layer_norm", "budget.epochs=24", "budget.bn_batch_size=8", "training.checkpoint_epochs=100"]
-    directory, steps = tmp_path / "tiny/layer_norm/seed-0", 0
-    for press_ctrl_c in (False, True):
-        run = torchrun(2, "train.py", *words(tmp_path, data_root, *more))
-        steps = waiting_for_steps(directory, run, more_than=steps)
-        os.killpg(run.pid, signal.SIGINT) if press_ctrl_c else run.terminate()
-        output, _ = run.communicate(timeout=30)
-        assert run.returncode != 0
-        assert "the same command goes on from here" in output, output
-        assert (directory / runs.CHECKPOINT).exists() and not (directory / runs.RESULT).exists()
-        assert not (directory / runs.FAILURE).exists()
-        assert checkpoint.restore(directory, to_dict(load(directory / runs.CONFIG)))["step"] >= steps  # type: ignore[index]
+    directory = tmp_path / "tiny/layer_norm/seed-0"
+    run = torchrun(2, "train.py", *words(tmp_path, data_root, *more))
+    steps = waiting_for_steps(directory, run, more_than=0)
+    os.killpg(run.pid, signal.SIGINT) if press_ctrl_c else run.terminate()
+    output, _ = run.communicate(timeout=30)
+    assert run.returncode != 0
+    assert "the same command goes on from here" in output, output
+    assert (directory / runs.CHECKPOINT).exists() and not (directory / runs.RESULT).exists()
+    assert not (directory / runs.FAILURE).exists()
+    assert checkpoint.restore(directory, to_dict(load(directory / runs.CONFIG)))["step"] >= steps  # type: ignore[index]
     assert execute(directory)["hardware"]["processes"] == 1
     assert runs.finished(directory)
 

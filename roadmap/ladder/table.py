@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
-from roadmap.schema import ConfigError
+from roadmap.schema import ConfigError, Design
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,13 @@ class Row:
     """In training."""
     paper_top1: float | None = None
     paper_change: float | None = None
+    design: str = Design.path.name
+    """Of leave_one_out and add_one all rows but the first are variants of that one, and on no path."""
+
+    @property
+    def aside(self) -> bool:
+        """Whether it is a side rung: tried on the way, and left."""
+        return not self.on_path and self.design == Design.path.name
 
 
 def write_csv(rows: Sequence[Row]) -> str:
@@ -113,7 +120,7 @@ def _cells(row: Row) -> list[str]:
     if row.change_low is not None and row.change_high is not None:
         change += f" [{row.change_low:+.2f}, {row.change_high:+.2f}]"
     return [
-        row.rung if row.on_path else f"{row.rung} (side)",
+        f"{row.rung} (side)" if row.aside else row.rung,
         str(row.n or ""),
         cell(row.top1, ".2f"),
         cell(row.top1_std, ".2f"),
