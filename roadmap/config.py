@@ -5,6 +5,7 @@ The only module that knows Hydra. `compose` is for command lines; `load` reads a
 
 import difflib
 import hashlib
+import importlib.util
 import json
 import re
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from roadmap import formulas, schema
 from roadmap.checks import check, require
 from roadmap.files import write_atomic
-from roadmap.schema import Config, ConfigError, Road, StepConfig
+from roadmap.schema import Config, ConfigError, Road, StepConfig, Tracking
 from roadmap.steps import CONF, regimes, steps
 
 # Lines of Hydra's and OmegaConf's messages that say nothing to the person who typed the words.
@@ -32,16 +33,9 @@ STEP_WORDS = tuple(road.value for road in Road)
 WHERE_DATA_LIE = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"))
 # Not part of what a run computes, so not of its identity either.
 OUTSIDE_IDENTITY = (
-    "study.seeds",
-    "study.road",
-    "study.design",
-    "training",
-    "runs_dir",
-    *WHERE_DATA_LIE,
-    "budget",
-    "regime",
-    "step",
-)
+    "study.seeds", "study.road", "study.design", "training", "tracking", "runs_dir", *WHERE_DATA_LIE, "budget",
+    "regime", "step",
+)  # fmt: skip
 
 
 def compose(overrides: list[str], *, config_name: str = "config") -> Config:
@@ -68,6 +62,7 @@ def compose(overrides: list[str], *, config_name: str = "config") -> Config:
         raise error if isinstance(error, ConfigError) else ConfigError(_explain(error)) from error
     require(config.regime.name in regimes(), "regime.name", config.regime.name, f"one of {' '.join(regimes())}")
     _check_road(config.study.road, given)
+    _check_tracking(config.tracking)
     if "study.name" not in given:
         config.study.name = _study_name(config.study.name, given)
     if "step.name" in given:
@@ -192,6 +187,7 @@ def _study_name(name: str, given: dict[str, str]) -> str:
         *STEP_WORDS,
         "seed",
         "training",
+        "tracking",
         "runs_dir",
         *WHERE_DATA_LIE,
         "data.num_classes",
@@ -210,6 +206,12 @@ def _check_road(road: Road, given: dict[str, str]) -> None:
         raise ConfigError(f"+{word}={given[word]}: allowed is {other}")
     if road is Road.recipe:
         require("recipe" not in given, "recipe", given.get("recipe"), "original: on the recipe road steps change it")
+
+
+def _check_tracking(tracking: Tracking) -> None:
+    """See that what a tracker needs is installed; only here, for a frozen run may be looked at without it."""
+    there = tracking is Tracking.none or importlib.util.find_spec(tracking.name) is not None
+    require(there, "tracking", tracking.name, f"none, or {tracking.name} after pip install {tracking.name}")
 
 
 def _own_step(step: StepConfig, given: dict[str, str], road: Road) -> StepConfig:

@@ -98,6 +98,14 @@ class OnError(Enum):
     skip = "skip"  # the next file takes its place, and it is counted
 
 
+class Tracking(Enum):
+    """What mirrors the files of a run for people to look at; nothing reads back from it."""
+
+    none = "none"
+    wandb = "wandb"  # Weights & Biases: on its server with a key, in local files without
+    tensorboard = "tensorboard"
+
+
 class BatchRule(Enum):
     """How the learning rate follows from a batch that is not the recipe's own."""
 
@@ -336,4 +344,5 @@ class Config:
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    tracking: Tracking = Tracking.none
     runs_dir: str = "runs"

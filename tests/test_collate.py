@@ -231,7 +231,7 @@ def test_the_table_can_be_made_again_without_runs(tmp_path: Path) -> None:
     runs, results = tmp_path / "runs", tmp_path / "results"
     write(runs, ladder(seeds=2))
     written = collate("smoke", runs, results)
-    assert written == [results / "smoke" / "ladder.csv", results / "smoke" / "ladder.md"]
+    assert written == [results / "smoke" / f"ladder.{kind}" for kind in ("csv", "md", "tex")]
     before = [path.read_bytes() for path in written]
     shutil.rmtree(runs)
     for path in written:
@@ -277,7 +277,7 @@ def test_the_script_writes_without_torch(tmp_path: Path) -> None:
     done = run("study=smoke", "runs_dir=there", "results_dir=out", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (
         0,
-        "out/smoke/ladder.csv\nout/smoke/ladder.md\n",
+        "out/smoke/ladder.csv\nout/smoke/ladder.md\nout/smoke/ladder.tex\n",
         "False\n",
     )
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from roadmap.designs import base_of, variants
 from roadmap.files import write_atomic
+from roadmap.ladder import curves
 from roadmap.ladder.board import duration
 from roadmap.ladder.changes import with_changes
 from roadmap.ladder.conclusions import intervals, sight
+from roadmap.ladder.latex import to_latex
 from roadmap.ladder.mixing import design_of, refuse_mixed, road_of
 from roadmap.ladder.paper import paper_regime, published
 from roadmap.ladder.statistics import deviation, kendall_tau, one_run, same_sign
@@ -28,14 +30,15 @@ COMPARED = {
     Design.add_one.name: "The parent is the start of the path, and each rung is that with one change alone: "
     "above zero, it is of use without the others.",
 }
+DEPARTURES = "Departs from the paper in"
 Result = dict[str, Any]
 
 
 def collate(study: str, runs_dir: Path = Path("runs"), results_dir: Path = Path("results")) -> list[Path]:
-    """Write a study's ladder.csv and ladder.md, and beside them, in runs/, what they are made from.
+    """Write a study's ladder.csv, .md and .tex, and beside them what they are made from: runs/, and curves.csv.
 
     Reads <runs_dir>/<study>; where that does not exist, the result files kept from the last time. What is
-    kept is always exactly what the table was made from. Returns the two paths written.
+    kept is always exactly what the table was made from. Returns the paths of the tables.
 
     Raises:
         ConfigError: no finished run, a damaged result, or runs that do not belong into one table.
@@ -50,8 +53,10 @@ def collate(study: str, runs_dir: Path = Path("runs"), results_dir: Path = Path(
         raise ConfigError(f"study={study}: {source} holds runs of another study, {results[0]['study']}")
     table = rows(results)
     if source != kept:
+        points = curves.from_runs(source, results)
         _keep(source, kept, [_place(result) for result in results])
-    written = {"ladder.csv": write_csv(table), "ladder.md": report(table, results)}
+        _keep_curves(points, results_dir / study / curves.CURVES)
+    written = {"ladder.csv": write_csv(table), "ladder.md": report(table, results), "ladder.tex": to_latex(table)}
     for name, text in written.items():
         write_atomic(results_dir / study / name, text)
     return [results_dir / study / name for name in written]
@@ -116,7 +121,7 @@ def report(table: Sequence[Row], results: Sequence[Result]) -> str:
         intervals(table),
         "",
         to_markdown(table),
-        *(f"- {key}: {value}" for key, value in _facts(table, results).items()),
+        *(f"- {key}: {value}" for key, value in facts(table, results).items()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -150,15 +155,14 @@ def _measured(row: Row, by_step: Mapping[str, Sequence[Result]]) -> Row:
     )
 
 
-def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
+def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
+    """What is to be known about a table beside its numbers, by heading."""
     seconds = sum(result["wall_seconds"] for result in results)
-    departures = (
-        {"Departs from the paper in": _departures(results)} if any(r.get("departures") for r in results) else {}
-    )
+    listed = "; ".join(f"{key} {here} (paper: {paper})" for key, here, paper in departures(results))
     return {
         **_agreement_or_reasons(table),
         **sight(table, results[0]["test_images"]),
-        **departures,
+        **({DEPARTURES: listed} if listed else {}),
         "Hardware": _distinct(_hardware(result["hardware"]) for result in results),
         "Commit": _distinct(_commit(result) for result in results),
         "Versions": _distinct(
@@ -177,15 +181,15 @@ def _agreement_or_reasons(table: Sequence[Row]) -> dict[str, str]:
     return {f"Agreement with the paper ({PAPER_TABLE[paper_regime(table[0].regime)]})": agreement}
 
 
-def _departures(results: Sequence[Result]) -> str:
-    """What is other than in the paper, and what it is there; the recipes of a study may differ in both."""
+def departures(results: Sequence[Result]) -> list[tuple[str, str, str]]:
+    """What is other than in the paper: key, value here, value there; the recipes of a study may differ in both."""
     found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for result in results:
         for key, pair in result.get("departures", {}).items():
             both = found.setdefault(key, ({}, {}))
             for values, value in zip(both, pair, strict=True):
                 values[str(value)] = None
-    return "; ".join(f"{key} {' or '.join(here)} (paper: {' or '.join(paper)})" for key, (here, paper) in found.items())
+    return [(key, " or ".join(here), " or ".join(paper)) for key, (here, paper) in found.items()]
 
 
 def _agreement(table: Sequence[Row]) -> str:
@@ -246,3 +250,11 @@ def _keep(source: Path, kept: Path, places: Sequence[Path]) -> None:
         if not (kept / place).exists() or (kept / place).read_bytes() != content:
             (kept / place).parent.mkdir(parents=True, exist_ok=True)
             write_atomic(kept / place, content)
+
+
+def _keep_curves(points: Sequence[curves.Point], path: Path) -> None:
+    """Keep the curves of exactly these runs: no file where they have none."""
+    if points:
+        write_atomic(path, curves.to_csv(points))
+    else:
+        path.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ STUDY = ("study.name", "regime", "data", "budget")
 FREE = (
     "seed",
     "training",
+    "tracking",
     "runs_dir",
     "study.seeds",
     "data.root",
