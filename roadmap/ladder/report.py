@@ -40,6 +40,8 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
     return {
         "study": study,
         "road": table[0].road,
+        "design": table[0].design,
+        "compared": collate.COMPARED.get(table[0].design, ""),
         "regime": table[0].regime,
         "paper_regime": paper_regime(table[0].regime),
         "data": table[0].data,
