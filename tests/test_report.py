@@ -141,7 +141,7 @@ def test_a_design_has_a_base_and_variants_that_draw_themselves(tmp_path: Path) -
     assert "3×3 depthwise conv" in rungs["without_large_kernel"]["blocks"][0]["after"]
     page = render(report, charts(report), "")
     assert "The end of the path, each time without one change</h1>" in page
-    assert "Cannot be combined: none: every variant is a network." in page
+    assert "<dt>Cannot be combined</dt><dd>none: every variant is a network</dd>" in page
 
 
 def test_what_the_budget_makes_of_a_recipe_is_shown_beside_the_published(half: Path) -> None:

@@ -176,7 +176,10 @@ def _agreement_or_reasons(table: Sequence[Row]) -> dict[str, str]:
     """How a road agrees with the paper; of a design, with which there is nothing to compare, what cannot be."""
     if table[0].design != Design.path.name:
         reasons = [f"{each.name}: {each.reason}" for each in variants(Design[table[0].design]) if each.reason]
-        return {"Cannot be combined": "; ".join(reasons) or "none: every variant is a network"}
+        return {
+            "Agreement with the paper": "it has none of these networks",
+            "Cannot be combined": "; ".join(reasons) or "none: every variant is a network",
+        }
     agreement = _agreement(table) if table[0].road == Road.network.name else _in_all(table)
     return {f"Agreement with the paper ({PAPER_TABLE[paper_regime(table[0].regime)]})": agreement}
 

@@ -108,6 +108,11 @@ def draw(rows: Sequence[Row]) -> Figure:
     return figure
 
 
+def about(road: str, design: str) -> str:
+    """What a table as a whole is about."""
+    return DESIGN_TITLES.get(design, TITLES[road])
+
+
 def _write_columns(sheet: Axes, rungs: Rungs, columns: Columns) -> None:
     """Titles, accuracies and GFLOPs."""
     for x, heading in ((columns.top1, "top-1, %"), (columns.gflops, "GFLOPs")):
@@ -131,19 +136,19 @@ def _frame(figure: Figure, rows: Sequence[Row], columns: Columns) -> None:
     counts = [row.n for row in rows if row.n]
     seeds = sorted({min(counts), max(counts)})
     study = short(rows[0].study, 50)
-    about = f"study {study}: {rows[0].regime} regime on {rows[0].data}, {' to '.join(map(str, seeds))} seed"
-    about += "s" if max(counts) > 1 else ""
+    which = f"study {study}: {rows[0].regime} regime on {rows[0].data}, {' to '.join(map(str, seeds))} seed"
+    which += "s" if max(counts) > 1 else ""
     notes = "Bars: mean top-1 of the raw weights. "
     notes += "Whiskers: one standard deviation over seeds. " if max(counts) > 1 else "One seed: no whiskers. "
     notes += "No axis starts at 0" + (", and the paper's has its own scale." if columns.paper else ".")
     figure.text(
         MARGIN,
         1 - 0.31 / height,
-        DESIGN_TITLES.get(rows[0].design, TITLES[rows[0].road]),
+        about(rows[0].road, rows[0].design),
         fontsize=13,
         fontweight="bold",
     )
-    figure.text(MARGIN, 1 - 0.55 / height, about, fontsize=9, color=FAINT)
+    figure.text(MARGIN, 1 - 0.55 / height, which, fontsize=9, color=FAINT)
     figure.text(MARGIN, 0.12 / height, notes, fontsize=8, color=FAINT)
     figure.legend(
         handles=_legend(columns, rows[0]),

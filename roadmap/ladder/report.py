@@ -38,7 +38,7 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
     table = collate.rows(results)
     facts = collate.facts(table, results)
     facts.pop(collate.DEPARTURES, None)
-    agreement = next(iter(facts))  # or what of a design cannot be combined
+    agreement = next(key for key in facts if key.startswith("Agreement"))
     return {
         "study": study,
         "road": table[0].road,
