@@ -4,7 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LINEAR_PIXELS = 16  # a pointwise conv on a map of up to so many pixels is faster as a matrix product, measured on CPU
+from roadmap.model.depthwise import depthwise_conv2d
+
+LINEAR_PIXELS = 49  # a pointwise conv on a map of up to so many pixels is faster as a matrix product, measured on CPU
 
 
 class PointwiseConv2d(nn.Conv2d):
@@ -29,14 +31,14 @@ class SpatialConv2d(nn.Conv2d):
         """(N, C, H, W) -> (N, D, ceil(H / stride), ceil(W / stride))."""
         k = self.kernel_size[0]
         trim_h, trim_w = max(0, (k + 1) // 2 - x.shape[2]), max(0, (k + 1) // 2 - x.shape[3])
-        if not trim_h and not trim_w:
-            return super().forward(x)
-        weight = self.weight[:, :, trim_h : k - trim_h, trim_w : k - trim_w]
-        if x.device.type == "cpu" and self.groups == self.out_channels and weight.shape[2:] == (1, 1):
+        weight = self.weight[:, :, trim_h : k - trim_h, trim_w : k - trim_w] if trim_h or trim_w else self.weight
+        stride, padding = (self.stride[0], self.stride[1]), (k // 2 - trim_h, k // 2 - trim_w)
+        if x.device.type != "cpu" or self.groups < self.out_channels or self.groups == 1:
+            return F.conv2d(x, weight, self.bias, stride, padding, 1, self.groups)
+        if weight.shape[2:] == (1, 1) and stride == (1, 1):
             scaled = x * weight.view(-1, 1, 1)
             return scaled if self.bias is None else scaled + self.bias.view(-1, 1, 1)
-        padding = (k // 2 - trim_h, k // 2 - trim_w)
-        return F.conv2d(x, weight, self.bias, self.stride, padding, 1, self.groups)
+        return depthwise_conv2d(x, weight, self.bias, stride, padding)
 
 
 class LayerNorm2d(nn.LayerNorm):
