@@ -30,6 +30,9 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pai
     if torch.is_autocast_enabled("cpu"):  # it does not look into a function of one's own
         dtype = torch.get_autocast_dtype("cpu")
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    if weight.shape[2:] == (1, 1) and stride == (1, 1):
+        scaled = x * weight.view(-1, 1, 1)
+        return scaled if bias is None else scaled + bias.view(-1, 1, 1)
     y: Tensor = _Depthwise.apply(x, weight, bias, stride, padding)
     return y
 

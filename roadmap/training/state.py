@@ -90,7 +90,8 @@ def initial_state(config: Config, device: torch.device, world: World) -> State:
         channels_last=config.training.channels_last,
     ).to(device)
     average = Average(model, recipe.model_ema_decay)
-    return State(model, world, Replica(model, world), average, make_optimizer(model, recipe))
+    replica = Replica(model, world, compiled=config.training.compile)
+    return State(model, world, replica, average, make_optimizer(model, recipe))
 
 
 def dump_state(state: State) -> dict[str, Any]:
