@@ -107,7 +107,7 @@ def test_bfloat16_computes_in_it_and_keeps_weights_and_norms_in_float32(tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize(("step", "bound"), [("large_kernel", None), ("fewer_norms", 1e-4), ("layer_scale", 1e-4)])
 def test_plain_and_fast_steps_give_one_loss_curve(step: str, bound: float | None, data_root: Path) -> None:
-    """200 steps; where ReLU and batch norm amplify rounding, ours may be no further from float64 than the plain step."""
+    """200 steps; where ReLU and batch norm amplify rounding, ours may stray from float64 as the plain step does."""
     words = ["budget.batch_size=32", "budget.bn_batch_size=32", "data.max_train=6400", f"data.root={data_root}"]
     config = compose([f"+step={step}", *words])
     passes = list(islice(epoch_passes(load(config, train=True), config.recipe, config.data, seed=0, epoch=0), 200))

@@ -14,6 +14,7 @@ from torch import Tensor, nn, optim
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
+from roadmap.data.augment import channels_last
 from roadmap.model.create import build
 from roadmap.model.plain import plain
 from roadmap.schema import Config, Opt, RecipeConfig
@@ -80,8 +81,7 @@ def batch(config: Config, device: torch.device, layout: torch.memory_format) -> 
     torch.manual_seed(0)
     data, n = config.data, config.recipe.batch_size
     images = torch.randn(n, data.in_chans, data.img_size, data.img_size, device=device)
-    if layout is torch.channels_last:  # to() would leave the strides of one channel, by which convs choose theirs
-        images = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    images = channels_last(images) if layout is torch.channels_last else images
     return images, torch.randint(data.num_classes, (n,), device=device)
 
 
