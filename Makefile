@@ -5,21 +5,26 @@ JOBS ?=
 STEPS ?=
 ROOT ?=
 CLUSTER ?=
+DESIGN ?=
 OPTIONS ?=
+TRACKING ?=
 PYTHON ?= python3
 BIN := .venv/bin
 FILES := $(if $(ROOT),data.root=$(ROOT)) $(OPTIONS)
 WORDS := study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)]) \
-  $(if $(CLUSTER),cluster=$(CLUSTER)) $(FILES)
+  $(if $(CLUSTER),cluster=$(CLUSTER)) $(if $(DESIGN),design=$(DESIGN)) $(if $(TRACKING),tracking=$(TRACKING)) $(FILES)
+comma := ,
+TABLE := $(STUDY)$(if $(DESIGN),$(comma)design=$(DESIGN))
 SLURM := slurmctld slurmd slurm-client munge
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data data-check roadmap plan costs collate plot view test test-slow test-slurm chaos lint bench
-.PHONY: bench-data profile clean
+.PHONY: help setup data data-check roadmap plan costs collate plot push view test test-slow test-slurm test-view chaos
+.PHONY: lint bench bench-data profile clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
-	@echo "  with STUDY=imagenet SEEDS=3 JOBS=2 STEPS=gelu,layer_norm ROOT=/path/to/images CLUSTER=slurm OPTIONS=key=value, where they make sense"
+	@echo "  with STUDY=imagenet SEEDS=3 JOBS=2 STEPS=gelu,layer_norm ROOT=/path/to/images CLUSTER=slurm DESIGN=add_one"
+	@echo "  TRACKING=wandb OPTIONS=key=value, where they make sense"
 
 setup: .venv/installed ## install into .venv (LOCK=1: the exact versions behind the committed results)
 
@@ -31,7 +36,8 @@ setup: .venv/installed ## install into .venv (LOCK=1: the exact versions behind 
 # A rung that fails leaves a blank in the table and an exit code, and takes nothing from the others.
 roadmap: setup ## replay the ablation: train every rung, then the table and the figure
 	$(BIN)/python scripts/sweep.py $(WORDS); status=$$?; [ $$status -le 1 ] || exit $$status; \
-	$(BIN)/python scripts/collate.py study=$(STUDY) && $(BIN)/python scripts/plot.py study=$(STUDY) && exit $$status
+	$(BIN)/python scripts/collate.py study=$(TABLE) && $(BIN)/python scripts/plot.py study=$(TABLE) && { \
+	$(if $(TRACKING),$(BIN)/python scripts/push.py study=$(TABLE) tracking=$(TRACKING) only=ladder;) exit $$status; }
 
 data: setup ## make the study's data ready: fetch it, or sort or index what is there
 	$(BIN)/python scripts/fetch_data.py study=$(STUDY) $(FILES)
@@ -46,19 +52,23 @@ costs: setup ## parameters and multiply-adds of every rung, beside the paper's
 	$(BIN)/python scripts/costs.py
 
 collate: setup ## the table from the results that are there
-	$(BIN)/python scripts/collate.py study=$(STUDY)
+	$(BIN)/python scripts/collate.py study=$(TABLE)
 
 plot: setup ## the figure from the table
-	$(BIN)/python scripts/plot.py study=$(STUDY)
+	$(BIN)/python scripts/plot.py study=$(TABLE)
 
-view: setup ## open the figure, or say where it is
-	$(BIN)/python scripts/view.py study=$(STUDY)
+push: setup ## the study on Weights & Biases, from its local files (TRACKING=tensorboard: in files for that)
+	$(BIN)/python scripts/push.py study=$(TABLE) tracking=$(or $(TRACKING),wandb)
+
+view: setup ## build the report, results/<study>/index.html, and open it or say where it is
+	$(BIN)/python scripts/view.py study=$(TABLE)
 
 test: setup ## the fast tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-test-slow: setup ## the slow tests
+test-slow: setup ## the slow tests, and those on SLURM
 	$(BIN)/python -m pytest -m slow
+	$(MAKE) test-slurm
 
 # Debian's packages, if they are missing and we may; the daemons are the test's own, on loopback, and end with it.
 test-slurm: setup ## sweeps on a real SLURM of one node
@@ -66,6 +76,16 @@ test-slurm: setup ## sweeps on a real SLURM of one node
 	  { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -y --no-install-recommends $(SLURM); } || \
 	  { echo "test-slurm: as root, or after apt-get install $(SLURM)" >&2; exit 2; }
 	$(BIN)/python -m pytest -m slurm tests/test_slurm.py
+
+test-view: setup ## the report in a real browser
+	@command -v chromium >/dev/null || \
+	  { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -y --no-install-recommends chromium; } || \
+	  { echo "test-view: as root, or after apt-get install chromium" >&2; exit 2; }
+	$(BIN)/python -m pytest -m browser tests/test_view.py
+
+# The picture of the README.
+docs/report.png: setup
+	$(BIN)/python scripts/view.py study=$(STUDY) screenshot=$@
 
 chaos: setup ## faults at random moments of real sweeps (N=200), which must end as if nothing had happened
 	$(BIN)/python scripts/chaos.py n=$(or $(N),200)

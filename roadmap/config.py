@@ -5,10 +5,12 @@ The only module that knows Hydra. `compose` is for command lines; `load` reads a
 
 import difflib
 import hashlib
+import importlib.util
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from roadmap import formulas, schema
 from roadmap.checks import check, require
 from roadmap.files import write_atomic
-from roadmap.schema import Config, ConfigError, Road, StepConfig
+from roadmap.schema import Config, ConfigError, Road, StepConfig, Tracking
 from roadmap.steps import CONF, regimes, steps
 
 # Lines of Hydra's and OmegaConf's messages that say nothing to the person who typed the words.
@@ -32,7 +34,10 @@ WHERE_DATA_LIE = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"
 # What configurations from before a key existed meant by leaving it out.
 UNSAID = {"recipe.precision": "float32"}
 # Not part of what a run computes, so not of its identity either.
-OUTSIDE_IDENTITY = ("study.seeds", "study.road", "training", "runs_dir", *WHERE_DATA_LIE, "budget", "regime", "step")
+OUTSIDE_IDENTITY = (
+    "study.seeds", "study.road", "study.design", "training", "tracking", "runs_dir", *WHERE_DATA_LIE, "budget",
+    "regime", "step",
+)  # fmt: skip
 
 
 def compose(overrides: list[str], *, config_name: str = "config") -> Config:
@@ -59,6 +64,7 @@ def compose(overrides: list[str], *, config_name: str = "config") -> Config:
         raise error if isinstance(error, ConfigError) else ConfigError(_explain(error)) from error
     require(config.regime.name in regimes(), "regime.name", config.regime.name, f"one of {' '.join(regimes())}")
     _check_road(config.study.road, given)
+    _check_tracking(config.tracking)
     if "study.name" not in given:
         config.study.name = _study_name(config.study.name, given)
     if "step.name" in given:
@@ -71,8 +77,7 @@ def compose(overrides: list[str], *, config_name: str = "config") -> Config:
 
 def parse(raw: dict[str, Any]) -> Config:
     """Type and resolve a plain dictionary; an unknown key or a wrong type is an OmegaConf error."""
-    _register()
-    merged = OmegaConf.merge(OmegaConf.structured(Config), raw)
+    merged = OmegaConf.merge(_register(), raw)
     missing = sorted(OmegaConf.missing_keys(merged))
     if missing:
         raise ConfigError(f"{missing[0]}: a value is needed")
@@ -186,6 +191,7 @@ def _study_name(name: str, given: dict[str, str]) -> str:
         *STEP_WORDS,
         "seed",
         "training",
+        "tracking",
         "runs_dir",
         *WHERE_DATA_LIE,
         "data.num_classes",
@@ -198,11 +204,18 @@ def _study_name(name: str, given: dict[str, str]) -> str:
 
 def _check_road(road: Road, given: dict[str, str]) -> None:
     """See that a step is of the study's road, and that on the recipe road nothing else changes the recipe."""
+    require("study.design" not in given, "study.design", given.get("study.design"), "design=NAME, of scripts/sweep.py")
     for word in given.keys() & {*STEP_WORDS} - {road.value}:
         other = f"+{road.value}=NAME in a study with study.road={road.name}"
         raise ConfigError(f"+{word}={given[word]}: allowed is {other}")
     if road is Road.recipe:
         require("recipe" not in given, "recipe", given.get("recipe"), "original: on the recipe road steps change it")
+
+
+def _check_tracking(tracking: Tracking) -> None:
+    """See that what a tracker needs is installed; only here, for a frozen run may be looked at without it."""
+    there = tracking is Tracking.none or importlib.util.find_spec(tracking.name) is not None
+    require(there, "tracking", tracking.name, f"none, or {tracking.name} after pip install {tracking.name}")
 
 
 def _own_step(step: StepConfig, given: dict[str, str], road: Road) -> StepConfig:
@@ -242,9 +255,12 @@ def _explain(error: BaseException) -> str:
     return text
 
 
-def _register() -> None:
-    """Make the schema and the formulas of the recipes known to Hydra and OmegaConf."""
+@cache
+def _register() -> DictConfig:
+    """The schema; it and the formulas of the recipes are known to Hydra and OmegaConf from now on."""
     from hydra.core.config_store import ConfigStore
 
-    ConfigStore.instance().store("schema", Config)
+    typed: DictConfig = OmegaConf.structured(Config)
+    ConfigStore.instance().store("schema", typed)
     formulas.register()
+    return typed

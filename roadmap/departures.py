@@ -5,7 +5,7 @@ from importlib.metadata import version
 from roadmap.checks import IN_MEMORY
 from roadmap.config import compose, difference, to_dict, under
 from roadmap.schema import Config, Road
-from roadmap.steps import steps
+from roadmap.steps import CONF, steps
 
 STUDIES = {"resnet50": "imagenet", "resnet200": "imagenet_r200"}
 """The paper's studies; other regimes are compared with the smaller one."""
@@ -25,13 +25,17 @@ Departures = dict[str, tuple[object, object]]
 def departures(config: Config) -> Departures:
     """Dotted key to (this run's value, the paper's), for what decides a run's outcome beside its network.
 
-    A rung of one's own is compared with the one it was made from.
+    A rung of one's own is compared with the one it was made from, under the published recipe that it names.
     """
     road = config.study.road
     study = STUDIES.get(config.regime.name, "imagenet") if road is Road.network else RECIPE_STUDY
     rungs = {rung.name: rung for rung in steps(road=road)}
     rung = next(rungs[name] for name in (config.step.name, config.step.parent, "resnet") if name in rungs)
-    paper = to_dict(compose([f"study={study}", *([f"+{road.value}={rung.name}"] if rung.parent else [])]))
+    words = [f"+{road.value}={rung.name}"] if rung.parent else []
+    published = (CONF / "recipe" / f"{config.recipe.name}.yaml").exists()
+    if road is Road.network and config.step.name not in rungs and published:
+        words.append(f"recipe={config.recipe.name}")
+    paper = to_dict(compose([f"study={study}", *words]))
     found = difference(to_dict(config), paper)
     listed: Departures = {key: pair for key, pair in sorted(found.items()) if under(key, COMPARED)}
     return listed | {"augmentation": (augmentation(config), AUGMENTATION)}

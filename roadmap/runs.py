@@ -18,6 +18,7 @@ LOG = "log.txt"
 FAILURE = "failure.json"
 RESULT = "result.json"
 JOB = "job.json"  # of a cluster, as long as the sweep has not seen its end
+TRACKING = "tracking"  # a directory: what a tracker keeps of the run, and what its process had to say
 EXIT = "exit.json"  # how the training command of a job ended
 
 CHECKSUM = "checksum"

@@ -54,6 +54,14 @@ class Road(Enum):
     recipe = "recipe_step"  # from the original recipe to the modern one; the network stays
 
 
+class Design(Enum):
+    """Which networks a study compares."""
+
+    path = "path"  # every rung with its parent
+    leave_one_out = "leave_one_out"  # the end of the path, each time without one change, with the whole
+    add_one = "add_one"  # the start of the path, each time with one change alone, with the bare one
+
+
 class Init(Enum):
     """Initial weights of conv and linear layers: see `roadmap.model.network.initialize`."""
 
@@ -95,6 +103,14 @@ class OnError(Enum):
 
     stop = "stop"  # the run stops, with its path
     skip = "skip"  # the next file takes its place, and it is counted
+
+
+class Tracking(Enum):
+    """What mirrors the files of a run for people to look at; nothing reads back from it."""
+
+    none = "none"
+    wandb = "wandb"  # Weights & Biases: on its server with a key, in local files without
+    tensorboard = "tensorboard"
 
 
 class BatchRule(Enum):
@@ -251,6 +267,8 @@ class RecipeConfig:
     """Needed for another batch_size: how the rate follows."""
     bn_batch_size: int = MISSING
     """Images a forward pass, and so the batch that batch norm sees; gradients are accumulated to batch_size."""
+    sync_bn: int = 1
+    """Processes whose passes are one batch to batch norm: 1, or as many as carry out the run (synchronized)."""
     init: Init = MISSING
     """Initial weights."""
     opt: Opt = MISSING
@@ -320,6 +338,8 @@ class StudyConfig:
     seeds: int = 1
     """Seeds 0 to seeds - 1 make a full sweep."""
     road: Road = Road.network
+    design: Design = Design.path
+    """Set by a sweep's word design=..., whose variants are no rungs."""
 
 
 @dataclass
@@ -335,4 +355,5 @@ class Config:
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    tracking: Tracking = Tracking.none
     runs_dir: str = "runs"

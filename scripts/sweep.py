@@ -4,6 +4,8 @@
     python scripts/sweep.py study=smoke seeds=3 jobs=2   another study, three seeds, two processes at a time
     python scripts/sweep.py steps=[gelu,layer_norm]      some rungs
     python scripts/sweep.py only=path                    without the side rungs
+    python scripts/sweep.py design=leave_one_out         the end of the path without each change (docs/designs.md)
+    python scripts/sweep.py design=add_one               its start with each change alone
     python scripts/sweep.py recipe.epochs=4              a study of its own, named after the option
     python scripts/sweep.py cluster=slurm cluster.partition=gpu cluster.gpus_per_node=8   jobs of SLURM
     python scripts/sweep.py status study=smoke           how the runs stand
@@ -35,7 +37,9 @@ VERBS = (["status"], ["cancel"])
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", metavar="key=value", help="seeds, jobs, steps, only, cluster, and options")
+    parser.add_argument(
+        "words", nargs="*", metavar="key=value", help="seeds, jobs, steps, only, design, cluster, and options"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan, and stop")
     arguments = parser.parse_args()
     console = Console(soft_wrap=True, highlight=False)
@@ -43,6 +47,8 @@ def main() -> int:
         ("", arguments.words) if arguments.words[:1] not in VERBS else (arguments.words[0], arguments.words[1:])
     )
     plan = make_plan(words)
+    for name, why in plan.skipped.items():
+        console.print(f"{name} cannot be: {why}", markup=False)
     if arguments.dry_run:
         return show(plan, console)
     if verb == "status":

@@ -1,7 +1,10 @@
-"""Show the ladder of a study: print the table, and open the figure where there is a screen.
+"""Build the report of a study, results/<study>/index.html, print the table, and open the page where there is a screen.
 
-python scripts/view.py                  the default study
-python scripts/view.py study=imagenet   another one
+    python scripts/view.py                              the default study
+    python scripts/view.py study=imagenet               another one
+    python scripts/view.py screenshot=docs/report.png   a picture of the page; needs Debian's chromium and playwright
+
+Reads <results_dir>/<study>, which scripts/collate.py writes, at any moment of a sweep.
 """
 
 import argparse
@@ -12,24 +15,28 @@ from pathlib import Path
 
 from roadmap.command import command
 from roadmap.ladder.words import options
-from roadmap.schema import ConfigError
 
-DEFAULTS = {"study": "fashion_mnist", "results_dir": "results"}
+DEFAULTS = {"study": "fashion_mnist", "results_dir": "results", "screenshot": ""}
 
 
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", metavar="key=value", help="study, results_dir")
+    parser.add_argument("words", nargs="*", metavar="key=value", help="study, results_dir, screenshot")
     chosen = options(parser.parse_args().words, DEFAULTS)
-    directory = Path(chosen["results_dir"]) / chosen["study"]
-    table, figure = directory / "ladder.md", directory / "ladder.svg"
-    if not (table.exists() and figure.exists()):
-        raise ConfigError(f"{directory} has no ladder: run make roadmap STUDY={chosen['study']}")
-    print(table.read_text())
-    print(figure.resolve())
-    if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        webbrowser.open(figure.resolve().as_uri())
+    from roadmap.ladder.page import build
+
+    page = build(chosen["study"], Path(chosen["results_dir"]))
+    print((page.parent / "ladder.md").read_text())
+    print(page.resolve())
+    if chosen["screenshot"]:
+        from roadmap.ladder.browser import chromium, picture
+
+        with chromium() as browser:
+            picture(browser, page, Path(chosen["screenshot"]))
+        print(Path(chosen["screenshot"]).resolve())
+    elif sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(page.resolve().as_uri())
     return 0
 
 

@@ -5,11 +5,13 @@ from statistics import fmean, stdev
 from typing import Any
 
 import pytest
+from scipy.stats import ttest_ind
 from synthetic import ladder, result, run, write
 
 from roadmap.ladder.collate import collate, read, report, rows
 from roadmap.ladder.mixing import refuse_mixed
 from roadmap.ladder.paper import published, to_beat
+from roadmap.ladder.statistics import one_run
 from roadmap.ladder.table import Row, read_csv, write_csv
 from roadmap.schema import ConfigError
 from roadmap.steps import steps
@@ -34,7 +36,13 @@ def test_three_seeds() -> None:
     assert second.change == pytest.approx(0.9333, abs=1e-4)
     assert second.change_low == pytest.approx(0.9333 - 2.9607 * math.sqrt(1 / 90), abs=1e-3)
     assert second.change_high == pytest.approx(0.9333 + 2.9607 * math.sqrt(1 / 90), abs=1e-3)
+    assert second.p == pytest.approx(ttest_ind([87.0, 86.9, 87.2], [86.0, 86.2, 86.1], equal_var=False).pvalue)
+    assert second.p_holm == second.p, "one change alone needs no correction"
     assert second.told_from_zero is True
+    # Deviation pooled to sqrt((0.01 + 0.07 / 3) / 2) = 0.129: power 0.74 with 7 seeds a rung, 0.80 with 8.
+    assert first.seeds_needed == second.seeds_needed == 8
+    assert (first.one_run_low, first.one_run_high) == pytest.approx(one_run(86.1, 10_000))
+    assert first.seconds == pytest.approx(60.0)
     assert (second.params, second.gflops, second.images_per_second) == (1_640_000, 0.0123456, 1001.0)
     assert (second.paper_top1, second.paper_change) == (78.82, 2.69)
 
@@ -45,10 +53,11 @@ def test_one_seed_has_blanks_and_says_so() -> None:
     assert [row.rung for row in table] == [step.name for step in steps()]
     for row in table:
         assert (row.n, row.top1_std, row.change_low, row.change_high, row.told_from_zero) == (1, *[None] * 4)
+        assert row.p is row.p_holm is row.seeds_needed is None
     assert by_rung(table)["gelu"].change == pytest.approx(1.5)  # three rungs after its parent: 150 of 10,000 images
     page = report(table, results)
     assert "One seed: no interval." in page
-    assert "| gelu | 1 | 86.00 |  | +1.50 |  | 1,640,000 | 0.0123 | 1,000 | 80.62 | +0.05 |\n" in page
+    assert "| gelu | 1 | 86.00 |  | +1.50 |  |  | 1,640,000 | 0.0123 | 1,000 | 80.62 | +0.05 |\n" in page
 
 
 def test_rungs_with_one_seed_are_named_among_others() -> None:
@@ -62,7 +71,7 @@ def test_missing_rungs_stay_blank() -> None:
     assert len(table) == 18
     assert table["fewer_norms"].top1 == 80 and table["fewer_norms"].change is None
     assert table["gelu"].n == 0 and table["gelu"].top1 is table["gelu"].params is None
-    assert "| gelu |  |  |  |  |  |  |  |  | 80.62 | +0.05 |\n" in report(rows(results), results)
+    assert "| gelu |  |  |  |  |  |  |  |  |  | 80.62 | +0.05 |\n" in report(rows(results), results)
 
 
 def test_a_rung_of_ones_own_comes_last_with_its_parent() -> None:
@@ -222,7 +231,7 @@ def test_the_table_can_be_made_again_without_runs(tmp_path: Path) -> None:
     runs, results = tmp_path / "runs", tmp_path / "results"
     write(runs, ladder(seeds=2))
     written = collate("smoke", runs, results)
-    assert written == [results / "smoke" / "ladder.csv", results / "smoke" / "ladder.md"]
+    assert written == [results / "smoke" / f"ladder.{kind}" for kind in ("csv", "md", "tex")]
     before = [path.read_bytes() for path in written]
     shutil.rmtree(runs)
     for path in written:
@@ -268,7 +277,7 @@ def test_the_script_writes_without_torch(tmp_path: Path) -> None:
     done = run("study=smoke", "runs_dir=there", "results_dir=out", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (
         0,
-        "out/smoke/ladder.csv\nout/smoke/ladder.md\n",
+        "out/smoke/ladder.csv\nout/smoke/ladder.md\nout/smoke/ladder.tex\n",
         "False\n",
     )
 

@@ -25,7 +25,7 @@ NAMES = [rung.name for rung in steps()]
 ENDS = [
     ("resnet", "resnet50", torchvision.models.resnet50),
     ("layer_scale", "resnet50", torchvision.models.convnext_tiny),
-    ("layer_scale", "resnet200", torchvision.models.convnext_base),
+    pytest.param("layer_scale", "resnet200", torchvision.models.convnext_base, marks=pytest.mark.slow),
 ]
 
 

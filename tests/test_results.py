@@ -14,10 +14,11 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "fashion_mnist"
 
 
-def test_the_committed_table_is_what_its_result_files_say(tmp_path: Path) -> None:
-    shutil.copytree(RESULTS / "runs", tmp_path / "fashion_mnist" / "runs")
-    for path in collate("fashion_mnist", tmp_path / "no runs", tmp_path):
-        assert path.read_text() == (RESULTS / path.name).read_text()
+@pytest.mark.parametrize("study", ["fashion_mnist", "fashion_mnist_recipe"])
+def test_the_committed_table_is_what_its_result_files_say(study: str, tmp_path: Path) -> None:
+    shutil.copytree(RESULTS.parent / study / "runs", tmp_path / study / "runs")
+    for path in collate(study, tmp_path / "no runs", tmp_path):
+        assert path.read_text() == (RESULTS.parent / study / path.name).read_text()
 
 
 def test_every_rung_has_three_seeds_and_stands_above_a_linear_classifier() -> None:
@@ -40,4 +41,6 @@ def test_the_loop_was_not_waiting() -> None:
 def test_the_readme_shows_the_committed_numbers(step: str) -> None:
     with (RESULTS / "ladder.csv").open() as stream:
         row = next(row for row in csv.DictReader(stream) if row["rung"] == step)
-    assert f"| `{step}` | {float(row['top1']):.2f} ± {float(row['top1_std']):.2f} |" in (ROOT / "README.md").read_text()
+    change = f"{float(row['change']):+.2f}" if row["change"] else ""
+    shown = [f"`{step}`", f"{float(row['top1']):.2f} ± {float(row['top1_std']):.2f}", change, row["told_from_zero"]]
+    assert f"| {' | '.join(shown)} |" in (ROOT / "README.md").read_text()

@@ -1,11 +1,30 @@
 import itertools
 import math
 import random
+from collections.abc import Sequence
+from statistics import fmean
 
+import numpy as np
 import pytest
 from scipy import stats
 
-from roadmap.ladder.statistics import Difference, deviation, kendall_tau, same_sign, welch
+from roadmap.ladder.statistics import (
+    Difference,
+    Sample,
+    deviation,
+    holm,
+    kendall_tau,
+    one_run,
+    pooled,
+    power,
+    same_sign,
+    seeds_needed,
+    welch,
+)
+
+
+def sample(values: Sequence[float]) -> Sample:
+    return Sample(fmean(values), deviation(values), len(values))
 
 
 def test_welch_is_that_of_scipy() -> None:
@@ -13,50 +32,95 @@ def test_welch_is_that_of_scipy() -> None:
     for n, m in itertools.product((2, 3, 8), repeat=2):
         before = [draw.gauss(86, 0.3) for _ in range(n)]
         after = [draw.gauss(86.4, 0.9) for _ in range(m)]
-        interval = stats.ttest_ind(after, before, equal_var=False).confidence_interval(0.95)
-        ours = welch(before, after)
-        assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high), rel=1e-9)
+        test = stats.ttest_ind(after, before, equal_var=False)
+        interval = test.confidence_interval(0.95)
+        ours = welch(sample(before), sample(after))
+        assert (ours.low, ours.high, ours.p) == pytest.approx((interval.low, interval.high, test.pvalue), rel=1e-9)
 
 
 def test_welch_by_hand() -> None:
     # Both variances 1 with n = 3: error sqrt(2 / 3), four degrees of freedom, 2.776 in the tables.
-    ours = welch([1.0, 2.0, 3.0], [8.0, 9.0, 10.0])
+    ours = welch(Sample(2, 1, 3), Sample(9, 1, 3))
     assert ours.mean == 7
     assert ours.low == pytest.approx(7 - 2.776 * math.sqrt(2 / 3), abs=1e-3)
     assert ours.high == pytest.approx(7 + 2.776 * math.sqrt(2 / 3), abs=1e-3)
-    assert ours.told_from_zero is True
+    assert welch(Sample(0, 1, 3), Sample(2.776 * math.sqrt(2 / 3), 1, 3)).p == pytest.approx(0.05, abs=1e-4)
 
 
 def test_other_confidence_is_narrower() -> None:
-    before, after = [1.0, 2.0, 3.0], [2.0, 2.5, 4.0]
+    before, after = sample([1.0, 2.0, 3.0]), sample([2.0, 2.5, 4.0])
     half, most = welch(before, after, confidence=0.5), welch(before, after)
     assert most.low is not None and half.low is not None and most.low < half.low
 
 
 def test_one_seed_has_no_interval() -> None:
     for before, after in (([86.0], [87.0]), ([86.0], [87.0, 87.0]), ([86.0, 86.0], [87.0])):
-        ours = welch(before, after)
-        assert ours == Difference(1.0, None, None)
-        assert ours.told_from_zero is None
+        assert welch(sample(before), sample(after)) == Difference(1.0, None, None, None)
     assert deviation([86.0]) is None
     assert deviation([86.0, 87.0]) == pytest.approx(math.sqrt(0.5))
 
 
 def test_without_spread_the_interval_is_the_difference() -> None:
-    assert welch([1.0, 1.0], [2.0, 2.0]) == Difference(1.0, 1.0, 1.0)
-    assert welch([1.0, 1.0], [1.0, 1.0]).told_from_zero is False
+    assert welch(Sample(1, 0, 2), Sample(2, 0, 2)) == Difference(1.0, 1.0, 1.0, 0.0)
+    assert welch(Sample(1, 0, 2), Sample(1, 0, 2)).p == 1
 
 
-def test_a_side_without_values_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one value"):
-        welch([], [1.0])
+def test_holm_by_hand() -> None:
+    # 0.01 * 4, 0.02 * 3, 0.03 * 2 raised to 0.06, 0.9 * 1
+    assert holm([0.9, 0.01, 0.03, 0.02]) == pytest.approx([0.9, 0.04, 0.06, 0.06])
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "told"), [(-0.1, 0.3, False), (0.1, 0.3, True), (-0.3, -0.1, True), (0.0, 0.3, False)]
-)
-def test_told_from_zero(low: float, high: float, told: bool) -> None:
-    assert Difference(0.1, low, high).told_from_zero is told
+def test_the_pooled_deviation_weighs_rungs_by_their_degrees_of_freedom() -> None:
+    assert pooled([Sample(0, 1.0, 2), Sample(0, 2.0, 4), Sample(0, None, 1)]) == pytest.approx(math.sqrt(13 / 4))
+    assert pooled([Sample(0, None, 1)]) is None
+
+
+def test_the_seeds_needed_are_the_fewest_that_are_enough() -> None:
+    # 17 a group is in every table of the two-sample t test for an effect of one deviation.
+    assert seeds_needed(0.2, effect=0.2) == 17
+    for std in (0.01, 0.1, 0.34, 1.0):
+        n = seeds_needed(std)
+        assert power(n, std) >= 0.8 and (n == 2 or power(n - 1, std) < 0.8)
+    assert (seeds_needed(0.0), seeds_needed(1000.0)) == (2, 10_000)
+
+
+def test_power_is_what_simulated_ladders_see() -> None:
+    draw = np.random.default_rng(0)
+    before, after = draw.normal(86, 0.2, (20_000, 17)), draw.normal(86.2, 0.2, (20_000, 17))
+    seen = np.mean(stats.ttest_ind(after, before, axis=1).pvalue < 0.05)
+    assert power(17, 0.2) == pytest.approx(seen, abs=0.01)
+
+
+def test_one_run_is_uncertain_by_its_test_images() -> None:
+    interval = stats.binomtest(8600, 10_000).proportion_ci(method="wilson")
+    assert one_run(86.0, 10_000) == pytest.approx((100 * interval.low, 100 * interval.high))
+    assert one_run(0.0, 500)[0] == 0 and one_run(100.0, 500)[1] == 100
+
+
+def simulated(effects: Sequence[float], stds: Sequence[float], n: int, draws: int) -> list[list[Difference]]:
+    """The changes of ladders whose rungs are as far apart as `effects` say and vary as `stds` say."""
+    levels = 80 + np.cumsum(effects)
+    values = np.random.default_rng(6).normal(levels, stds, (draws, n, len(levels)))
+    ladders = zip(values.mean(axis=1).tolist(), values.std(axis=1, ddof=1).tolist(), strict=True)
+    rungs = [[Sample(*rung, n) for rung in zip(means, deviations, strict=True)] for means, deviations in ladders]
+    return [[welch(before, after) for before, after in itertools.pairwise(ladder)] for ladder in rungs]
+
+
+@pytest.mark.parametrize("n", [3, 8])
+def test_intervals_cover_the_known_effects_of_simulated_ladders(n: int) -> None:
+    effects = (0.0, 0.5, -1.2, 0.1)
+    ladders = simulated(effects, (0.3, 0.3, 0.2, 0.4), n, 10_000)
+    for change, effect in enumerate(effects[1:]):
+        covered = [ladder[change].low <= effect <= ladder[change].high for ladder in ladders]  # type: ignore[operator]
+        assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
+
+
+def test_where_nothing_has_an_effect_few_ladders_tell_any_change_from_zero() -> None:
+    ladders = [[change.p for change in ladder if change.p] for ladder in simulated([0.0] * 7, [0.3] * 7, 3, 2_000)]
+    assert np.mean([min(holm(values)) < 0.05 for values in ladders]) < 0.05
+    assert np.mean([min(values) < 0.05 for values in ladders]) > 0.15, "each by itself is told from zero too often"
 
 
 def test_kendall_is_that_of_scipy_with_ties() -> None:

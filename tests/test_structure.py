@@ -9,20 +9,37 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "roadmap"
 # From the ground up; a file may import its own room and those it names.
-GROUND = {"files", "schema", "signals", "checks", "formulas", "steps", "config", "departures", "runs"}
+GROUND = {
+    "files",
+    "schema",
+    "signals",
+    "anatomy",
+    "checks",
+    "formulas",
+    "steps",
+    "edits",
+    "designs",
+    "config",
+    "departures",
+    "runs",
+}
 ROOMS: dict[str, set[str]] = {
     "files": set(),
     "schema": set(),
     "signals": set(),
+    "anatomy": {"schema"},
     "checks": {"schema"},
     "formulas": {"schema"},
     "steps": {"schema", "checks", "formulas"},
+    "edits": {"schema", "checks"},
+    "designs": {"schema", "checks", "edits", "steps"},
     "config": {"schema", "checks", "formulas", "steps", "files"},
     "departures": {"schema", "checks", "steps", "config"},
     "runs": {"schema", "config", "files"},
     "data": GROUND,
     "model": GROUND,
-    "training": GROUND | {"data", "model"},
+    "tracking": GROUND,
+    "training": GROUND | {"data", "model", "tracking"},
     "ladder": GROUND,
     "chaos": GROUND,
     "command": GROUND | {"data"},
@@ -49,10 +66,12 @@ def test_imports_run_downwards(path: Path) -> None:
     assert imported(path) <= ROOMS[room] | {room}
 
 
-def test_torch_is_loaded_only_by_what_computes() -> None:
+def test_torch_and_trackers_are_loaded_only_by_what_needs_them() -> None:
     light = ["roadmap", "roadmap.config", "roadmap.runs", "roadmap.data.fetch"]
-    light += [f"roadmap.ladder.{path.stem}" for path in (PACKAGE / "ladder").glob("*.py") if path.stem != "__init__"]
-    code = f"import sys, importlib; [importlib.import_module(m) for m in {light}]; sys.exit('torch' in sys.modules)"
+    for room in ("ladder", "tracking"):
+        light += [f"roadmap.{room}.{path.stem}" for path in (PACKAGE / room).glob("*.py") if path.stem != "__init__"]
+    code = f"import sys, importlib; [importlib.import_module(m) for m in {light}]; "
+    code += "sys.exit(any(heavy in sys.modules for heavy in ('torch', 'wandb', 'tensorboard')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -138,7 +138,9 @@ def test_a_second_sweep_over_the_same_study_is_refused(tmp_path: Path, data_root
     assert runs.find_results(tmp_path / "tiny") == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
+)
 def test_a_sweep_takes_its_processes_with_it_and_goes_on_later(
     number: signal.Signals, tmp_path: Path, data_root: Path, swept: tuple[list[str], Path, str]
 ) -> None:

@@ -51,7 +51,7 @@ def draw_bars(axes: Axes, rungs: Rungs) -> list[float]:
         if row.top1 is None:
             continue
         colour = group(row.group)[1]
-        style = {"facecolor": colour, "edgecolor": colour} | ({} if row.on_path else SIDE)
+        style = {"facecolor": colour, "edgecolor": colour} | (SIDE if row.aside else {})
         axes.barh(y, row.top1, 0.76, linewidth=0.9, **style)
         for ink, width in (("white", 3.0), (INK, 1.1)) if row.top1_std is not None else ():
             line: dict[str, Any] = {"color": ink, "elinewidth": width, "capthick": width, "capsize": 2.6}
@@ -65,6 +65,13 @@ def draw_path(axes: Axes, ends: Sequence[tuple[float | None, float]]) -> None:
     """The adopted path as a line, broken where a rung is missing."""
     across = [float("nan") if value is None else value for value, _ in ends]
     axes.plot(across, [y for _, y in ends], **PATH, path_effects=HALO, zorder=3)
+
+
+def draw_base(axes: Axes, rungs: Rungs) -> None:
+    """The accuracy that all variants of a design are compared with, as a line through their bars."""
+    base = rungs[0][0]
+    if base.top1 is not None:
+        axes.axvline(base.top1, **TO_BEAT, zorder=2.5)
 
 
 def draw_paper(axes: Axes, rungs: Rungs) -> None:

@@ -1,31 +1,44 @@
 """From result files to the table of a study: means over seeds, changes, agreement with the paper."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from roadmap.designs import base_of, variants
 from roadmap.files import write_atomic
+from roadmap.ladder import curves
 from roadmap.ladder.board import duration
-from roadmap.ladder.mixing import refuse_mixed, road_of
+from roadmap.ladder.changes import with_changes
+from roadmap.ladder.conclusions import intervals, sight
+from roadmap.ladder.latex import to_latex
+from roadmap.ladder.mixing import design_of, refuse_mixed, road_of
 from roadmap.ladder.paper import paper_regime, published
-from roadmap.ladder.statistics import deviation, kendall_tau, same_sign, welch
+from roadmap.ladder.statistics import deviation, kendall_tau, one_run, same_sign
 from roadmap.ladder.table import Row, to_markdown, write_csv
 from roadmap.runs import RESULT, find_results, read_result
-from roadmap.schema import ConfigError, Road
+from roadmap.schema import ConfigError, Design, Road
 from roadmap.steps import steps
 
 PAPER_TABLE = {"resnet50": "ResNet-50 regime, Table 10", "resnet200": "ResNet-200 regime, Table 11"}
+COMPARED = {
+    Design.leave_one_out.name: "The parent is the end of the path, and each rung is that without one change: "
+    "below zero, the network was better with it.",
+    Design.add_one.name: "The parent is the start of the path, and each rung is that with one change alone: "
+    "above zero, it is of use without the others.",
+}
+DEPARTURES = "Departs from the paper in"
 Result = dict[str, Any]
 
 
 def collate(study: str, runs_dir: Path = Path("runs"), results_dir: Path = Path("results")) -> list[Path]:
-    """Write a study's ladder.csv and ladder.md, and beside them, in runs/, what they are made from.
+    """Write a study's ladder.csv, .md and .tex, and beside them what they are made from: runs/, and curves.csv.
 
     Reads <runs_dir>/<study>; where that does not exist, the result files kept from the last time. What is
-    kept is always exactly what the table was made from. Returns the two paths written.
+    kept is always exactly what the table was made from. Returns the paths of the tables.
 
     Raises:
         ConfigError: no finished run, a damaged result, or runs that do not belong into one table.
@@ -40,8 +53,10 @@ def collate(study: str, runs_dir: Path = Path("runs"), results_dir: Path = Path(
         raise ConfigError(f"study={study}: {source} holds runs of another study, {results[0]['study']}")
     table = rows(results)
     if source != kept:
+        points = curves.from_runs(source, results)
         _keep(source, kept, [_place(result) for result in results])
-    written = {"ladder.csv": write_csv(table), "ladder.md": report(table, results)}
+        _keep_curves(points, results_dir / study / curves.CURVES)
+    written = {"ladder.csv": write_csv(table), "ladder.md": report(table, results), "ladder.tex": to_latex(table)}
     for name, text in written.items():
         write_atomic(results_dir / study / name, text)
     return [results_dir / study / name for name in written]
@@ -64,19 +79,35 @@ def read(directory: Path) -> list[Result]:
 
 
 def rows(results: Sequence[Result]) -> list[Row]:
-    """One row a rung in ladder order, blank where nothing was run; rungs without a step file at the end."""
+    """One row a rung in ladder order, blank where nothing was run; rungs without a step file at the end.
+
+    Of a design its base comes first, then its variants in the order of the changes that they are about.
+    """
     by_step: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         by_step[result["step"]].append(result)
-    first, road = results[0], road_of(results[0])
-    ladder = (first["study"], road.name, first["regime"], first["config"]["data"]["name"])
-    blank = [Row(*ladder, step.name, step.parent, step.group, step.title, step.on_path) for step in steps(road=road)]
+    first, road, design = results[0], road_of(results[0]), design_of(results[0])
+    row = partial(Row, first["study"], road.name, first["regime"], first["config"]["data"]["name"], design=design.name)
+    blank = _blank(row, road, design)
     titles = {row.title for row in blank}
     for name in sorted(by_step.keys() - {row.rung for row in blank}):
         parent, title = by_step[name][0]["parent"], by_step[name][0]["title"]
         # One that was made from a step on the command line has that step's title unless it was given its own.
-        blank.append(Row(*ladder, name, parent, "own", name if title in titles else title, False))
-    return [_measured(_with_paper(row), by_step) for row in blank]
+        blank.append(row(name, parent, "own", name if title in titles else title, False))
+    return with_changes([_measured(_with_paper(row), by_step) for row in blank])
+
+
+def _blank(row: Callable[..., Row], road: Road, design: Design) -> list[Row]:
+    """The rows of a ladder before anything was run."""
+    rungs = steps(road=road)
+    if design is Design.path:
+        return [row(rung.name, rung.parent, rung.group, rung.title, rung.on_path) for rung in rungs]
+    base = base_of(design, rungs)
+    there = [each for each in variants(design) if not each.reason]
+    return [
+        row(base.name, None, base.group, base.title, True),
+        *(row(each.name, base.name, each.step.group, each.title, False) for each in there),
+    ]
 
 
 def report(table: Sequence[Row], results: Sequence[Result]) -> str:
@@ -86,10 +117,11 @@ def report(table: Sequence[Row], results: Sequence[Result]) -> str:
         f"# The ladder: {first['study']}",
         "",
         f"Top-1 on {first['test_images']:,} images, raw weights, mean over n seeds; changes to the parent.",
-        _intervals(table),
+        *([COMPARED[table[0].design]] if table[0].design in COMPARED else []),
+        intervals(table),
         "",
         to_markdown(table),
-        *(f"- {key}: {value}" for key, value in _facts(table, results).items()),
+        *(f"- {key}: {value}" for key, value in facts(table, results).items()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -107,8 +139,9 @@ def _measured(row: Row, by_step: Mapping[str, Sequence[Result]]) -> Row:
     results = by_step.get(row.rung, [])
     if not results:
         return row
-    accuracies, before = _top1(results), _top1(by_step.get(row.parent or "", []))
-    row = replace(
+    accuracies = [100 * result["top1_count"] / result["test_images"] for result in results]
+    low, high = one_run(fmean(accuracies), results[0]["test_images"])
+    return replace(
         row,
         n=len(results),
         top1=fmean(accuracies),
@@ -116,40 +149,20 @@ def _measured(row: Row, by_step: Mapping[str, Sequence[Result]]) -> Row:
         params=results[0]["params"],
         gflops=results[0]["macs"] / 1e9,
         images_per_second=fmean([result["images_per_second"] for result in results]),
-    )
-    if not before:
-        return row
-    change = welch(before, accuracies)
-    return replace(
-        row,
-        change=change.mean,
-        change_low=change.low,
-        change_high=change.high,
-        told_from_zero=change.told_from_zero,
+        one_run_low=low,
+        one_run_high=high,
+        seconds=fmean([result["wall_seconds"] for result in results]),
     )
 
 
-def _top1(results: Iterable[Result]) -> list[float]:
-    return [100 * result["top1_count"] / result["test_images"] for result in results]
-
-
-def _intervals(table: Sequence[Row]) -> str:
-    single = [row.rung for row in table if row.n == 1]
-    if len(single) == sum(row.n > 0 for row in table):
-        return "One seed: no interval. Which changes are more than chance cannot be told from it."
-    text = "Intervals are Welch's, each for its change alone."
-    return f"{text} One seed, no interval: {', '.join(single)}." if single else text
-
-
-def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
+def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
+    """What is to be known about a table beside its numbers, by heading."""
     seconds = sum(result["wall_seconds"] for result in results)
-    departures = (
-        {"Departs from the paper in": _departures(results)} if any(r.get("departures") for r in results) else {}
-    )
-    agreement = _agreement(table) if table[0].road == Road.network.name else _in_all(table)
+    listed = "; ".join(f"{key} {here} (paper: {paper})" for key, here, paper in departures(results))
     return {
-        f"Agreement with the paper ({PAPER_TABLE[paper_regime(table[0].regime)]})": agreement,
-        **departures,
+        **_agreement_or_reasons(table),
+        **sight(table, results[0]["test_images"]),
+        **({DEPARTURES: listed} if listed else {}),
         "Hardware": _distinct(_hardware(result["hardware"]) for result in results),
         "Commit": _distinct(_commit(result) for result in results),
         "Versions": _distinct(
@@ -159,15 +172,27 @@ def _facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
     }
 
 
-def _departures(results: Sequence[Result]) -> str:
-    """What is other than in the paper, and what it is there; the recipes of a study may differ in both."""
+def _agreement_or_reasons(table: Sequence[Row]) -> dict[str, str]:
+    """How a road agrees with the paper; of a design, with which there is nothing to compare, what cannot be."""
+    if table[0].design != Design.path.name:
+        reasons = [f"{each.name}: {each.reason}" for each in variants(Design[table[0].design]) if each.reason]
+        return {
+            "Agreement with the paper": "it has none of these networks",
+            "Cannot be combined": "; ".join(reasons) or "none: every variant is a network",
+        }
+    agreement = _agreement(table) if table[0].road == Road.network.name else _in_all(table)
+    return {f"Agreement with the paper ({PAPER_TABLE[paper_regime(table[0].regime)]})": agreement}
+
+
+def departures(results: Sequence[Result]) -> list[tuple[str, str, str]]:
+    """What is other than in the paper: key, value here, value there; the recipes of a study may differ in both."""
     found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for result in results:
         for key, pair in result.get("departures", {}).items():
             both = found.setdefault(key, ({}, {}))
             for values, value in zip(both, pair, strict=True):
                 values[str(value)] = None
-    return "; ".join(f"{key} {' or '.join(here)} (paper: {' or '.join(paper)})" for key, (here, paper) in found.items())
+    return [(key, " or ".join(here), " or ".join(paper)) for key, (here, paper) in found.items()]
 
 
 def _agreement(table: Sequence[Row]) -> str:
@@ -228,3 +253,11 @@ def _keep(source: Path, kept: Path, places: Sequence[Path]) -> None:
         if not (kept / place).exists() or (kept / place).read_bytes() != content:
             (kept / place).parent.mkdir(parents=True, exist_ok=True)
             write_atomic(kept / place, content)
+
+
+def _keep_curves(points: Sequence[curves.Point], path: Path) -> None:
+    """Keep the curves of exactly these runs: no file where they have none."""
+    if points:
+        write_atomic(path, curves.to_csv(points))
+    else:
+        path.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from collections.abc import Container, Sequence, Set
 from typing import Any
 
 from roadmap.config import difference, under
-from roadmap.schema import ConfigError, Road
+from roadmap.schema import ConfigError, Design, Road
 from roadmap.steps import Step, steps
 
 STUDY = ("study.name", "regime", "data", "budget")
@@ -12,6 +12,7 @@ STUDY = ("study.name", "regime", "data", "budget")
 FREE = (
     "seed",
     "training",
+    "tracking",
     "runs_dir",
     "study.seeds",
     "data.root",
@@ -54,6 +55,11 @@ def refuse_mixed(results: Sequence[dict[str, Any]]) -> None:
 def road_of(result: dict[str, Any]) -> Road:
     """The road that a run lies on; results from before there were two say nothing of it."""
     return Road[result["config"]["study"].get("road", Road.network.name)]
+
+
+def design_of(result: dict[str, Any]) -> Design:
+    """The design that a run belongs to; results from before there were others say nothing of it."""
+    return Design[result["config"]["study"].get("design", Design.path.name)]
 
 
 def _compare(

@@ -18,6 +18,8 @@ class Published:
     """ImageNet-1K top-1 in percent."""
     gflops: float
     """As printed."""
+    top1_std: float | None
+    """Over three seeds, where it is published."""
 
 
 def paper_regime(regime: str) -> str:
@@ -31,11 +33,16 @@ def published(regime: str, road: Road = Road.network) -> dict[str, Published]:
     Of the recipe road it has the two ends: the ResNet before and after the training recipe.
     """
     rungs = [row for row in _rows(regime) if row["adopted"] != "reference"]
-    paper = {row["step"]: Published(float(row["top1"]), float(row["gflops"])) for row in rungs}
+    paper = {row["step"]: _published(row) for row in rungs}
     if road is Road.network:
         return paper
     last = [rung.name for rung in steps(road=road) if rung.on_path][-1]
     return {"resnet": paper["resnet"], last: paper["training_recipe"]}
+
+
+def _published(row: dict[str, str]) -> Published:
+    std = float(row["top1_std"]) if row["top1_std"] else None
+    return Published(float(row["top1"]), float(row["gflops"]), std)
 
 
 def to_beat(regime: str) -> tuple[str, float]:

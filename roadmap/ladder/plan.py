@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -10,11 +11,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from roadmap import runs
-from roadmap.checks import require
+from roadmap.checks import check, require
 from roadmap.config import STEP_WORDS, compose, parse_overrides
+from roadmap.designs import base_of, changes_of, variant
 from roadmap.ladder.cluster import ClusterConfig, Scheduler, read_cluster
-from roadmap.schema import Config, ConfigError
-from roadmap.steps import find, steps
+from roadmap.schema import Config, ConfigError, Design, Road, StepConfig
+from roadmap.steps import Step, steps
 
 
 class Only(Enum):
@@ -35,6 +37,8 @@ class Options:
     steps: list[str] = field(default_factory=list)
     """These rungs only; empty: all of `only`."""
     only: Only = Only.all
+    design: Design = Design.path
+    """Whose networks: the rungs of the path, its end without each change, or its start with each alone."""
     cluster: str = "local"
     """A file of conf/cluster; words such as cluster.partition=gpu change it."""
 
@@ -55,6 +59,8 @@ class Plan:
     configs: list[Config]
     jobs: int
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Variants of a design that cannot be, and why."""
 
     @property
     def study(self) -> Path:
@@ -87,19 +93,64 @@ def make_plan(words: list[str]) -> Plan:
     options, of_cluster, overrides = _split(words)
     cluster = read_cluster(options.cluster, of_cluster)
     first = compose(overrides)
-    road = first.study.road
-    rungs = steps(first.regime.name, road)
-    if options.steps:
-        wanted = {find(name, road=road).name for name in options.steps}
-        rungs = [rung for rung in rungs if rung.name in wanted]
-    elif options.only is Only.path:
-        rungs = [rung for rung in rungs if rung.on_path]
-    composed = [compose([*overrides, f"+{road.value}={r.name}"] if r.parent else overrides) for r in rungs]
+    rungs = steps(first.regime.name, first.study.road)
+    skipped: dict[str, str] = {}
+    if options.design is Design.path:
+        composed = [compose_rung(rung, overrides, first.study.road) for rung in chosen(rungs, options)]
+    else:
+        composed, skipped = compose_design(options, rungs, overrides, first)
     seeds = range(options.seeds or first.study.seeds)
     jobs = options.jobs or (
         cluster.array_parallelism if cluster.scheduler is Scheduler.slurm else _fitting(first.training.threads)
     )
-    return Plan([replace(config, seed=seed) for seed in seeds for config in composed], jobs, cluster)
+    return Plan([replace(config, seed=seed) for seed in seeds for config in composed], jobs, cluster, skipped)
+
+
+def chosen(rungs: list[Step], options: Options) -> list[Step]:
+    """Those of some rungs that the options name.
+
+    Raises:
+        ConfigError: a name that is none of theirs.
+    """
+    names = [rung.name for rung in rungs]
+    for name in options.steps:
+        require(name in names, "step", name, f"one of {' '.join(names)}")
+    if options.steps:
+        return [rung for rung in rungs if rung.name in options.steps]
+    return [rung for rung in rungs if rung.on_path or options.only is Only.all]
+
+
+def compose_rung(rung: Step, overrides: list[str], road: Road) -> Config:
+    """The configuration of a rung."""
+    return compose([*overrides, f"+{road.value}={rung.name}"] if rung.parent else overrides)
+
+
+def compose_design(
+    options: Options, rungs: list[Step], overrides: list[str], first: Config
+) -> tuple[list[Config], dict[str, str]]:
+    """The configurations of a design, what its variants are compared with first; and the variants that cannot be.
+
+    Raises:
+        ConfigError: the study is of the recipe's road, or the words set the recipe as a whole.
+    """
+    design, road = options.design, first.study.road
+    require(road is Road.network, "design", design.value, f"path in a study with study.road={road.name}")
+    given = parse_overrides(overrides) if overrides else {}
+    require("recipe" not in given, "recipe", given.get("recipe"), f"not in design={design.value}, which sets it")
+    base, changes = base_of(design, rungs), chosen(changes_of(design, rungs), options)
+    rung_of = {rung.name: rung for rung in rungs}
+    models = cache(lambda name: compose_rung(rung_of[name], overrides, road).model)
+    trained = cache(lambda recipe: compose_rung(base, [f"recipe={recipe}", *overrides], road))
+    study = replace(first.study, name=f"{first.study.name},design={design.value}", design=design)
+    composed, skipped = [replace(compose_rung(base, overrides, road), study=study)], {}
+    for each in (variant(design, step, rungs, models) for step in changes):
+        if each.model is None:
+            skipped[each.name] = each.reason
+            continue
+        identity = StepConfig(each.name, base.name, each.step.section, each.step.group, each.title)
+        composed.append(replace(trained(each.recipe), study=study, step=identity, model=each.model))
+        check(composed[-1])
+    return composed, skipped
 
 
 def _fitting(threads: int | None) -> int:

@@ -26,17 +26,22 @@ from roadmap.ladder.bars import (
     TO_BEAT,
     Rungs,
     draw_bars,
+    draw_base,
     draw_paper,
     draw_targets,
     group,
 )
 from roadmap.ladder.paper import paper_regime, to_beat
 from roadmap.ladder.table import Row, gflops, read_csv
-from roadmap.schema import ConfigError, Road
+from roadmap.schema import ConfigError, Design, Road
 
 TITLES = {
     Road.network.name: "From ResNet to ConvNeXt, one change at a time",
     Road.recipe.name: "From the original training recipe to the modern one, one ingredient at a time",
+}
+DESIGN_TITLES = {
+    Design.leave_one_out.name: "The end of the path, each time without one change",
+    Design.add_one.name: "The start of the path, each time with one change alone",
 }
 PAPER_START = {"resnet50": "ResNet-50", "resnet200": "ResNet-200"}
 BAND, GRID = "#F3F3F3", "#D8D8D8"
@@ -111,8 +116,9 @@ def draw(rows: Sequence[Row]) -> Figure:
 
     On ImageNet the paper's values are marks among the bars, and the transformer to beat is a dashed line.
     Accuracies on other data share no scale with them: there the paper's ladder has a panel of its own.
+    The variants of a design have nothing to do with the paper's: the dashed line is what they are compared with.
     """
-    columns = SHARED if rows[0].data == "imagenet" else APART
+    columns = SHARED if rows[0].data == "imagenet" or rows[0].design in DESIGN_TITLES else APART
     rungs = list(zip(rows, _heights(rows), strict=True))
     span = rungs[-1][1] + 1
     figure = Figure(figsize=(WIDTH, ABOVE + ROW * span + BELOW), facecolor="white")
@@ -126,6 +132,8 @@ def draw(rows: Sequence[Row]) -> Figure:
         paper = _panel(figure, columns.paper, span)
         _axis(paper, "top-1 on imagenet, %", ticks=4)
         draw_paper(paper, rungs)
+    elif rows[0].design in DESIGN_TITLES:
+        draw_base(bars, rungs)
     else:
         shown += draw_targets(bars, rungs)
     low, high = min(shown), max(shown)
@@ -133,6 +141,11 @@ def draw(rows: Sequence[Row]) -> Figure:
     bars.set_xlim(max(0.0, low - 0.2 * reach), high + 0.05 * reach)  # the shortest bar still has a length
     _frame(figure, rows, columns)
     return figure
+
+
+def about(road: str, design: str) -> str:
+    """What a table as a whole is about."""
+    return DESIGN_TITLES.get(design, TITLES[road])
 
 
 def _heights(rows: Sequence[Row]) -> list[float]:
@@ -200,13 +213,19 @@ def _frame(figure: Figure, rows: Sequence[Row], columns: Columns) -> None:
     counts = [row.n for row in rows if row.n]
     seeds = sorted({min(counts), max(counts)})
     study = _short(rows[0].study, 50)
-    about = f"study {study}: {rows[0].regime} regime on {rows[0].data}, {' to '.join(map(str, seeds))} seed"
-    about += "s" if max(counts) > 1 else ""
+    which = f"study {study}: {rows[0].regime} regime on {rows[0].data}, {' to '.join(map(str, seeds))} seed"
+    which += "s" if max(counts) > 1 else ""
     notes = "Bars: mean top-1 of the raw weights. "
     notes += "Whiskers: one standard deviation over seeds. " if max(counts) > 1 else "One seed: no whiskers. "
     notes += "No axis starts at 0" + (", and the paper's has its own scale." if columns.paper else ".")
-    figure.text(MARGIN, 1 - 0.31 / height, TITLES[rows[0].road], fontsize=13, fontweight="bold")
-    figure.text(MARGIN, 1 - 0.55 / height, about, fontsize=9, color=FAINT)
+    figure.text(
+        MARGIN,
+        1 - 0.31 / height,
+        about(rows[0].road, rows[0].design),
+        fontsize=13,
+        fontweight="bold",
+    )
+    figure.text(MARGIN, 1 - 0.55 / height, which, fontsize=9, color=FAINT)
     figure.text(MARGIN, 0.12 / height, notes, fontsize=8, color=FAINT)
     figure.legend(
         handles=_legend(columns, rows[0]),
@@ -221,6 +240,8 @@ def _frame(figure: Figure, rows: Sequence[Row], columns: Columns) -> None:
 
 
 def _legend(columns: Columns, first: Row) -> list[Artist]:
+    if first.design in DESIGN_TITLES:
+        return [Line2D([], [], **TO_BEAT, label=f"{first.title}, which all are compared with")]
     handles: list[Artist] = [
         Line2D([], [], **PATH, label="the path"),
         Patch(edgecolor=FAINT, **SIDE, label="beside the path"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
-from roadmap.schema import ConfigError
+from roadmap.schema import ConfigError, Design
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,18 @@ class Row:
     change_high: float | None = None
     """95 % confidence interval of the change."""
     told_from_zero: bool | None = None
+    """Whether `p_holm` is below 0.05."""
+    p: float | None = None
+    """Of the change alone: Welch's test, two-sided."""
+    p_holm: float | None = None
+    """The same with Holm's correction for all changes of the ladder."""
+    seeds_needed: int | None = None
+    """Seeds a rung to see 0.2 points at 80 % power, from the deviation pooled over the ladder."""
+    one_run_low: float | None = None
+    one_run_high: float | None = None
+    """95 % interval of one run on the test set at this accuracy."""
+    seconds: float | None = None
+    """Wall time of a run, on average."""
     params: int | None = None
     gflops: float | None = None
     """Multiply-adds in units of 1e9."""
@@ -43,6 +55,13 @@ class Row:
     """In training."""
     paper_top1: float | None = None
     paper_change: float | None = None
+    design: str = Design.path.name
+    """Of leave_one_out and add_one all rows but the first are variants of that one, and on no path."""
+
+    @property
+    def aside(self) -> bool:
+        """Whether it is a side rung: tried on the way, and left."""
+        return not self.on_path and self.design == Design.path.name
 
 
 def write_csv(rows: Sequence[Row]) -> str:
@@ -73,8 +92,8 @@ def read_csv(path: Path) -> list[Row]:
 
 
 HEAD = (
-    "| rung | n | top-1 % | std | change [95 % CI] | told from zero | parameters | GFLOPs | images/s "
-    "| paper top-1 % | paper change |\n|---|--:|--:|--:|--:|:-:|--:|--:|--:|--:|--:|\n"
+    "| rung | n | top-1 % | std | change [95 % CI] | p, Holm | told from zero | parameters | GFLOPs | images/s "
+    "| paper top-1 % | paper change |\n|---|--:|--:|--:|--:|--:|:-:|--:|--:|--:|--:|--:|\n"
 )
 
 
@@ -88,6 +107,11 @@ def gflops(value: float) -> str:
     return f"{value:.2f}" if value >= 1 else f"{value:#.3g}"
 
 
+def p_value(value: float) -> str:
+    """A p value with three decimals, or that it is smaller."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def _cells(row: Row) -> list[str]:
     def cell(value: float | None, form: str) -> str:
         return "" if value is None else format(value, form)
@@ -96,11 +120,12 @@ def _cells(row: Row) -> list[str]:
     if row.change_low is not None and row.change_high is not None:
         change += f" [{row.change_low:+.2f}, {row.change_high:+.2f}]"
     return [
-        row.rung if row.on_path else f"{row.rung} (side)",
+        f"{row.rung} (side)" if row.aside else row.rung,
         str(row.n or ""),
         cell(row.top1, ".2f"),
         cell(row.top1_std, ".2f"),
         change,
+        "" if row.p_holm is None else p_value(row.p_holm),
         {None: "", True: "yes", False: "no"}[row.told_from_zero],
         cell(row.params, ","),
         "" if row.gflops is None else gflops(row.gflops),

@@ -37,6 +37,8 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int], 
     device, passes = set_up(config), passes_per_step(config.recipe)
     shared = f"what divides recipe.batch_size so that {world.size} processes share the passes (now {passes}) evenly"
     require(passes % world.size == 0, "recipe.bn_batch_size", config.recipe.bn_batch_size, shared)
+    together = config.recipe.sync_bn
+    require(together in (1, world.size), "recipe.sync_bn", together, f"1, or the number of processes: {world.size}")
     training, test = (load(config, train=part).to(device) for part in (True, False))
     epochs, per_epoch = config.recipe.epochs, batches_per_epoch(training, config.recipe)
     state = begin(directory, config, device, world, progress)

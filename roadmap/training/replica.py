@@ -22,7 +22,8 @@ class Replica:
         alone = world.size == 1
         self._network = model if alone else parallel(model)
         self._called = torch.compile(self._network) if compiled else self._network
-        self._norms = [] if alone else [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+        # Synchronized ones are alike in all processes already.
+        self._norms = [] if alone else [m for m in model.modules() if type(m) is nn.BatchNorm2d]
         self._before: list[Tensor] = []
 
     def __call__(self, images: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from roadmap.files import Locked, lock, remove_leftovers
 from roadmap.model.costs import cost
 from roadmap.schema import Config
 from roadmap.signals import Interrupted, caught
+from roadmap.tracking.beside import mirrored
 from roadmap.training import provenance
 from roadmap.training.diagnosis import reason
 from roadmap.training.loop import train
@@ -35,13 +36,15 @@ def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
         Locked: another process still works on it after `wait` seconds.
         Exception: whatever made the run fail; it is recorded in the directory first.
     """
-    with joined() as world, held(directory, world, wait=wait) as done:
+    with joined() as world, held(directory, world, wait=wait) as done, ExitStack() as last:
         if done:
             return runs.read_result(directory / runs.RESULT)
         origin = provenance.commit()  # of the code that is loaded, whatever happens to the files while it runs
         try:
             config = load(directory / runs.CONFIG)
             listed = departures(config) | resized(config)
+            if world.first:
+                last.enter_context(mirrored(directory, config.tracking))
             with caught() as stop, Progress(config, directory, speaks=world.first) as progress:
                 state = train(config, directory, progress, stop, world)
                 result = make_result(config, state, origin, listed)

@@ -12,6 +12,7 @@ from roadmap.model.create import build
 from roadmap.schema import Config
 from roadmap.training.recipe import make_optimizer
 from roadmap.training.replica import Replica
+from roadmap.training.synchronized import synchronize
 from roadmap.training.world import World
 
 
@@ -89,6 +90,8 @@ def initial_state(config: Config, device: torch.device, world: World) -> State:
         init=recipe.init,
         channels_last=config.training.channels_last,
     ).to(device)
+    if recipe.sync_bn > 1:
+        synchronize(model)
     average = Average(model, recipe.model_ema_decay)
     replica = Replica(model, world, compiled=config.training.compile)
     return State(model, world, replica, average, make_optimizer(model, recipe))

@@ -1,0 +1,63 @@
+"""Tell a tracker of a whole study, from its local files: every run with its epochs, then the table and the figure.
+
+    python scripts/push.py                              the default study, on Weights & Biases
+    python scripts/push.py study=smoke only=ladder      another one, without its runs
+    python scripts/push.py tracking=tensorboard         event files: tensorboard --logdir runs/fashion_mnist
+
+The same as runs with tracking=wandb tell while they train, for those that had none or could not reach the server.
+Pushed twice, a run is still one run. Without a key of Weights & Biases it makes files, for `wandb sync` to take there.
+Exit code: 0 all told, 1 the server does not answer, 2 refused.
+"""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from roadmap import runs
+from roadmap.checks import require
+from roadmap.command import command
+from roadmap.files import in_use
+from roadmap.ladder.words import options
+from roadmap.schema import ConfigError, Tracking
+from roadmap.tracking.mirror import mirror_ladder, mirror_run
+
+DEFAULTS = {
+    "study": "fashion_mnist",
+    "tracking": "wandb",
+    "only": "all",
+    "runs_dir": "runs",
+    "results_dir": "results",
+}
+TRACKERS = [tracking.name for tracking in Tracking if tracking is not Tracking.none]
+
+
+def main() -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", metavar="key=value", help=", ".join(DEFAULTS))
+    chosen = options(parser.parse_args().words, DEFAULTS)
+    require(chosen["tracking"] in TRACKERS, "tracking", chosen["tracking"], " or ".join(TRACKERS))
+    require(chosen["only"] in ("all", "ladder"), "only", chosen["only"], "all or ladder")
+    tracking, console = Tracking[chosen["tracking"]], Console(soft_wrap=True, highlight=False)
+    study, results = (Path(chosen[key]) / chosen["study"] for key in ("runs_dir", "results_dir"))
+    begun = sorted(path.parent for path in study.glob(f"*/seed-*/{runs.METRICS}"))
+    if not begun:
+        raise ConfigError(f"study={chosen['study']}: no run in {study}")
+    for directory in begun if chosen["only"] == "all" else []:
+        if in_use(directory / runs.TRACKING):
+            console.print(f"{directory}: left to the process that mirrors it as it trains")
+            continue
+        mirror_run(directory, tracking)
+        console.print(directory)
+    try:
+        mirror_ladder(study, results, tracking)
+    except FileNotFoundError as error:
+        console.print(f"no ladder yet ({error.filename}): make collate plot STUDY={chosen['study']}")
+    else:
+        console.print(f"the ladder: {results}")
+    return 0
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,78 @@
+"""What trackers wrote, read back: for tests alone."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wandb.proto.wandb_internal_pb2 import Record
+
+from roadmap import runs
+
+BLOCK, FULL, LAST = 32768, 1, 4
+
+
+@dataclass
+class Told:
+    """A run in a file of Weights & Biases."""
+
+    run: Any = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    exit_code: int | None = None
+
+
+def told(directory: Path) -> Told:
+    """The one run that wandb keeps under a directory."""
+    (path,) = directory.glob("wandb/*run-*/run-*.wandb")
+    found = Told()
+    for content in _records(path.read_bytes()):
+        record = Record.FromString(content)
+        match record.WhichOneof("record_type"):
+            case "run":
+                found.run = record.run
+            case "history":
+                found.history.append(_values(record.history.item))
+            case "summary":
+                found.summary |= _values(record.summary.update)
+            case "exit":
+                found.exit_code = record.exit.exit_code
+    return found
+
+
+def _values(items: Any) -> dict[str, Any]:
+    """The keys of a record; wandb's own begin with an underscore."""
+    named = {".".join(item.nested_key) or item.key: item for item in items}
+    return {key: json.loads(item.value_json) for key, item in named.items() if not key.startswith("_")}
+
+
+def _records(content: bytes) -> Iterator[bytes]:
+    """The records of a log in LevelDB's format, after a header of 7 bytes: pieces that do not cross a block's end."""
+    at, record = 7, b""
+    while at + 7 <= len(content):
+        if (left := BLOCK - at % BLOCK) < 7:
+            at += left
+            continue
+        length, kind = int.from_bytes(content[at + 4 : at + 6], "little"), content[at + 6]
+        record += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (FULL, LAST):
+            yield record
+            record = b""
+
+
+def mirrors(directory: Path) -> list[int]:
+    """Processes that mirror runs under a directory."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if f"roadmap.tracking.beside {directory}" in line]
+
+
+def wait_for_no_mirror(directory: Path, seconds: float = 60) -> None:
+    """Until no process mirrors a run under a directory."""
+    deadline = time.monotonic() + seconds
+    while mirrors(directory):
+        assert time.monotonic() < deadline, (directory / runs.TRACKING / "log.txt").read_text()
+        time.sleep(0.1)

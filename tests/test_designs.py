@@ -1,0 +1,237 @@
+"""Variants beyond the path: what they are, what cannot be, and their way through sweep, table and figure."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from smoke import inside, words
+from synthetic import result, write
+
+from roadmap.checks import check_model
+from roadmap.config import compose, digest, to_dict
+from roadmap.departures import departures
+from roadmap.designs import NOTHING, base_of, difference_of, made_on, variant, variants
+from roadmap.edits import carry
+from roadmap.ladder.collate import collate, report, rows
+from roadmap.ladder.page import build as build_page
+from roadmap.ladder.plan import make_plan
+from roadmap.ladder.plot import draw
+from roadmap.model.create import build
+from roadmap.schema import Act, ConfigError, Design, Norm, Op
+from roadmap.steps import find, model_config, steps
+
+ROOT = Path(__file__).parents[1]
+BOTH = [Design.leave_one_out, Design.add_one]
+OUT, ALONE = ({v.step.name: v for v in variants(design)} for design in BOTH)
+END, START = model_config("layer_scale"), model_config("resnet")
+
+
+def ops(text: str) -> list[Op]:
+    return [Op(word) for word in text.split()]
+
+
+# A change of a list, carried over
+
+
+@pytest.mark.parametrize("step", [rung.name for rung in steps() if rung.parent])
+@pytest.mark.parametrize("regime", ["resnet50", "resnet200", "nano"])
+def test_a_change_made_where_it_was_made_is_the_step(step: str, regime: str) -> None:
+    models, rung = partial(model_config, regime=regime), find(step, regime)
+    assert rung.parent is not None
+    assert made_on(models(rung.parent), rung, models) == models(step)
+    assert made_on(models(step), rung, models) == models(step), "made twice it is made once"
+
+
+def test_the_whole_path_walked_again_is_the_path() -> None:
+    model = START
+    for rung in [rung for rung in steps() if rung.on_path and rung.parent]:
+        model = made_on(model, rung, model_config)
+        assert model == model_config(rung.name)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "onto", "wanted"),
+    [
+        ("conv norm act add", "conv norm add", "dwconv norm act pw_stream act add", "dwconv norm pw_stream act add"),
+        ("conv add", "dwconv add", "pw_hidden conv norm add", "pw_hidden dwconv norm add"),
+        ("pw_hidden conv norm add", "conv norm pw_hidden add", "pw_hidden act dwconv add", "dwconv pw_hidden act add"),
+        ("pw_stream add", "pw_stream layer_scale add", "pw_stream norm add act", "pw_stream norm layer_scale add act"),
+        ("conv act add", "conv norm act add", "conv act add act", "conv norm act add act"),
+        ("stem_conv norm act max_pool", "patchify", "stem_conv norm act max_pool norm", "patchify"),
+        ("patchify", "patchify norm", "stem_conv norm act max_pool", "stem_conv norm act max_pool"),
+        ("", "norm downsample_conv", "", "norm downsample_conv"),
+        ("pw_hidden add", "pw_hidden conv add", "norm pw_hidden act add", "norm pw_hidden act conv add"),
+        ("add pw_hidden pw_hidden", "add pw_hidden pw_hidden act", "pw_hidden pw_hidden", "pw_hidden pw_hidden act"),
+    ],
+)
+def test_a_change_of_a_list_by_hand(before: str, after: str, onto: str, wanted: str) -> None:
+    assert carry(ops(before), ops(after), ops(onto)) == ops(wanted)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "onto", "message"),
+    [
+        ("max_pool", "max_pool norm", "patchify", "it changes the max_pool, which is not there"),
+        ("conv pw_hidden add", "pw_hidden conv add", "add pw_hidden dwconv", "it moves .* in another order"),
+    ],
+)
+def test_a_change_that_cannot_be_carried_over_says_why(before: str, after: str, onto: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        carry(ops(before), ops(after), ops(onto))
+
+
+# The variants
+
+
+@pytest.mark.parametrize("design", BOTH)
+@pytest.mark.parametrize("regime", ["resnet50", "nano"])
+def test_every_variant_is_a_network_that_computes(design: Design, regime: str) -> None:
+    for each in variants(design, regime):
+        assert each.model is not None and each.reason == "", each.name
+        check_model(each.model)
+        if regime == "nano":
+            network = build(replace(each.model, width=4, depths=[1, 1, 1, 1]), num_classes=10, in_chans=1)
+            assert network(torch.zeros(2, 1, 32, 32)).shape == (2, 10)
+
+
+def test_leaving_out_by_hand() -> None:
+    assert list(OUT) == [rung.name for rung in steps() if rung.on_path and rung.parent]
+    others = {name: difference_of(each.model, END) for name, each in OUT.items() if each.model}
+    assert others["stage_ratio"] == {"depths": [3, 4, 6, 3]}
+    assert others["increase_width"] == {"width": 64}
+    assert others["inverted_bottleneck"] == {"stream_ratio": 4, "hidden_ratio": 1}
+    assert others["large_kernel"] == {"kernel_size": 3}
+    assert others["gelu"] == {"act": Act.relu}
+    assert others["layer_norm"] == {"norm": Norm.batch_norm, "conv_bias": False}
+    assert others["depthwise_conv"] == {"block": ops("conv norm pw_hidden act pw_stream layer_scale add")}
+    assert others["move_up_depthwise"] == {"block": ops("pw_hidden act dwconv norm pw_stream layer_scale add")}
+    fewer = "dwconv norm act pw_hidden act pw_stream layer_scale add act"
+    assert others["fewer_activations"] == {"block": ops(fewer)}
+    assert others["fewer_norms"] == {"block": ops("dwconv norm pw_hidden norm act pw_stream norm layer_scale add")}
+    assert others["patchify_stem"] == {"stem": ops("stem_conv norm act max_pool")}
+    assert {name: each.recipe for name, each in OUT.items() if each.recipe != "modern"} == {
+        "training_recipe": "original"
+    }
+    assert others["training_recipe"] == {}
+    assert OUT["layer_scale"].model == model_config("separate_downsampling")
+    large = {v.step.name: v for v in variants(Design.leave_one_out, "resnet200")}
+    assert large["increase_width"].model is not None and large["increase_width"].model.width == 84
+
+
+def test_making_one_change_alone_by_hand() -> None:
+    assert list(ALONE) == [rung.name for rung in steps() if rung.parent]
+    others = {name: difference_of(each.model, START) for name, each in ALONE.items() if each.model}
+    assert others["kernel_11"] == {"kernel_size": 11}
+    assert others["fewer_norms"] == {"block": ops("pw_hidden act conv norm act pw_stream add act")}
+    assert others["move_up_depthwise"] == {"block": ops("conv norm act pw_hidden norm act pw_stream norm add act")}
+    assert others["separate_downsampling"] == {
+        "downsample": ops("norm downsample_conv"),
+        "head": ops("avg_pool norm flatten linear"),
+    }
+    assert {name for name, each in ALONE.items() if each.recipe == "modern"} == {"training_recipe"}
+
+
+def test_what_cannot_be_has_a_reason() -> None:
+    models = {rung.name: model_config(rung.name) for rung in steps()}
+    # A ladder whose end has no layer scale: leaving it out changes nothing.
+    still = models | {"layer_scale": models["separate_downsampling"]}
+    assert variant(Design.leave_one_out, find("layer_scale"), steps(), still.__getitem__).reason == NOTHING
+    # One whose head is pooled by nothing until separate_downsampling speaks of the pool.
+    bare = models | {"resnet": replace(models["resnet"], head=ops("flatten linear"))}
+    alone = variant(Design.add_one, find("separate_downsampling"), steps(), bare.__getitem__)
+    assert alone.model is None
+    assert alone.reason == (
+        "separate_downsampling: model.head=[flatten,linear]: it changes the avg_pool, which is not there"
+    )
+    # One that is no network: the stream is never reached again.
+    cut = models | {"gelu": replace(models["gelu"], block=ops("pw_hidden norm act dwconv norm add"))}
+    assert "channels do not match" in variant(Design.add_one, find("gelu"), steps(), cut.__getitem__).reason
+
+
+@pytest.mark.parametrize("design", BOTH)
+def test_the_documented_list_is_the_one_of_the_code(design: Design) -> None:
+    code, listed = inside("scripts/designs.py", design.value)
+    assert code == 0
+    assert listed in (ROOT / "docs" / "designs.md").read_text()
+    assert "cannot be:" not in listed
+
+
+# Their way
+
+
+def test_the_plan_of_a_design(tmp_path: Path, data_root: Path) -> None:
+    study = words(tmp_path, data_root, "model.kernel_size=5")
+    plan = make_plan([*study, "design=leave_one_out", "steps=[training_recipe,gelu,large_kernel]", "seeds=2"])
+    assert [run.step for run in plan.runs] == ["layer_scale", "without_training_recipe", "without_gelu"] * 2
+    assert plan.skipped == {"without_large_kernel": NOTHING}, "the study sets it for all"
+    whole, recipe, gelu = plan.configs[:3]
+    assert gelu.study.name == "tiny,design=leave_one_out" and gelu.study.design is Design.leave_one_out
+    assert (gelu.step.parent, gelu.step.title, gelu.step.group) == ("layer_scale", "− ReLU to GELU", "micro")
+    assert gelu == replace(whole, step=gelu.step, model=replace(whole.model, act=Act.relu))
+    assert recipe.recipe.name == "original" and recipe.recipe.opt.value == "sgd" and recipe.model == whole.model
+    assert gelu.model.width == 6, "as the study has it, not as the regime"
+    path = compose([*study, "+step=layer_scale"])
+    assert digest(to_dict(replace(path, study=whole.study))) == digest(to_dict(whole))
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("recipe=original", "recipe=original: allowed is not in design=add_one, which sets it"),
+        ("steps=[x]", "step=x: allowed is one of training_recipe"),
+        ("study.design=add_one", "study.design=add_one: allowed is design=NAME"),
+        ("study=smoke_recipe", "design=add_one: allowed is path in a study with study.road=recipe"),
+    ],
+)
+def test_what_is_no_design_is_refused(word: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_plan(["study=smoke", "design=add_one", word])
+
+
+def test_a_variant_departs_from_the_recipe_that_it_names(tmp_path: Path, data_root: Path) -> None:
+    listed = [
+        departures(config)
+        for config in make_plan(words(tmp_path, data_root, "design=add_one", "steps=[training_recipe]")).configs
+    ]
+    assert "recipe.opt" not in listed[1] and listed[1]["recipe.epochs"] == (2, 300)
+    assert listed[0]["recipe.epochs"] == (2, 90)
+
+
+def test_table_and_figure_of_a_design() -> None:
+    named = {"study__name": "smoke,design=leave_one_out", "study__design": "leave_one_out"}
+    results = [result("layer_scale", seed, correct=8900 + 10 * seed, **named) for seed in (0, 1)] + [
+        result("without_gelu", seed, correct=8700 + 10 * seed, like="gelu", step__parent="layer_scale", **named)
+        for seed in (0, 1)
+    ]
+    table = rows(results)
+    assert [row.rung for row in table] == ["layer_scale", *(f"without_{name}" for name in OUT)]
+    without = next(row for row in table if row.rung == "without_gelu")
+    assert (without.parent, without.title, without.group, without.aside) == (
+        "layer_scale", "− ReLU to GELU", "micro", False,
+    )  # fmt: skip
+    assert without.change == pytest.approx(-2.0) and table[0].change is None
+    page = report(table, results)
+    assert "below zero, the network was better with it" in page
+    assert "- Cannot be combined: none: every variant is a network" in page
+    assert "| without_gelu | 2 | 87.05 |" in page and "(side)" not in page and "Kendall" not in page
+    figure = draw(table)
+    assert figure.texts[0].get_text() == "The end of the path, each time without one change"
+    (line,) = [line for axes in figure.axes for line in axes.get_lines() if line.get_linestyle() == "--"]
+    assert list(line.get_xdata()) == [table[0].top1] * 2
+
+
+def test_the_page_of_a_design_is_about_it(tmp_path: Path) -> None:
+    named = {"study__name": "smoke,design=add_one", "study__design": "add_one"}
+    alone = result("only_gelu", like="gelu", step__parent="resnet", **named)
+    write(tmp_path / "runs", [result("resnet", **named), alone])
+    collate("smoke,design=add_one", tmp_path / "runs", tmp_path)
+    page = build_page("smoke,design=add_one", tmp_path).read_text()
+    assert "<h1>The start of the path, each time with one change alone</h1>" in page
+    assert "above zero, it is of use without the others" in page and "From start to end" not in page
+    assert page.count("only_layer_norm") > 0
+
+
+def test_a_design_begins_at_one_end_of_the_path() -> None:
+    assert [base_of(design, steps()).name for design in BOTH] == ["layer_scale", "resnet"]

@@ -1,0 +1,197 @@
+"""The report in a real Chromium: what people see, point at, sort, and reach by keyboard."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_report import RESULTS, half_finished
+
+from roadmap.ladder.browser import chromium, opened, picture
+from roadmap.ladder.page import build
+from roadmap.ladder.table import Row, read_csv
+
+pytestmark = pytest.mark.browser
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the committed default study, elsewhere."""
+    results = tmp_path_factory.mktemp("default")
+    shutil.copytree(RESULTS / "fashion_mnist", results / "fashion_mnist")
+    return build("fashion_mnist", results)
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a half-finished sweep, with curves."""
+    return build("smoke", half_finished(tmp_path_factory.mktemp("half")))
+
+
+@pytest.fixture(params=["default", "half"])
+def page(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
+def row(page: Path, rung: str) -> Row:
+    return next(row for row in read_csv(page.with_name("ladder.csv")) if row.rung == rung)
+
+
+def mark(tab: Any, chart: str, title: str) -> Any:
+    """What stands for a rung in a chart: of several marks the topmost."""
+    return tab.locator(f'[data-chart="{chart}"] [aria-label^="{title}:"]').last
+
+
+def tooltip(tab: Any) -> dict[str, str]:
+    tip = tab.locator("#vg-tooltip-element.visible")
+    tip.wait_for()
+    cells = tip.locator("tr").all()
+    said = {line.locator("td").first.inner_text(): line.locator("td").last.inner_text() for line in cells}
+    return said | {"": tip.locator("h2").inner_text()}
+
+
+def column(tab: Any, index: int) -> list[str]:
+    texts: list[str] = tab.locator(f".sortable tbody tr > :nth-child({index})").all_inner_texts()
+    return texts
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_nothing_is_logged_asked_for_or_wider_than_the_screen(
+    page: Path, browser: Any, scheme: str, viewport: Any
+) -> None:
+    said: list[str] = []
+    asked: list[str] = []
+    with browser.new_context(viewport=viewport, color_scheme=scheme, offline=True) as context:
+        tab = context.new_page()
+        tab.on("console", lambda message: said.append(message.text))
+        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(page.as_uri())
+        tab.wait_for_function("document.documentElement.dataset.drawn === 'yes'")
+        tab.locator("#open-all").click()
+        tab.mouse.wheel(0, 4000)
+        assert said == []
+        assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
+        width, charts = tab.evaluate(
+            "[document.documentElement.scrollWidth, document.querySelectorAll('svg.marks').length]"
+        )
+        assert width == viewport["width"]
+        assert charts == tab.locator("[data-chart]").count() >= 6
+
+
+def test_pointing_at_a_rung_tells_its_numbers(default: Path, browser: Any) -> None:
+    known = row(default, "gelu")
+    interval = f"{known.change:+.2f} [{known.change_low:+.2f}, {known.change_high:+.2f}]"
+    with opened(browser, default, viewport=DESK) as tab:
+        for chart in ("levels", "changes", "gflops", "images_per_second", "seconds", "agreement"):
+            mark(tab, chart, "ReLU to GELU").hover()
+            said = tooltip(tab)
+            assert said[""] == "ReLU to GELU"
+            assert said["top-1"] == f"{known.top1:.2f} ± {known.top1_std:.2f} %, n = {known.n}"
+            assert said["change"].startswith(interval) and "told from zero (p 0." in said["change"]
+            assert (
+                f"{known.params:,} parameters" in said["cost"] and f"{known.images_per_second:,.0f} im" in said["cost"]
+            )
+            assert said["delta"] == "model.act: relu → gelu"
+            tab.mouse.move(2, 2)
+
+
+def test_the_rung_under_the_pointer_is_lifted_in_all_charts(half: Path, browser: Any) -> None:
+    lines = '[data-chart="curve_top1"] .mark-line path[stroke*="group-"]'
+    look = "els => els.map(e => [e.getAttribute('stroke'), e.getAttribute('stroke-width'), e.getAttribute('opacity')])"
+    with opened(browser, half, viewport=DESK) as tab:
+        assert {width for _, width, _ in tab.locator(lines).evaluate_all(look)} == {"1.6", "1", "14"}
+        tab.locator('.sortable tr[data-rung="gelu"]').hover()
+        tab.wait_for_timeout(200)
+        found = tab.locator(lines).evaluate_all(look)
+        assert [stroke for stroke, width, _ in found if width == "3.5"] == ["var(--group-micro)"]
+        assert sum(opacity == "0.13" for _, _, opacity in found) == 3
+        assert sum(width == "1" and opacity == "0.8" for _, width, opacity in found) == 2  # its seeds
+        assert mark(tab, "levels", "ReLU to GELU").count() == 1
+        assert "lifted" in tab.locator("#rung-gelu").get_attribute("class")
+        tab.locator('[data-chart="curve_top1"] path[stroke-width="14"]').last.hover()
+        tab.wait_for_timeout(200)
+        assert tab.locator(".sortable tr.lifted").count() == 1
+
+
+def test_headings_sort_and_blanks_come_last(page: Path, browser: Any) -> None:
+    with opened(browser, page, viewport=DESK) as tab:
+        head = tab.locator(".sortable th button", has_text="change").first
+        before = column(tab, 1)
+        for direction in ("ascending", "descending"):
+            head.click()
+            assert tab.locator(f'.sortable th[aria-sort="{direction}"]').inner_text().startswith("change")
+            cells = column(tab, 4)
+            known = [float(cell) for cell in cells if cell]
+            assert known == sorted(known, reverse=direction == "descending") and len(known) >= 2
+            assert all(cell == "" for cell in cells[len(known) :])
+        assert sorted(column(tab, 1)) == sorted(before) and column(tab, 1) != before
+        tab.locator(".sortable th button").first.click()
+        assert column(tab, 1) == before  # by rung is in the order of the ladder
+
+
+def test_a_half_finished_sweep_has_blanks(half: Path, browser: Any) -> None:
+    with opened(browser, half, viewport=DESK) as tab:
+        assert tab.locator(".sortable tr.blank").count() == 15
+        assert tab.locator('[data-chart="levels"] text', has_text="not run").count() == 15
+        tab.locator('[data-chart="levels"] [aria-label^="Kernel size 9:"]').hover()
+        assert tooltip(tab)["top-1"] == "not run"
+        tab.locator('.sortable tr[data-rung="kernel_9"] a').click()
+        opened_ = tab.locator("#rung-kernel_9[open]")
+        assert "Nothing" not in opened_.inner_text() and "model.kernel_size" in opened_.inner_text()
+        assert "NaN" not in tab.locator("main").last.inner_text()
+
+
+def test_the_keyboard_reaches_every_rung(default: Path, browser: Any) -> None:
+    with opened(browser, default, viewport=DESK) as tab:
+        tab.locator('[data-chart="levels"] [tabindex="0"]').focus()
+        assert tooltip(tab)[""] == "ResNet"
+        for _ in range(3):
+            tab.keyboard.press("ArrowDown")
+        assert tooltip(tab)[""] == "Patchify stem"
+        assert tab.locator(".sortable tr.lifted").get_attribute("data-rung") == "patchify_stem"
+        tab.keyboard.press("Enter")
+        assert tab.locator("#rung-patchify_stem").get_attribute("open") is not None
+        assert tab.evaluate("document.activeElement.closest('details').id") == "rung-patchify_stem"
+        tab.keyboard.press("Enter")
+        assert tab.locator("#rung-patchify_stem").get_attribute("open") is None
+        tab.locator(".sortable th button").nth(2).focus()
+        tab.keyboard.press("Enter")
+        assert tab.locator('.sortable th[aria-sort="ascending"]').inner_text().startswith("top-1")
+
+
+def test_a_click_opens_a_rung_with_its_block_before_and_after(default: Path, browser: Any) -> None:
+    with opened(browser, default, viewport=DESK) as tab:
+        mark(tab, "levels", "ReLU to GELU").click()
+        rung = tab.locator("#rung-gelu")
+        assert rung.get_attribute("open") is not None
+        assert rung.locator("svg[aria-label*=before] .changed text").all_text_contents() == ["ReLU"] * 3
+        assert rung.locator("svg[aria-label*=after] .changed text").all_text_contents() == ["GELU"] * 3
+        assert rung.locator("svg").first.is_visible()
+
+
+def test_dark_is_dark_and_paper_is_white(default: Path, browser: Any) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    ink = "getComputedStyle(document.querySelector('[data-chart] .role-axis-label text')).fill"
+    with opened(browser, default, viewport=DESK, color_scheme="dark") as tab:
+        assert tab.evaluate(f"[{ground}, {ink}]") == ["rgb(20, 23, 28)", "rgb(233, 235, 238)"]
+        tab.emulate_media(media="print")
+        assert tab.evaluate(f"[{ground}, {ink}]") == ["rgb(255, 255, 255)", "rgb(28, 31, 36)"]
+        assert not tab.locator("nav").is_visible()
+        assert len(tab.pdf(format="A4")) > 50_000
+
+
+def test_a_picture_is_made(half: Path, browser: Any, tmp_path: Path) -> None:
+    picture(browser, half, tmp_path / "docs" / "report.png")
+    content = (tmp_path / "docs" / "report.png").read_bytes()
+    assert content.startswith(b"\x89PNG") and 50_000 < len(content) < 400_000
