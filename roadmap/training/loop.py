@@ -142,7 +142,8 @@ def train_step(state: State, passes: Iterator[Batch], config: Config, per_epoch:
         with state.replica.exchange(last=place == own - 1):
             with arithmetic(recipe.precision, images.device):
                 logits = state.replica(images)
-            loss = loss_function(logits.float(), targets, recipe.smoothing) / each
+                logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            loss = loss_function(logits, targets, recipe.smoothing) / each
             state.replica.backward(loss)
         total += loss.item()
         if not trouble and not math.isfinite(total):
