@@ -38,7 +38,12 @@ def study_directory(config: Config) -> Path:
 
 def run_directory(config: Config) -> Path:
     """Where a run lives: the same for every process that works on it."""
-    return study_directory(config) / config.step.name / f"seed-{config.seed}"
+    return directory_of(study_directory(config), config.step.name, config.seed)
+
+
+def directory_of(study: Path, step: str, seed: int) -> Path:
+    """Where a run lives in the directory of its study."""
+    return study / step / f"seed-{seed}"
 
 
 def refuse_mixing(config: Config) -> None:

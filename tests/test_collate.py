@@ -285,8 +285,8 @@ def test_the_script_writes_without_torch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("seeds=3", "seeds=3: allowed is study=... runs_dir=... results_dir=..."),
-        ("smoke", "smoke: allowed is study=... runs_dir=... results_dir=..."),
+        ("seedz=3", "seedz=3: allowed is study=... runs_dir=... results_dir=..., and the words of a sweep"),
+        ("smoke", "smoke: allowed is study=... runs_dir=... results_dir=..., and the words of a sweep"),
         ("study=../x", "study=../x: allowed is letters"),
         (
             "study=smoke",

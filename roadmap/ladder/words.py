@@ -1,23 +1,70 @@
 """Options of a script as key=value words, like those of a run."""
 
+import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
 
-from roadmap.checks import NAME, require
-from roadmap.schema import ConfigError
+from roadmap.ladder.plan import Options, study_name
+from roadmap.schema import Config, ConfigError
+from roadmap.steps import CONF
+
+OF_A_SWEEP = {"cluster", *(field.name for kind in (Config, Options) for field in fields(kind))}
 
 
 def options(words: Sequence[str], defaults: Mapping[str, str]) -> dict[str, str]:
     """The defaults with what the words say instead.
 
     Raises:
-        ConfigError: a word that is not key=value, an unknown key, or a study that is not a name.
+        ConfigError: a word that is not key=value, or an unknown key.
     """
     chosen = dict(defaults)
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or key not in defaults:
-            raise ConfigError(f"{word}: allowed is {' '.join(f'{name}=...' for name in defaults)}")
+            raise ConfigError(f"{word}: allowed is {_listed(defaults)}")
         chosen[key] = value
-    study = chosen.get("study")
-    require(study is None or bool(NAME.fullmatch(study)), "study", study, "letters, digits and _.,=+-")
     return chosen
+
+
+def study_options(words: Sequence[str], defaults: Mapping[str, str]) -> dict[str, str]:
+    """`options` of a script that looks at a study, with runs_dir and results_dir; and as `study` the study's name.
+
+    It follows from the same words that its sweep was given, or `study=` says it whole. Words of a sweep that name no
+    study, such as jobs or data.root, change nothing.
+
+    Raises:
+        ConfigError: a word that is not key=value, an unknown key, or a study that is not to be found.
+    """
+    own, of_sweep = list[str](), list[str]()
+    defaults = {**defaults, "runs_dir": "runs", "results_dir": "results"}
+    for word in words:
+        key, equals, _ = word.partition("=")
+        known = key in defaults or key.lstrip("+~").partition(".")[0] in OF_A_SWEEP
+        if not equals or not known:
+            raise ConfigError(f"{word}: allowed is study=... {_listed(defaults)}, and the words of a sweep")
+        (own if key in defaults else of_sweep).append(word)
+    chosen = options(own, defaults) | {"study": study_name(of_sweep)}
+    for key in ("runs_dir", "results_dir"):
+        chosen[key] = str(Path(chosen[key]).expanduser())
+    require_study(chosen["study"], [Path(chosen["runs_dir"]), Path(chosen["results_dir"])])
+    return chosen
+
+
+def require_study(study: str, places: Sequence[Path]) -> None:
+    """See that a study is one of conf/study, with options or without, or has a directory in one of some places.
+
+    Raises:
+        ConfigError: it is none, with those there are.
+    """
+    known = sorted(path.stem for path in (CONF / "study").glob("*.yaml"))
+    there = sorted({path.name for place in places for path in place.glob("*/")} - {*known, "reference"})
+    if study in there or study.partition(",")[0] in known:
+        return
+    near = difflib.get_close_matches(study, [*known, *there], n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise ConfigError(f"study={study}: there is none; allowed is one of {' '.join([*known, *there])}{hint}")
+
+
+def _listed(keys: Mapping[str, str]) -> str:
+    return " ".join(f"{key}=..." for key in keys)
