@@ -48,7 +48,7 @@ def main() -> int:
     from roadmap.training import evaluated, weights
     from roadmap.training.machine import set_up
 
-    path = Path(given[0])
+    path = Path(given[0]).expanduser()
     content = weights.read(path)
     if "config_hash" in content:
         loaded, config = weights.from_checkpoint(path, content, ema=arguments.ema)
@@ -59,7 +59,8 @@ def main() -> int:
         config = evaluated.with_options(loaded.options, words)
     for key in ("num_classes", "in_chans"):
         here, known = getattr(config.data, key), getattr(loaded, key)
-        require(here == known, f"data.{key}", here, f"{known}, as the weights have it")
+        hint = "; for ImageNet: study=imagenet" if known == 1000 else ""
+        require(here == known, f"data.{key}", here, f"{known}, as the weights have it{hint}")
     device = set_up(config)
     console = Console(highlight=False, soft_wrap=True)
     resized = f"recipe.interpolation={config.recipe.interpolation} data.crop_pct={config.data.crop_pct:.4g}"
