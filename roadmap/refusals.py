@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 
 from roadmap import schema
@@ -30,9 +31,14 @@ def explain(error: BaseException) -> str:
     owner = getattr(schema, unknown[2], None) if unknown else None
     if unknown and is_dataclass(owner):
         allowed = [f.name for f in fields(owner)]
-        near = difflib.get_close_matches(unknown[1], allowed, n=1)
-        text += f"\nallowed: {' '.join(allowed)}" + (f" (did you mean {near[0]}?)" if near else "")
+        text += f"\nallowed: {' '.join(allowed)}{did_you_mean(unknown[1], allowed)}"
     return text
+
+
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """A question to put behind a refusal; nothing if no allowed word is near."""
+    near = difflib.get_close_matches(word, sorted(allowed), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def explain_word(word: str, error: BaseException) -> str:

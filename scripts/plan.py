@@ -4,8 +4,9 @@
     python scripts/plan.py study=imagenet devices=8 budget=5000   on eight like it, and what 5000 device hours are for
     python scripts/plan.py study=imagenet images_per_second=2000  from a speed that you know, the same for every rung
 
-A few steps of each rung are measured, by as many processes at a time as the sweep will have. Steps, seeds and all other
-words of a sweep can be given. Not in the estimate: decoding image files, start-up, checkpoints. Rates are stated.
+A few steps of each rung are measured, by as many processes at a time as the sweep will have. That is for a GPU or a
+small study; of a large one on a CPU it takes minutes a rung, and images_per_second says more. Steps, seeds and all
+other words of a sweep can be given. Not in the estimate: decoding image files, start-up, checkpoints. Rates are stated.
 """
 
 import argparse
@@ -14,14 +15,14 @@ from concurrent.futures import ProcessPoolExecutor
 from statistics import fmean
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from roadmap.checks import require
 from roadmap.command import command
-from roadmap.ladder.board import duration
+from roadmap.ladder.board import counted, duration
 from roadmap.ladder.expense import Expense, Rates, Speed, expense, images_of, total, within
 from roadmap.ladder.plan import Plan, make_plan
+from roadmap.ladder.words import apart, options
 
 OWN = {"devices": "", "watts": "500", "co2": "400", "price": "2", "budget": "", "images_per_second": "", "images": ""}
 
@@ -32,13 +33,13 @@ def main() -> int:
     stated = " ".join(f"{key}={value}" for key, value in OWN.items())
     parser.add_argument("words", nargs="*", metavar="key=value", help=f"{stated}, and all that a sweep takes")
     words = parser.parse_args().words
-    own = OWN | dict(word.split("=", 1) for word in words if word.partition("=")[0] in OWN)
-    plan = make_plan([word for word in words if word.partition("=")[0] not in OWN])
+    its_own, of_sweep = apart(words, OWN)
+    own, plan = options(its_own, OWN), make_plan(of_sweep)
     devices = int(number(own, "devices", default=plan.jobs))
     rates = Rates(devices, *(number(own, key) for key in ("watts", "co2", "price")))
-    counted = tuple(int(part) for part in own["images"].split(",") if part.isdecimal()) or None
-    require(counted is None or len(counted) == 2, "images", own["images"], "TRAIN,TEST")
-    images = images_of(plan.configs[0], counted)  # type: ignore[arg-type]
+    files = tuple(int(part) for part in own["images"].split(",") if part.isdecimal()) or None
+    require(files is None or len(files) == 2, "images", own["images"], "TRAIN,TEST")
+    images = images_of(plan.configs[0], files)  # type: ignore[arg-type]
     console = Console(highlight=False, soft_wrap=True)
     given = number(own, "images_per_second", default=0)
     speeds = measured(plan, console, given)
@@ -50,7 +51,8 @@ def main() -> int:
         fits = within(expenses, hours)
         share = min(1.0, 3600 * hours / sum(each.seconds for each in expenses))
         console.print(
-            f"{hours:g} device hours: the first {fits} of {len(expenses)} runs, or all with {share:.0%} of the epochs"
+            f"{counted(hours, 'device hour')}: the first {fits} of {counted(len(expenses), 'run')}, "
+            f"or all with {share:.0%} of the epochs"
         )
     return 0
 
@@ -80,8 +82,13 @@ def measured(plan: Plan, console: Console, given: float) -> dict[str, Speed]:
     if given:
         return {name: Speed(given, 3 * given, cost(config.model).params) for name, config in rungs.items()}
     found = {}
-    with ProcessPoolExecutor(plan.jobs, multiprocessing.get_context("spawn")) as pool:
-        for name, config in track(rungs.items(), "measuring", console=console, transient=True):
+    with (
+        ProcessPoolExecutor(plan.jobs, multiprocessing.get_context("spawn")) as pool,
+        console.status("measuring") as status,
+    ):
+        for number, (name, config) in enumerate(rungs.items(), 1):
+            now = f"measuring {name} ({number} of {len(rungs)}), {plan.jobs} at a time"
+            status.update(now) if console.is_terminal else console.print(now)
             each = list(pool.map(measure, [config] * plan.jobs))
             found[name] = Speed(fmean(s[0] for s in each), fmean(s[1] for s in each), each[0][2])
     return found
@@ -100,7 +107,8 @@ def show(expenses: list[Expense], rates: Rates, console: Console) -> None:
     """The sums, with what they rest on."""
     sums = total(expenses, rates)
     when = duration(86400 * sums.days) if sums.days < 2 else f"{sums.days:.1f} days"
-    console.print(f"{len(expenses)} runs: {amount(sums.hours)} device hours, {when} on {rates.devices} devices")
+    devices = counted(rates.devices, "device")
+    console.print(f"{counted(len(expenses), 'run')}: {amount(sums.hours)} device hours, {when} on {devices}")
     console.print(f"disk: {amount(sums.gigabytes)} GB of checkpoints")
     console.print(f"energy: {amount(sums.kwh)} kWh at {rates.watts:g} W a device")
     console.print(f"CO2: {amount(sums.kg)} kg at {rates.co2:g} g a kWh")

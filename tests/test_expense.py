@@ -39,6 +39,11 @@ def test_the_plan_of_a_small_study_is_measured(tmp_path: Path) -> None:
     output, _ = run.communicate()
     assert run.returncode == 0, output
     assert "4 runs: " in output and "on 2 devices" in output
-    assert "1 device hours: the first 4 of 4 runs, or all with 100% of the epochs" in output
+    assert "1 device hour: the first 4 of 4 runs, or all with 100% of the epochs" in output
+    assert output.startswith("measuring gelu (1 of 1), 1 at a time\n")
+    code, output = inside("scripts/plan.py", "study=smoke", "steps=gelu", "jobs=1", "images_per_second=100")
+    assert code == 0 and "1 run: " in output and " on 1 device\n" in output
+    code, output = inside("scripts/plan.py", "study=smoke", "device=8")
+    assert code == 2 and "device=8: allowed is study=... devices=..." in output and "(did you mean devices?)" in output
     code, output = inside("scripts/plan.py", "study=smoke", "steps=[gelu]", "watts=many")
     assert code == 2 and "watts=many: allowed is a number more than 0" in output

@@ -163,6 +163,21 @@ def test_a_checkpoint_of_ours_is_evaluated_to_its_result(tmp_path: Path, data_ro
     assert "training.threads=many: Value 'many'" in output and "Traceback" not in output
 
 
+def test_what_is_counted_on_is_looked_for_first_and_told_of_without_a_terminal(
+    undisturbed: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = evaluate(f"weights={undisturbed / runs.CHECKPOINT}", f"data.root={tmp_path}", code=2)
+    assert len(gone.splitlines()) == 1 and "t10k" in gone, "nothing is said of the weights before the images are there"
+    tiny_convnext = timm.models.ConvNeXt(num_classes=4, depths=(1, 1, 1, 1), dims=(8, 16, 32, 64)).state_dict()
+    torch.save(tiny_convnext, tmp_path / "weights.pth")
+    words = [f"weights={tmp_path / 'weights.pth'}", "study=photos", f"data.root={tmp_path / 'a (b)'}"]
+    gone = evaluate(*words, "data.num_classes=4", code=2)
+    assert gone == f"evaluate.py: data.root={tmp_path / 'a (b)'}: allowed is a folder that is there, with imagefolder\n"
+    monkeypatch.setattr("time.monotonic", iter(range(0, 1_000_000, 61)).__next__)
+    said = evaluate(f"weights={undisturbed / runs.CHECKPOINT}", f"data.root={data_root}", "training.eval_batch_size=35")
+    assert "1 of 2 batches\n2 of 2 batches\n" in said
+
+
 def test_what_is_no_file_of_weights_is_refused_in_a_line(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     (tmp_path / "torn.pth").write_bytes(b"torn")

@@ -10,7 +10,9 @@ from smoke import inside
 from roadmap.config import compose
 from roadmap.ladder.plan import make_plan, study_name
 from roadmap.ladder.words import study_options
-from roadmap.schema import ConfigError
+from roadmap.schema import ConfigError, Road
+from roadmap.show import describe
+from roadmap.steps import steps
 
 ROOT = Path(__file__).parents[1]
 FOUR = "data.num_classes=4"
@@ -116,3 +118,16 @@ def test_what_needs_quotes_is_told_so(word: str, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         compose([word])
     assert str(refusal.value).startswith(message)
+
+
+def test_a_rung_of_the_other_road_is_shown_the_way() -> None:
+    with pytest.raises(ConfigError, match="mixup: it is a rung of the other road: --road recipe"):
+        describe("mixup", "resnet50", Road.network)
+    with pytest.raises(ConfigError, match="step=mixop: allowed is one of resnet"):
+        describe("mixop", "resnet50", Road.network)
+
+
+def test_costs_in_a_file_are_whole() -> None:
+    code, said = inside("scripts/costs.py", "resnet50")
+    assert code == 0 and all(f" {rung.name} " in said for rung in steps())
+    assert "+0.00" in said and "-0.00" not in said

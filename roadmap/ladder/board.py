@@ -92,6 +92,11 @@ def table(rows: list[Row], jobs: int, height: int) -> Table:
     return drawn
 
 
+def counted(number: float, thing: str) -> str:
+    """A number of things, in the singular where it is one."""
+    return f"{number:,g} {thing}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Seconds for people: 42 s, 3 min 20 s, 5 h 12 min."""
     whole, minutes = round(seconds), round(seconds / 60)

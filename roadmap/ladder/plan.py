@@ -17,6 +17,7 @@ from roadmap.checks import NAME, check, require
 from roadmap.config import STEP_WORDS, compose, parse_overrides
 from roadmap.designs import base_of, changes_of, variant
 from roadmap.ladder.cluster import ClusterConfig, Scheduler, read_cluster
+from roadmap.refusals import did_you_mean
 from roadmap.schema import Config, ConfigError, Design, Road, StepConfig
 from roadmap.steps import Step, steps
 
@@ -152,7 +153,7 @@ def chosen(rungs: list[Step], options: Options) -> list[Step]:
     """
     names = [rung.name for rung in rungs]
     for name in options.steps:
-        require(name in names, "step", name, f"one of {' '.join(names)}")
+        require(name in names, "step", name, f"one of {' '.join(names)}{did_you_mean(name, names)}")
     if options.steps:
         return [rung for rung in rungs if rung.name in options.steps]
     return [rung for rung in rungs if rung.on_path or options.only is Only.all]
@@ -211,7 +212,8 @@ def _split(words: list[str]) -> tuple[Options, list[str], list[str]]:
         key = next(iter(parse_overrides([word])))
         require(key not in ("seed", *STEP_WORDS), key, word, "seeds=N and steps=[NAME,...] in a sweep")
         kind = own if key in Options.__dataclass_fields__ else of_cluster if key.startswith("cluster.") else overrides
-        kind.append(word)
+        of_one = key == "steps" and "[" not in word
+        kind.append(word.replace("=", "=[") + "]" if of_one else word)
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(own))
         options = cast(Options, OmegaConf.to_object(merged))

@@ -1,11 +1,11 @@
 """Options of a script as key=value words, like those of a run."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
 from roadmap.ladder.plan import Options, study_name
+from roadmap.refusals import did_you_mean
 from roadmap.schema import Config, ConfigError
 from roadmap.steps import CONF
 
@@ -36,19 +36,29 @@ def study_options(words: Sequence[str], defaults: Mapping[str, str]) -> dict[str
     Raises:
         ConfigError: a word that is not key=value, an unknown key, or a study that is not to be found.
     """
-    own, of_sweep = list[str](), list[str]()
     defaults = {**defaults, "runs_dir": "runs", "results_dir": "results"}
-    for word in words:
-        key, equals, _ = word.partition("=")
-        known = key in defaults or key.lstrip("+~").partition(".")[0] in OF_A_SWEEP
-        if not equals or not known:
-            raise ConfigError(f"{word}: allowed is study=... {_listed(defaults)}, and the words of a sweep")
-        (own if key in defaults else of_sweep).append(word)
+    own, of_sweep = apart(words, defaults)
     chosen = options(own, defaults) | {"study": study_name(of_sweep)}
     for key in ("runs_dir", "results_dir"):
         chosen[key] = str(Path(chosen[key]).expanduser())
     require_study(chosen["study"], [Path(chosen["runs_dir"]), Path(chosen["results_dir"])])
     return chosen
+
+
+def apart(words: Sequence[str], own: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """A script's own words, and those that a sweep takes.
+
+    Raises:
+        ConfigError: a word that is not key=value, or neither's.
+    """
+    found: tuple[list[str], list[str]] = ([], [])
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if not equals or not (key in own or key.lstrip("+~").partition(".")[0] in OF_A_SWEEP):
+            allowed = f"study=... {_listed(own)}, and the words of a sweep"
+            raise ConfigError(f"{word}: allowed is {allowed}{did_you_mean(key, [*own, *OF_A_SWEEP])}")
+        found[key not in own].append(word)
+    return found
 
 
 def require_study(study: str, places: Sequence[Path]) -> None:
@@ -61,9 +71,8 @@ def require_study(study: str, places: Sequence[Path]) -> None:
     there = sorted({path.name for place in places for path in place.glob("*/")} - {*known, "reference"})
     if study in there or study.partition(",")[0] in known:
         return
-    near = difflib.get_close_matches(study, [*known, *there], n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    raise ConfigError(f"study={study}: there is none; allowed is one of {' '.join([*known, *there])}{hint}")
+    names = [*known, *there]
+    raise ConfigError(f"study={study}: there is none; allowed is one of {' '.join(names)}{did_you_mean(study, names)}")
 
 
 def _listed(keys: Mapping[str, str]) -> str:
