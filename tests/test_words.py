@@ -72,9 +72,9 @@ def test_what_looks_at_a_study_takes_the_words_of_its_sweep(tmp_path: Path) -> N
 def test_a_study_that_is_not_there_is_refused_with_those_that_are(
     words: list[str], message: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "my_study").mkdir()
+    (tmp_path / "my_study" / "gelu" / "seed-0").mkdir(parents=True)
     with pytest.raises(ConfigError, match=message):
-        study_options([*words, f"results_dir={tmp_path}"], {})
+        study_options([*words, f"runs_dir={tmp_path}"], {})
 
 
 def test_how_runs_stand_is_known_without_composing_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def summary(rows: list[Row], jobs: int) -> str:
     counts = [f"{n} {state.value}" for state, n in numbers.items() if n or state is not State.queued]
     left = seconds_left(rows, jobs)
     about = f", about {duration(left)} left" if left else ""
-    return f"{len(rows)} runs: {', '.join(counts)}{about}"
+    return f"{counted(len(rows), 'run')}: {', '.join(counts)}{about}"
 
 
 def table(rows: list[Row], jobs: int, height: int) -> Table:

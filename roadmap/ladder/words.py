@@ -68,7 +68,9 @@ def require_study(study: str, places: Sequence[Path]) -> None:
         ConfigError: it is none, with those there are.
     """
     known = sorted(path.stem for path in (CONF / "study").glob("*.yaml"))
-    there = sorted({path.name for place in places for path in place.glob("*/")} - {*known, "reference"})
+    held = {path.parent for place in places for path in place.glob("*/ladder.csv")}
+    held |= {path.parents[1] for place in places for path in place.glob("*/*/seed-*")}
+    there = sorted({path.name for path in held} - {*known})
     if study in there or study.partition(",")[0] in known:
         return
     names = [*known, *there]
