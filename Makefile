@@ -10,11 +10,10 @@ OPTIONS ?=
 TRACKING ?=
 PYTHON ?= python3
 BIN := .venv/bin
-FILES := $(if $(ROOT),data.root=$(ROOT)) $(OPTIONS)
-WORDS := study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)]) \
+quoted = '$(subst ','\'',$(1))'
+FILES = $(if $(ROOT),$(call quoted,data.root=$(ROOT))) $(OPTIONS)
+WORDS = study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)]) \
   $(if $(CLUSTER),cluster=$(CLUSTER)) $(if $(DESIGN),design=$(DESIGN)) $(if $(TRACKING),tracking=$(TRACKING)) $(FILES)
-comma := ,
-TABLE := $(STUDY)$(if $(DESIGN),$(comma)design=$(DESIGN))
 SLURM := slurmctld slurmd slurm-client munge
 
 .DEFAULT_GOAL := help
@@ -36,8 +35,8 @@ setup: .venv/installed ## install into .venv (LOCK=1: the exact versions behind 
 # A rung that fails leaves a blank in the table and an exit code, and takes nothing from the others.
 roadmap: setup ## replay the ablation: train every rung, then the table and the figure
 	$(BIN)/python scripts/sweep.py $(WORDS); status=$$?; [ $$status -le 1 ] || exit $$status; \
-	$(BIN)/python scripts/collate.py study=$(TABLE) && $(BIN)/python scripts/plot.py study=$(TABLE) && { \
-	$(if $(TRACKING),$(BIN)/python scripts/push.py study=$(TABLE) tracking=$(TRACKING) only=ladder;) exit $$status; }
+	$(BIN)/python scripts/collate.py $(WORDS) && $(BIN)/python scripts/plot.py $(WORDS) && { \
+	$(if $(TRACKING),$(BIN)/python scripts/push.py $(WORDS) only=ladder;) exit $$status; }
 
 data: setup ## make the study's data ready: fetch it, or sort or index what is there
 	$(BIN)/python scripts/fetch_data.py study=$(STUDY) $(FILES)
@@ -52,16 +51,16 @@ costs: setup ## parameters and multiply-adds of every rung, beside the paper's
 	$(BIN)/python scripts/costs.py
 
 collate: setup ## the table from the results that are there
-	$(BIN)/python scripts/collate.py study=$(TABLE)
+	$(BIN)/python scripts/collate.py $(WORDS)
 
 plot: setup ## the figure from the table
-	$(BIN)/python scripts/plot.py study=$(TABLE)
+	$(BIN)/python scripts/plot.py $(WORDS)
 
 push: setup ## the study on Weights & Biases, from its local files (TRACKING=tensorboard: in files for that)
-	$(BIN)/python scripts/push.py study=$(TABLE) tracking=$(or $(TRACKING),wandb)
+	$(BIN)/python scripts/push.py $(WORDS) tracking=$(or $(TRACKING),wandb)
 
 view: setup ## build the report, results/<study>/index.html, and open it or say where it is
-	$(BIN)/python scripts/view.py study=$(TABLE)
+	$(BIN)/python scripts/view.py $(WORDS)
 
 test: setup ## the fast tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -85,7 +84,7 @@ test-view: setup ## the report in a real browser
 
 # The picture of the README.
 docs/report.png: setup
-	$(BIN)/python scripts/view.py study=$(TABLE) screenshot=$@
+	$(BIN)/python scripts/view.py $(WORDS) screenshot=$@
 
 chaos: setup ## faults at random moments of real sweeps (N=200), which must end as if nothing had happened
 	$(BIN)/python scripts/chaos.py n=$(or $(N),200)

@@ -3,13 +3,11 @@
 The only module that knows Hydra. `compose` is for command lines; `load` reads a frozen configuration back.
 """
 
-import difflib
 import hashlib
 import importlib.util
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -18,19 +16,16 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from roadmap import formulas, schema
+from roadmap import formulas
 from roadmap.checks import check, require
 from roadmap.files import write_atomic
+from roadmap.refusals import explain, explain_word
 from roadmap.schema import Config, ConfigError, Road, StepConfig, Tracking
 from roadmap.steps import CONF, regimes, steps
 
-# Lines of Hydra's and OmegaConf's messages that say nothing to the person who typed the words.
-NOISE = re.compile(
-    r"full_key:|object_type=|reference_type=|Config search path|provider="
-    r"|Set the env|See https|To append|Available options|\w+$"
-)
 STEP_WORDS = tuple(road.value for road in Road)
 WHERE_DATA_LIE = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"))
+PLACES = ("runs_dir", *WHERE_DATA_LIE)
 # What configurations from before a key existed meant by leaving it out.
 UNSAID = {"recipe.precision": "float32", "recipe.sync_bn": 1}
 # Not part of what a run computes, so not of its identity either.
@@ -56,12 +51,12 @@ def compose(overrides: list[str], *, config_name: str = "config") -> Config:
     try:
         given = parse_overrides(overrides)
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            composed = hydra_compose(config_name, overrides)
+            composed = hydra_compose(config_name, [in_quotes(word) for word in overrides])
         config = parse(cast(dict[str, Any], OmegaConf.to_container(composed)))
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError(explain(error)) from error
     except ValueError as error:  # Hydra's own checks of some words
-        raise error if isinstance(error, ConfigError) else ConfigError(_explain(error)) from error
+        raise error if isinstance(error, ConfigError) else ConfigError(explain(error)) from error
     require(config.regime.name in regimes(), "regime.name", config.regime.name, f"one of {' '.join(regimes())}")
     _check_road(config.study.road, given)
     _check_tracking(config.tracking)
@@ -109,7 +104,7 @@ def load(path: Path) -> Config:
     try:
         config = parse(yaml.safe_load(path.read_text()))
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"{path}: {_explain(error)}") from error
+        raise ConfigError(f"{path}: {explain(error)}") from error
     check(config)
     return config
 
@@ -163,11 +158,12 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
     from hydra.errors import HydraException
 
     given: dict[str, str] = {}
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as error:
-        raise ConfigError(_explain(error)) from error
-    for override in parsed:
+    parser = OverridesParser.create()
+    for word in overrides:
+        try:
+            override = parser.parse_overrides([in_quotes(word)])[0]
+        except HydraException as error:
+            raise ConfigError(explain_word(word, error)) from error
         key = override.key_or_group
         if not key:
             raise ConfigError(f"{override.input_line}: write key=value")
@@ -184,6 +180,27 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
     return given
 
 
+def in_quotes(word: str) -> str:
+    """A word of a place, such as `data.root=Photos (2024)`, as Hydra takes it whatever letters it has."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    key, equals, value = word.partition("=")
+    plain = not value or value == "null" or (value[0] == value[-1] and value[0] in "'\"" and len(value) > 1)
+    if not equals or key not in PLACES or plain:
+        return word
+    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
+
+
+def study_name(overrides: list[str], *, study: str) -> str:
+    """The name of the study that `compose` makes of `study` and override words, without composing it.
+
+    Raises:
+        ConfigError: words that cannot be read.
+    """
+    given = parse_overrides(overrides)
+    return given["study.name"].strip("'\"") if "study.name" in given else _study_name(study, given)
+
+
 def _study_name(name: str, given: dict[str, str]) -> str:
     """`name`, with the overrides that make it another study; a rung of one's own keeps its model to itself."""
     inside = [
@@ -192,8 +209,7 @@ def _study_name(name: str, given: dict[str, str]) -> str:
         "seed",
         "training",
         "tracking",
-        "runs_dir",
-        *WHERE_DATA_LIE,
+        *PLACES,
         "data.num_classes",
         *(["model" if "recipe_step" not in given else "recipe"] if "step.name" in given else []),
     ]
@@ -232,27 +248,6 @@ def _own_step(step: StepConfig, given: dict[str, str], road: Road) -> StepConfig
         raise ConfigError(f"step.parent={parent}: allowed is one of {' '.join(known)}")
     title, section = given.get("step.title", step.name), given.get("step.section", "own")
     return StepConfig(step.name, parent, section, step.group, title)
-
-
-def _explain(error: BaseException) -> str:
-    """The part of an error that helps, in one or two lines: what and where, then what is allowed."""
-    texts = [str(error)]
-    while (error_cause := error.__cause__) is not None:
-        error = error_cause
-        texts.append(str(error))
-    whole = "\n".join(texts)
-    lines = [line.strip() for text in texts for line in text.splitlines()]
-    kept = [line for line in lines if line and not NOISE.match(line)]
-    text = " ".join(dict.fromkeys([kept[0], kept[-1]])) if kept else type(error).__name__
-    if options := re.findall(r"^\t(\w+)$", whole, flags=re.MULTILINE):
-        text = f"{kept[0]}\nallowed: {' '.join(options)}"
-    unknown = re.search(r"Key '(\w+)' (?:is )?not in '(\w+)'", whole)
-    owner = getattr(schema, unknown[2], None) if unknown else None
-    if unknown and is_dataclass(owner):
-        allowed = [f.name for f in fields(owner)]
-        near = difflib.get_close_matches(unknown[1], allowed, n=1)
-        text += f"\nallowed: {' '.join(allowed)}" + (f" (did you mean {near[0]}?)" if near else "")
-    return text
 
 
 @cache

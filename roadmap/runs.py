@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from roadmap import config as configuration
-from roadmap.files import write_atomic
+from roadmap.files import in_use, write_atomic
 from roadmap.schema import Config, ConfigError
 
 CONFIG = "config.yaml"
@@ -38,17 +38,22 @@ def study_directory(config: Config) -> Path:
 
 def run_directory(config: Config) -> Path:
     """Where a run lives: the same for every process that works on it."""
-    return study_directory(config) / config.step.name / f"seed-{config.seed}"
+    return directory_of(study_directory(config), config.step.name, config.seed)
+
+
+def directory_of(study: Path, step: str, seed: int) -> Path:
+    """Where a run lives in the directory of its study."""
+    return study / step / f"seed-{seed}"
 
 
 def refuse_mixing(config: Config) -> None:
-    """See that a run's directory is free, or holds the same run.
+    """See that a run's directory is free, or holds the same run, or one that never came to anything.
 
     Raises:
         ConfigError: another configuration lives there; it names the keys that differ.
     """
     directory = run_directory(config)
-    if not (directory / CONFIG).exists():
+    if not (directory / CONFIG).exists() or _came_to_nothing(directory):
         return
     there, wanted = (
         configuration.to_dict(configuration.load(directory / CONFIG)),
@@ -60,6 +65,12 @@ def refuse_mixing(config: Config) -> None:
             f"{directory} holds another run: {listed}\n"
             "give this one a study of its own (study.name=...), or move the old directory away"
         )
+
+
+def _came_to_nothing(directory: Path) -> bool:
+    """Whether a run was frozen there and left no work behind, such as one that failed at once for its words."""
+    work = (CHECKPOINT, PREVIOUS_CHECKPOINT, METRICS, RESULT, JOB)
+    return not any((directory / name).exists() for name in work) and not in_use(directory)
 
 
 def prepare(config: Config) -> Path:

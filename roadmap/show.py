@@ -13,7 +13,7 @@ from rich.console import Console
 
 from roadmap.command import command
 from roadmap.model.costs import cost
-from roadmap.schema import ModelConfig, Op, Road
+from roadmap.schema import ConfigError, ModelConfig, Op, Road
 from roadmap.steps import Step, find, model_config, regimes, steps
 
 
@@ -43,6 +43,9 @@ def overview(regime: str, road: Road) -> list[str]:
 
 def describe(name: str, regime: str, road: Road) -> list[str]:
     """One rung as lines of text."""
+    for other in set(Road) - {road}:
+        if name in [each.name for each in steps(regime, other)] and name not in [s.name for s in steps(regime, road)]:
+            raise ConfigError(f"{name}: it is a rung of the other road: --road {other.name}")
     rung = find(name, regime, road)
     lines = [
         f"{rung.title} ({name}), section {rung.section or '-'} of the paper, regime {regime}",

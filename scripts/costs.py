@@ -21,6 +21,8 @@ from roadmap.steps import model_config, regimes, steps
 FOOTNOTE = "* does not follow from the network that the paper describes: docs/faithfulness.md"
 # A printed figure has two decimals: what is further off than rounding is no rounding.
 ROUNDING = 0.0105
+WIDTH = 120
+"""Of what is no terminal, for which rich would cut the names of the rungs."""
 
 
 def main() -> int:
@@ -32,6 +34,8 @@ def main() -> int:
     if unknown:
         parser.error(f"regime {' '.join(sorted(unknown))}: allowed is one of {' '.join(regimes())} family")
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
     for regime in arguments.regimes:
         console.print(family() if regime == "family" else costs(regime, console))
     return 0
@@ -51,7 +55,7 @@ def costs(regime: str, console: Console) -> Table:
             off = size.macs / 1e9 - printed
             mark = "*" if abs(off) > ROUNDING else ""
             table.caption = FOOTNOTE if mark else table.caption
-            row += [f"{printed:.2f}{mark}", f"{off:+.2f}"]
+            row += [f"{printed:.2f}{mark}", f"{off:+z.2f}"]
         table.add_row(*row)
     return table
 

@@ -16,6 +16,8 @@ import argparse
 import csv
 import io
 import math
+import time
+from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -24,14 +26,23 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import track
 
-from roadmap.checks import TEST_ONLY, require
+from roadmap.checks import IN_MEMORY, TEST_ONLY, require
 from roadmap.command import command
+from roadmap.data.fetch import SHARDED
 from roadmap.files import write_atomic
 from roadmap.schema import Config, Dataset
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
+
+    from roadmap.data.augment import Part
+    from roadmap.training.weights import Loaded
+
+    Batch = tuple[Tensor, Tensor]
+
+SECONDS = 60.0
+"""Between two lines about how far it is, where there is no terminal."""
 
 
 def main() -> int:
@@ -45,10 +56,11 @@ def main() -> int:
     words = [word for word in arguments.words if not word.startswith("weights=")]
     require(len(given) == 1, "weights", " ".join(given), "one file: weights=FILE")
 
+    from roadmap.data.load import load
     from roadmap.training import evaluated, weights
     from roadmap.training.machine import set_up
 
-    path = Path(given[0])
+    path = Path(given[0]).expanduser()
     content = weights.read(path)
     if "config_hash" in content:
         loaded, config = weights.from_checkpoint(path, content, ema=arguments.ema)
@@ -57,50 +69,59 @@ def main() -> int:
         require(not arguments.ema, "--ema", path, "for a checkpoint of ours")
         loaded = weights.from_file(path, content)
         config = evaluated.with_options(loaded.options, words)
-    for key in ("num_classes", "in_chans"):
-        here, known = getattr(config.data, key), getattr(loaded, key)
-        require(here == known, f"data.{key}", here, f"{known}, as the weights have it")
-    device = set_up(config)
-    console = Console(highlight=False, soft_wrap=True)
+    refuse(config, loaded, arguments.per_class)
+    device, console = set_up(config), Console(highlight=False, soft_wrap=True)
+    images = None if config.data.name is Dataset.imagenet_c else load(config, train=False)
     resized = f"recipe.interpolation={config.recipe.interpolation} data.crop_pct={config.data.crop_pct:.4g}"
     console.print(f"{path}: {loaded.words}, {resized}")
     network = loaded.network.to(device)
-    if config.data.name is Dataset.imagenet_c:
-        require(not arguments.per_class, "--per-class", arguments.per_class, "for one set of images, not imagenet_c")
+    if images is None:
         return count_corrupted(network, config, device, console)
-    count(network, config, device, console, arguments.per_class)
+    count(network, images.to(device), config, console, table=arguments.per_class)
     if (known := weights.published(path)) and config.data.name not in TEST_ONLY:
         accuracy = known.meta["_metrics"]["ImageNet-1K"]
         console.print(f"published by torchvision for {known}: {accuracy['acc@1']} % and {accuracy['acc@5']} %")
     return 0
 
 
-def count(network: "nn.Module", config: Config, device: "torch.device", console: Console, table: Path | None) -> None:
+def refuse(config: Config, loaded: "Loaded", table: Path | None) -> None:
+    """See that the images are there and are what the weights know.
+
+    Raises:
+        ConfigError: they are not, or there is no such table of them.
+    """
+    name, root = config.data.name, Path(config.data.root).expanduser()
+    folder = name not in IN_MEMORY and name.value not in SHARDED
+    require(root.is_dir() or not folder, "data.root", config.data.root, f"a folder that is there, with {name.value}")
+    for key in ("num_classes", "in_chans"):
+        here, known = getattr(config.data, key), getattr(loaded, key)
+        hint = "; for ImageNet: study=imagenet" if known == 1000 else ""
+        require(here == known, f"data.{key}", here, f"{known}, as the weights have it{hint}")
+    one_set = name is not Dataset.imagenet_c or not table
+    require(one_set, "--per-class", table, "for one set of images, not imagenet_c")
+
+
+def count(network: "nn.Module", images: "Part", config: Config, console: Console, *, table: Path | None) -> None:
     """Print the counts on one set of images, and write those of each class into a table if there is to be one."""
     from roadmap.data.augment import evaluation_batches
-    from roadmap.data.load import load
     from roadmap.data.resized import finished_copy
     from roadmap.data.testsets import folders
     from roadmap.training.evaluation import Among, evaluate
 
     if (copy := finished_copy(Path(config.data.root).expanduser())) and "val" in copy.parts:
         console.print(f"not the originals, but a resized copy ({copy})")
-    images = load(config, train=False).to(device)
     classes = list(range(config.data.num_classes))
     if config.data.name in TEST_ONLY:
         known = sorted(folders(config.data.name).values())
         if len(known) < len(classes):
             console.print(f"{config.data.name.value}: chosen among its {len(known)} classes")
-            network = Among(network, known).to(device)
+            network = Among(network, known).to(next(network.parameters()).device)
         classes = known
     size = config.training.eval_batch_size
-    batches = track(
-        evaluation_batches(images, config.data, size),
-        total=math.ceil(len(images) / size),
-        console=console,
-        disable=not console.is_terminal,
+    batches = evaluation_batches(images, config.data, size)
+    (counts,) = evaluate(
+        [network], watched(batches, math.ceil(len(images) / size), console), num_classes=config.data.num_classes
     )
-    (counts,) = evaluate([network], batches, num_classes=config.data.num_classes)
     for name, right in (("top-1", counts.top1), ("top-5", counts.top5)):
         console.print(f"{name}: {right:,} of {counts.total:,} images, {100 * right / counts.total:.3f} %")
     if table:
@@ -108,6 +129,17 @@ def count(network: "nn.Module", config: Config, device: "torch.device", console:
         csv.writer(text).writerow(("class", "images", "top1", "top5"))
         csv.writer(text).writerows((number, *counts.by_class[number].tolist()) for number in classes)
         write_atomic(table, text.getvalue())
+
+
+def watched(batches: "Iterable[Batch]", total: int, console: Console) -> "Iterator[Batch]":
+    """Batches, with a bar on a terminal and elsewhere a line a minute."""
+    said = time.monotonic()
+    bar = track(batches, total=total, console=console, disable=not console.is_terminal)
+    for number, batch in enumerate(bar, 1):
+        yield batch
+        if not console.is_terminal and time.monotonic() - said > SECONDS:
+            said = time.monotonic()
+            console.print(f"{number:,} of {total:,} batches")
 
 
 def count_corrupted(network: "nn.Module", config: Config, device: "torch.device", console: Console) -> int:

@@ -5,7 +5,8 @@
     python scripts/plan.py study=imagenet images_per_second=2000  from a speed that you know, the same for every rung
 
 A few steps of each rung are measured, by as many processes at a time as the sweep will have; and where the data are
-held in memory, a run of one step: what starting one takes. Steps, seeds, design and all other words of a sweep can be
+held in memory, a run of one step: what starting one takes. That is for a GPU or a small study; of a large one on a CPU
+it takes minutes a rung, and images_per_second says more. Steps, seeds, design and all other words of a sweep can be
 given; a budget is a time: 48h, 90min, 2d. Not in the estimate: decoding image files. Rates are stated.
 """
 
@@ -19,12 +20,11 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from roadmap.checks import IN_MEMORY, require
 from roadmap.command import command
-from roadmap.ladder.board import duration
+from roadmap.ladder.board import counted, duration
 from roadmap.ladder.expense import (
     Expense,
     Rates,
@@ -40,6 +40,7 @@ from roadmap.ladder.expense import (
 )
 from roadmap.ladder.place import train_command
 from roadmap.ladder.plan import Plan, make_plan
+from roadmap.ladder.words import apart, options
 from roadmap.runs import freeze
 from roadmap.schema import Config
 
@@ -52,13 +53,13 @@ def main() -> int:
     stated = " ".join(f"{key}={value}" for key, value in OWN.items())
     parser.add_argument("words", nargs="*", metavar="key=value", help=f"{stated}, and all that a sweep takes")
     words = parser.parse_args().words
-    own = OWN | dict(word.split("=", 1) for word in words if word.partition("=")[0] in OWN)
-    plan = make_plan([word for word in words if word.partition("=")[0] not in OWN])
+    its_own, of_sweep = apart(words, OWN)
+    own, plan = options(its_own, OWN), make_plan(of_sweep)
     devices = int(number(own, "devices", default=plan.jobs))
     rates = Rates(devices, *(number(own, key) for key in ("watts", "co2", "price")))
-    counted = tuple(int(part) for part in own["images"].split(",") if part.isdecimal()) or None
-    require(counted is None or len(counted) == 2, "images", own["images"], "TRAIN,TEST")
-    images = images_of(plan.configs[0], counted)  # type: ignore[arg-type]
+    files = tuple(int(part) for part in own["images"].split(",") if part.isdecimal()) or None
+    require(files is None or len(files) == 2, "images", own["images"], "TRAIN,TEST")
+    images = images_of(plan.configs[0], files)  # type: ignore[arg-type]
     console = Console(highlight=False, soft_wrap=True)
     given = number(own, "images_per_second", default=0)
     speeds = measured(plan, console, given)
@@ -98,8 +99,13 @@ def measured(plan: Plan, console: Console, given: float) -> dict[str, Speed]:
     if given:
         return {name: Speed(given, 3 * given, cost(config.model).params) for name, config in rungs.items()}
     found = {}
-    with ProcessPoolExecutor(plan.jobs, multiprocessing.get_context("spawn")) as pool:
-        for name, config in track(rungs.items(), "measuring", console=console, transient=True):
+    with (
+        ProcessPoolExecutor(plan.jobs, multiprocessing.get_context("spawn")) as pool,
+        console.status("measuring") as status,
+    ):
+        for number, (name, config) in enumerate(rungs.items(), 1):
+            now = f"measuring {name} ({number} of {len(rungs)}), {plan.jobs} at a time"
+            status.update(now) if console.is_terminal else console.print(now)
             each = list(pool.map(measure, [config] * plan.jobs))
             found[name] = Speed(fmean(s[0] for s in each), fmean(s[1] for s in each), each[0][2])
     return found
@@ -140,9 +146,8 @@ def table(plan: Plan, speeds: dict[str, Speed], expenses: list[Expense]) -> Tabl
 def show(expenses: list[Expense], rates: Rates, console: Console, here: int) -> None:
     """The sums, with what they rest on; `here`: runs at a time on this machine, 0 where it was not measured."""
     sums = total(expenses, rates)
-    console.print(
-        f"{len(expenses)} runs: {amount(sums.hours)} device hours, {days(sums.days)} on {rates.devices} devices"
-    )
+    runs, devices = counted(len(expenses), "run"), counted(rates.devices, "device")
+    console.print(f"{runs}: {amount(sums.hours)} device hours, {days(sums.days)} on {devices}")
     if here:
         console.print(f"on this machine, {here} at a time: {days(max(ends(expenses, here)) / 86400)}")
     console.print(f"disk: {amount(sums.gigabytes)} GB of checkpoints")

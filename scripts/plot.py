@@ -1,7 +1,7 @@
 """Draw the ladder of a study from its table alone: results/<study>/ladder.png and ladder.svg.
 
     python scripts/plot.py                    the default study
-    python scripts/plot.py study=smoke        another one
+    python scripts/plot.py study=smoke        another one, or that of a sweep, from the same words
 
 Reads <results_dir>/<study>/ladder.csv, which scripts/collate.py writes.
 """
@@ -11,16 +11,14 @@ from pathlib import Path
 
 from roadmap.command import command
 from roadmap.ladder.plot import plot
-from roadmap.ladder.words import options
-
-DEFAULTS = {"study": "fashion_mnist", "results_dir": "results"}
+from roadmap.ladder.words import study_options
 
 
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", metavar="key=value", help="study, results_dir")
-    chosen = options(parser.parse_args().words, DEFAULTS)
+    parser.add_argument("words", nargs="*", metavar="key=value", help="results_dir, and the words of the sweep")
+    chosen = study_options(parser.parse_args().words, {})
     for path in plot(chosen["study"], Path(chosen["results_dir"])):
         print(path)
     return 0

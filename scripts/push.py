@@ -1,7 +1,7 @@
 """Tell a tracker of a whole study, from its local files: every run with its epochs, then the table and the figure.
 
     python scripts/push.py                              the default study, on Weights & Biases
-    python scripts/push.py study=smoke only=ladder      another one, without its runs
+    python scripts/push.py study=smoke only=ladder      another one, without its runs; as words those of its sweep
     python scripts/push.py tracking=tensorboard         event files: tensorboard --logdir runs/fashion_mnist
 
 The same as runs with tracking=wandb tell while they train, for those that had none or could not reach the server.
@@ -18,33 +18,33 @@ from roadmap import runs
 from roadmap.checks import require
 from roadmap.command import command
 from roadmap.files import in_use
-from roadmap.ladder.words import options
+from roadmap.ladder.words import study_options
 from roadmap.schema import ConfigError, Tracking
 from roadmap.tracking.mirror import mirror_ladder, mirror_run
 
-DEFAULTS = {
-    "study": "fashion_mnist",
-    "tracking": "wandb",
-    "only": "all",
-    "runs_dir": "runs",
-    "results_dir": "results",
-}
+DEFAULTS = {"tracking": "wandb", "only": "all"}
 TRACKERS = [tracking.name for tracking in Tracking if tracking is not Tracking.none]
 
 
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", metavar="key=value", help=", ".join(DEFAULTS))
-    chosen = options(parser.parse_args().words, DEFAULTS)
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="key=value",
+        help="tracking, only, runs_dir, results_dir, and the words of the sweep",
+    )
+    chosen = study_options(parser.parse_args().words, DEFAULTS)
     require(chosen["tracking"] in TRACKERS, "tracking", chosen["tracking"], " or ".join(TRACKERS))
-    require(chosen["only"] in ("all", "ladder"), "only", chosen["only"], "all or ladder")
+    # path is a word of the sweep, about which rungs it trains
+    require(chosen["only"] in ("all", "ladder", "path"), "only", chosen["only"], "all or ladder")
     tracking, console = Tracking[chosen["tracking"]], Console(soft_wrap=True, highlight=False)
     study, results = (Path(chosen[key]) / chosen["study"] for key in ("runs_dir", "results_dir"))
     begun = sorted(path.parent for path in study.glob(f"*/seed-*/{runs.METRICS}"))
     if not begun:
         raise ConfigError(f"study={chosen['study']}: no run in {study}")
-    for directory in begun if chosen["only"] == "all" else []:
+    for directory in begun if chosen["only"] != "ladder" else []:
         if in_use(directory / runs.TRACKING):
             console.print(f"{directory}: left to the process that mirrors it as it trains")
             continue

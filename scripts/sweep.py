@@ -24,7 +24,7 @@ from rich.console import Console
 from roadmap import runs
 from roadmap.command import command
 from roadmap.data.prepare import prepare
-from roadmap.ladder.board import State, table
+from roadmap.ladder.board import State, counted, table
 from roadmap.ladder.plan import Plan, make_plan
 from roadmap.ladder.slurm import cancel
 from roadmap.ladder.status import status
@@ -56,7 +56,7 @@ def main() -> int:
         console.print(table(rows, plan.jobs, height=len(rows) + 6))
         return 0
     if verb == "cancel":
-        console.print(f"{cancel(plan.runs)} jobs cancelled: {plan.study}")
+        console.print(f"{counted(cancel(plan.runs), 'job')} cancelled: {plan.study}")
         return 0
     data = plan.configs[0].data
     prepare(data)
@@ -67,17 +67,18 @@ def main() -> int:
         return 128 + int(interruption.args[0])
     failed = [row for row in rows if row.state is State.failed]
     new = sum(row.new and row.state is State.finished for row in rows)
-    console.print(f"{len(rows) - len(failed)} of {len(rows)} runs finished, {new} of them now: {plan.study}")
+    console.print(f"{len(rows) - len(failed)} of {counted(len(rows), 'run')} finished, {new} of them now: {plan.study}")
     for row in failed:
         console.print(f"failed: {row.run.step} seed {row.run.seed}: {report(row.run)}")
     return 1 if failed else 0
 
 
 def show(plan: Plan, console: Console) -> int:
-    """Print what a sweep would do."""
+    """Print what a sweep would do, or refuse what it would."""
+    plan.configs  # noqa: B018  composes every rung
     for run in plan.runs:
         console.print(f"{'finished' if runs.finished(run.directory) else 'to do':9} {run.directory}")
-    console.print(f"{len(plan.runs)} runs, {plan.jobs} at a time")
+    console.print(f"{counted(len(plan.runs), 'run')}, {plan.jobs} at a time")
     return 0
 
 

@@ -1,7 +1,7 @@
 """Build the report of a study, results/<study>/index.html, print the table, and open the page where there is a screen.
 
     python scripts/view.py                              the default study
-    python scripts/view.py study=imagenet               another one
+    python scripts/view.py study=imagenet               another one, or that of a sweep, from the same words
     python scripts/view.py screenshot=docs/report.png   a picture of the page; needs Debian's chromium and playwright
 
 Reads <results_dir>/<study>, which scripts/collate.py writes, at any moment of a sweep.
@@ -14,16 +14,16 @@ import webbrowser
 from pathlib import Path
 
 from roadmap.command import command
-from roadmap.ladder.words import options
-
-DEFAULTS = {"study": "fashion_mnist", "results_dir": "results", "screenshot": ""}
+from roadmap.ladder.words import study_options
 
 
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", metavar="key=value", help="study, results_dir, screenshot")
-    chosen = options(parser.parse_args().words, DEFAULTS)
+    parser.add_argument(
+        "words", nargs="*", metavar="key=value", help="results_dir, screenshot, and the words of the sweep"
+    )
+    chosen = study_options(parser.parse_args().words, {"screenshot": ""})
     from roadmap.ladder.page import build
 
     page = build(chosen["study"], Path(chosen["results_dir"]))

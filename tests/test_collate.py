@@ -12,7 +12,7 @@ from roadmap.ladder.collate import collate, read, report, rows
 from roadmap.ladder.mixing import refuse_mixed
 from roadmap.ladder.paper import published, to_beat
 from roadmap.ladder.statistics import one_run
-from roadmap.ladder.table import Row, read_csv, write_csv
+from roadmap.ladder.table import Row, rate, read_csv, write_csv
 from roadmap.schema import ConfigError
 from roadmap.steps import steps
 
@@ -113,6 +113,11 @@ def test_the_paper_a_small_study_is_compared_with_is_the_small_regime() -> None:
     assert published("resnet200")["gelu"].top1 == 82.19
     assert len(published("resnet200")) == 17 and "layer_scale" not in published("resnet200")
     assert (to_beat("resnet50"), to_beat("resnet200")) == (("Swin-T", 81.3), ("Swin-B", 83.5))
+
+
+@pytest.mark.parametrize(("value", "told"), [(0.4321, "0.43"), (1.26, "1.3"), (9.96, "10"), (1512.9, "1,513")])
+def test_slow_networks_have_a_rate_too(value: float, told: str) -> None:
+    assert rate(value) == told
 
 
 def test_csv_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -285,8 +290,8 @@ def test_the_script_writes_without_torch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("seeds=3", "seeds=3: allowed is study=... runs_dir=... results_dir=..."),
-        ("smoke", "smoke: allowed is study=... runs_dir=... results_dir=..."),
+        ("seedz=3", "seedz=3: allowed is study=... runs_dir=... results_dir=..., and the words of a sweep"),
+        ("smoke", "smoke: allowed is study=... runs_dir=... results_dir=..., and the words of a sweep"),
         ("study=../x", "study=../x: allowed is letters"),
         (
             "study=smoke",

@@ -27,7 +27,7 @@ BAD = [
     (["regime=nope"], "regime/nope", "micro nano resnet200 resnet50"),
     (["data=nope"], "data/nope", "cifar10"),
     (["seed=1,2"], "seed=1,2", "one value a run"),
-    (["bogus"], "bogus", "EQUAL"),
+    (["bogus"], "bogus", "write key=value"),
     (["=3"], "=3", "key=value"),
     (["model=3"], "group", "string"),
     (["~recipe"], "recipe", "needed"),

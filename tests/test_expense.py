@@ -72,6 +72,11 @@ def test_the_plan_of_a_small_study_is_measured(data_root: Path) -> None:
     assert "on this machine, 1 at a time: " in output and re.search(r"in each run: \d+\.\d s before and after", output)
     assert "1h on 2 devices are enough for:\n  rungs: 1 of 1 with one seed\n  seeds: " in output
     assert "  epochs: 100% of them in all 4 runs (2 of 2)" in output
+    assert output.startswith("measuring gelu (1 of 1), 1 at a time\n")
+    code, output = inside("scripts/plan.py", "study=smoke", "steps=gelu", "jobs=1", "images_per_second=100")
+    assert code == 0 and "1 run: " in output and " on 1 device\n" in output
+    code, output = inside("scripts/plan.py", "study=smoke", "device=8")
+    assert code == 2 and "device=8: allowed is study=... devices=..." in output and "(did you mean devices?)" in output
     code, output = inside("scripts/plan.py", "study=smoke", "steps=[gelu]", "watts=many")
     assert code == 2 and "watts=many: allowed is a number more than 0" in output
     code, output = inside("scripts/plan.py", "study=smoke", "steps=[gelu]", "images_per_second=512", "budget=48")

@@ -163,6 +163,8 @@ def test_a_sweep_takes_its_processes_with_it_and_goes_on_later(
     ("word", "message"),
     [
         ("steps=[gleu]", "step=gleu: allowed is one of resnet training_recipe"),
+        ("steps=rsnet", "step=rsnet: allowed is one of resnet"),
+        ("steps=rsnet", "(did you mean resnet?)"),
         ("seeds=0", "seeds=0: allowed is more than 0"),
         ("seeds=many", "seeds=many"),
         ("only=side", "expected one of [path, all]"),

@@ -212,6 +212,7 @@ def test_evaluation_counts_every_image_once() -> None:
 def test_a_directory_holds_one_run_and_one_process(tmp_path: Path, data_root: Path) -> None:
     directory = runs.prepare(tiny(tmp_path, data_root, RUNG))
     runs.prepare(tiny(tmp_path, data_root, RUNG, "training.threads=2"))
+    (directory / runs.METRICS).touch()
     with pytest.raises(ConfigError, match=r"holds another run: recipe\.lr \(.* there, now 0\.5\)"):
         runs.prepare(tiny(tmp_path, data_root, RUNG, "recipe.lr=0.5"))
     with lock(directory):

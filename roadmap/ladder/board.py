@@ -75,7 +75,7 @@ def summary(rows: list[Row], jobs: int) -> str:
     counts = [f"{n} {state.value}" for state, n in numbers.items() if n or state is not State.queued]
     left = seconds_left(rows, jobs)
     about = f", about {duration(left)} left" if left else ""
-    return f"{len(rows)} runs: {', '.join(counts)}{about}"
+    return f"{counted(len(rows), 'run')}: {', '.join(counts)}{about}"
 
 
 def table(rows: list[Row], jobs: int, height: int) -> Table:
@@ -90,6 +90,11 @@ def table(rows: list[Row], jobs: int, height: int) -> Table:
         time_ = duration(row.seconds) if row.seconds else ""
         drawn.add_row(row.run.step, str(row.run.seed), row.state.value, row.epoch, top1, time_)
     return drawn
+
+
+def counted(number: float, thing: str) -> str:
+    """A number of things, in the singular where it is one."""
+    return f"{number:,g} {thing}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

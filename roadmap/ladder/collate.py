@@ -47,7 +47,8 @@ def collate(study: str, runs_dir: Path = Path("runs"), results_dir: Path = Path(
     source = runs_dir / study if (runs_dir / study).is_dir() else kept
     results = read(source)
     if not results:
-        first = f"first run: python scripts/sweep.py study={study}"
+        words = f"study={study}" if "," not in study else "with the words that name it"
+        first = f"first run: python scripts/sweep.py {words}"
         raise ConfigError(f"study={study}: no finished run in {runs_dir / study}; {first}")
     if results[0]["study"] != study:
         raise ConfigError(f"study={study}: {source} holds runs of another study, {results[0]['study']}")

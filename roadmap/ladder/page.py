@@ -13,6 +13,7 @@ from roadmap.ladder.board import duration
 from roadmap.ladder.charts import COSTS, charts, costs, front
 from roadmap.ladder.plot import about
 from roadmap.ladder.report import Data, gather
+from roadmap.ladder.table import rate
 
 PAGE = "index.html"
 CONCLUSIONS = (
@@ -53,6 +54,7 @@ def render(report: Data, drawn: dict[str, Data], library: str) -> str:
         report=report,
         title=about(report["road"], report["design"]),
         time=duration(report["seconds"]),
+        rate=rate,
         colours=colours,
         groups={rung["colour"]: rung["group_name"] for rung in report["rungs"]},
         fronts=fronts,

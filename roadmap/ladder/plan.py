@@ -1,22 +1,28 @@
 """What a sweep is asked to do, as a list of frozen runs."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import cache
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from roadmap import config as configuration
 from roadmap import runs
-from roadmap.checks import check, require
+from roadmap.checks import NAME, check, require
 from roadmap.config import STEP_WORDS, compose, parse_overrides
 from roadmap.designs import base_of, changes_of, variant
 from roadmap.ladder.cluster import ClusterConfig, Scheduler, read_cluster
+from roadmap.refusals import did_you_mean
 from roadmap.schema import Config, ConfigError, Design, Road, StepConfig
 from roadmap.steps import Step, steps
+
+DEFAULT = "fashion_mnist"
+"""The study of conf/config.yaml."""
 
 
 class Only(Enum):
@@ -52,25 +58,39 @@ class Run:
     directory: Path
 
 
-@dataclass(frozen=True)
+@dataclass
 class Plan:
     """All runs of a sweep, the first seed of every rung before the second of any."""
 
-    configs: list[Config]
+    study: Path
+    """The directory of the study."""
+    rungs: list[str]
+    seeds: int
     jobs: int
+    compose: Callable[[], list[Config]]
+    """The configurations of the rungs: seconds of work, which nobody does who only wants to know how the runs stand."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     skipped: dict[str, str] = field(default_factory=dict)
     """Variants of a design that cannot be, and why."""
 
     @property
-    def study(self) -> Path:
-        """The directory of the study."""
-        return runs.study_directory(self.configs[0])
-
-    @property
     def runs(self) -> list[Run]:
         """The runs in the order they are started."""
-        return [Run(c.step.name, c.seed, runs.run_directory(c)) for c in self.configs]
+        return [
+            Run(name, seed, runs.directory_of(self.study, name, seed))
+            for seed in range(self.seeds)
+            for name in self.rungs
+        ]
+
+    @cached_property
+    def configs(self) -> list[Config]:
+        """What each run is.
+
+        Raises:
+            ConfigError: a rung cannot be.
+        """
+        composed = self.compose()
+        return [replace(config, seed=seed) for seed in range(self.seeds) for config in composed]
 
     def freeze(self) -> None:
         """Write every run's configuration, after seeing that none would be mixed with another.
@@ -93,17 +113,36 @@ def make_plan(words: list[str]) -> Plan:
     options, of_cluster, overrides = _split(words)
     cluster = read_cluster(options.cluster, of_cluster)
     first = compose(overrides)
-    rungs = steps(first.regime.name, first.study.road)
-    skipped: dict[str, str] = {}
+    road, skipped = first.study.road, dict[str, str]()
+    rungs = steps(first.regime.name, road)
     if options.design is Design.path:
-        composed = [compose_rung(rung, overrides, first.study.road) for rung in chosen(rungs, options)]
+        picked = chosen(rungs, options)
+        composing: Callable[[], list[Config]] = partial(compose_rungs, picked, overrides, road)
+        names = [first.step.name if "step.name" in parse_overrides(overrides) else rung.name for rung in picked]
     else:
         composed, skipped = compose_design(options, rungs, overrides, first)
-    seeds = range(options.seeds or first.study.seeds)
+        first, names, composing = composed[0], [config.step.name for config in composed], lambda: composed
     jobs = options.jobs or (
         cluster.array_parallelism if cluster.scheduler is Scheduler.slurm else _fitting(first.training.threads)
     )
-    return Plan([replace(config, seed=seed) for seed in seeds for config in composed], jobs, cluster, skipped)
+    seeds = options.seeds or first.study.seeds
+    return Plan(runs.study_directory(first), names, seeds, jobs, composing, cluster, skipped)
+
+
+def study_name(words: list[str]) -> str:
+    """The name of the study that the words of a sweep ask for, of which `study=` may be all; nothing is composed.
+
+    Raises:
+        ConfigError: words that cannot be read.
+    """
+    options, _, overrides = _split([word for word in words if not word.startswith("study=")])
+    study = next((word.removeprefix("study=") for word in reversed(words) if word.startswith("study=")), DEFAULT)
+    require(bool(NAME.fullmatch(study)), "study", study, "letters, digits and _.,=+-")
+    return _of_design(configuration.study_name(overrides, study=study), options.design)
+
+
+def _of_design(study: str, design: Design) -> str:
+    return study if design is Design.path else f"{study},design={design.value}"
 
 
 def chosen(rungs: list[Step], options: Options) -> list[Step]:
@@ -114,10 +153,15 @@ def chosen(rungs: list[Step], options: Options) -> list[Step]:
     """
     names = [rung.name for rung in rungs]
     for name in options.steps:
-        require(name in names, "step", name, f"one of {' '.join(names)}")
+        require(name in names, "step", name, f"one of {' '.join(names)}{did_you_mean(name, names)}")
     if options.steps:
         return [rung for rung in rungs if rung.name in options.steps]
     return [rung for rung in rungs if rung.on_path or options.only is Only.all]
+
+
+def compose_rungs(rungs: list[Step], overrides: list[str], road: Road) -> list[Config]:
+    """The configurations of some rungs."""
+    return [compose_rung(rung, overrides, road) for rung in rungs]
 
 
 def compose_rung(rung: Step, overrides: list[str], road: Road) -> Config:
@@ -141,7 +185,7 @@ def compose_design(
     rung_of = {rung.name: rung for rung in rungs}
     models = cache(lambda name: compose_rung(rung_of[name], overrides, road).model)
     trained = cache(lambda recipe: compose_rung(base, [f"recipe={recipe}", *overrides], road))
-    study = replace(first.study, name=f"{first.study.name},design={design.value}", design=design)
+    study = replace(first.study, name=_of_design(first.study.name, design), design=design)
     composed, skipped = [replace(compose_rung(base, overrides, road), study=study)], {}
     for each in (variant(design, step, rungs, models) for step in changes):
         if each.model is None:
@@ -168,7 +212,8 @@ def _split(words: list[str]) -> tuple[Options, list[str], list[str]]:
         key = next(iter(parse_overrides([word])))
         require(key not in ("seed", *STEP_WORDS), key, word, "seeds=N and steps=[NAME,...] in a sweep")
         kind = own if key in Options.__dataclass_fields__ else of_cluster if key.startswith("cluster.") else overrides
-        kind.append(word)
+        of_one = key == "steps" and "[" not in word
+        kind.append(word.replace("=", "=[") + "]" if of_one else word)
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(own))
         options = cast(Options, OmegaConf.to_object(merged))

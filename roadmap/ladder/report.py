@@ -18,7 +18,7 @@ from roadmap.ladder.blocks import drawings
 from roadmap.ladder.board import duration
 from roadmap.ladder.paper import paper_regime
 from roadmap.ladder.statistics import LEVEL
-from roadmap.ladder.table import Row, gflops, p_value
+from roadmap.ladder.table import Row, gflops, p_value, rate
 from roadmap.schema import ConfigError, Design, ModelConfig, Road
 from roadmap.steps import model_config, steps
 
@@ -167,7 +167,7 @@ def _change(row: Row, parent: str | None) -> str:
 def _cost(row: Row) -> str:
     if row.params is None or row.gflops is None or row.images_per_second is None or row.seconds is None:
         return ""
-    speed = f"{row.images_per_second:,.0f} images/s, {duration(row.seconds)} a run"
+    speed = f"{rate(row.images_per_second)} images/s, {duration(row.seconds)} a run"
     return f"{row.params:,} parameters, {gflops(row.gflops)} GFLOPs, {speed}"
 
 

@@ -46,7 +46,7 @@ class Slurm:
 
     def __init__(self, plan: Plan) -> None:
         self._jobs: list[Job] = []
-        self._most = len(plan.configs)
+        self._most = len(plan.runs)
         self._executor = executor(plan)
 
     def adopt(self, rows: list[Row]) -> None:

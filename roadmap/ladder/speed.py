@@ -16,7 +16,8 @@ from matplotlib.lines import Line2D
 
 from roadmap.files import write_atomic
 from roadmap.ladder.bars import FAINT, group
-from roadmap.ladder.plot import GRID, style
+from roadmap.ladder.plot import style
+from roadmap.ladder.sheet import GRID
 
 PLAIN = "plain"
 """The arm that all others are measured against."""

@@ -107,6 +107,11 @@ def gflops(value: float) -> str:
     return f"{value:.2f}" if value >= 1 else f"{value:#.3g}"
 
 
+def rate(value: float) -> str:
+    """Images a second, few of them with two digits."""
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}"
+
+
 def p_value(value: float) -> str:
     """A p value with three decimals, or that it is smaller."""
     return "<0.001" if value < 0.001 else f"{value:.3f}"
@@ -129,7 +134,7 @@ def _cells(row: Row) -> list[str]:
         {None: "", True: "yes", False: "no"}[row.told_from_zero],
         cell(row.params, ","),
         "" if row.gflops is None else gflops(row.gflops),
-        cell(row.images_per_second, ",.0f"),
+        "" if row.images_per_second is None else rate(row.images_per_second),
         cell(row.paper_top1, ".2f"),
         cell(row.paper_change, "+.2f"),
     ]

@@ -114,7 +114,9 @@ def recognise(state: State) -> Recognised:
     for (step, library), layout in LAYOUTS.items():
         stem, head = (state.get(f"{list(layout.ends.values())[end]}.weight") for end in (0, -1))
         depths = [_depth(state, layout, stage) for stage in range(4)]
-        if stem is not None and head is not None and all(depths):
+        block = layout.block.format(stage=0, next=1, even=0, odd=1, block=0)
+        whole = f"{block}{layout.layers['branch.pw_stream']}.weight" in state  # a ResNet of basic blocks has no third
+        if stem is not None and head is not None and all(depths) and whole:
             model = replace(model_config(step), depths=depths, width=stem.shape[0])
             return Recognised(step, library, model, head.shape[0], stem.shape[1])
     known = ", ".join(dict.fromkeys(library for _, library in LAYOUTS))
@@ -193,4 +195,6 @@ def _compare(given: Iterable[str], wanted: Iterable[str]) -> None:
     there, expected = set(given), set(wanted)
     if there != expected:
         missing, extra = sorted(expected - there), sorted(there - expected)
-        raise KeyError(f"missing: {missing[:3]} ({len(missing)}), not expected: {extra[:3]} ({len(extra)})")
+        named = {"missing": missing, "not expected": extra}
+        told = (f"{what}: {', '.join(keys[:3])} ({len(keys)} in all)" for what, keys in named.items() if keys)
+        raise KeyError("; ".join(told))

@@ -1,8 +1,11 @@
 """Networks out of files of weights: our own checkpoints, and those of torchvision, timm and the paper's authors."""
 
 import hashlib
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
@@ -44,9 +47,13 @@ def read(path: Path) -> Mapping[str, Any]:
             from safetensors.torch import load_file
 
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch has to say of a pickle that is no file of its own
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # a damaged file fails in as many ways as it has bytes
-        raise DataError(f"{path}: not a file of weights: {_words(error)}") from error
+        raise DataError(f"{path}: {_no_weights(path, error)}") from error
     if not isinstance(content, Mapping):
         raise DataError(f"{path}: not a file of weights: it holds a {type(content).__name__}")
     own = "config_hash" in content
@@ -82,7 +89,7 @@ def from_file(path: Path, content: Mapping[str, Any]) -> Loaded:
         network = build(found.model, num_classes=found.num_classes, in_chans=found.in_chans)
         network.load_state_dict(state)
     except (KeyError, RuntimeError, AttributeError, IndexError, TypeError) as error:
-        raise DataError(f"{path}: {_words(error)}") from error
+        raise DataError(f"{path}: {error.args[0] if isinstance(error, KeyError) else _words(error)}") from error
     depths = ", ".join(map(str, found.model.depths))
     words = f"{found.step} of depths {depths} and width {found.model.width}, layers named as in {found.library}"
     options = [f"recipe.interpolation={'bilinear' if found.library == 'torchvision' else 'bicubic'}"]
@@ -98,6 +105,17 @@ def published(path: Path) -> Any | None:
         name = hashlib.file_digest(stream, "sha256").hexdigest()[:8]
     entries = (entry for network in NETWORKS for entry in torchvision.models.get_model_weights(network))
     return next((entry for entry in entries if f"-{name}." in entry.url), None)
+
+
+def _no_weights(path: Path, error: Exception) -> str:
+    """Why a file could not be read as weights; torch's own advice, to load it with the code in it, is not passed on."""
+    if path.stat().st_size == 0:
+        return "not a file of weights: it is empty"
+    with path.open("rb") as stream:
+        pickled = stream.read(1) == b"\x80" or zipfile.is_zipfile(stream)
+    if isinstance(error, UnpicklingError) and pickled:
+        return "it holds code or a whole model, which is not loaded: save its state_dict()"
+    return "not a file of weights, or a damaged one"
 
 
 def _words(error: Exception) -> str:
