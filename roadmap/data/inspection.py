@@ -4,7 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from PIL import Image
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from roadmap import schema
 from roadmap.data import catalog
 from roadmap.data.records import PARTS, Records, opened, reason
+from roadmap.data.resized import finished_copy
 from roadmap.data.sources import DataError
 from roadmap.schema import DataConfig
 
@@ -91,6 +92,8 @@ def look(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Report]]
         report.classes[part] = [*records.classes] or [str(label) for label in records.labels.unique().tolist()]
         report.troubles += records.troubles
     report.notes += sorted({f"{path}: not used" for records in parts.values() for path in records.unused()})
+    if copy := finished_copy(Path(data.root).expanduser()):
+        report.notes.append(f"{data.root}: a resized copy ({copy})")
     done, total = 0, sum(len(records.labels) for records in parts.values())
     for part, records in parts.items():
         for some in DataLoader(Inspected(records), batch_size=16, num_workers=workers, collate_fn=list):

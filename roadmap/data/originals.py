@@ -15,6 +15,7 @@ from typing import IO, NamedTuple
 from rich.console import Console
 from rich.progress import track
 
+from roadmap.checks import class_folders
 from roadmap.data.devkit import DEVKIT, validation_wnids
 from roadmap.data.sources import DataError
 from roadmap.data.tars import regular
@@ -97,7 +98,7 @@ def _val(root: Path) -> Iterator[list[Unsorted]]:
     """Of the classes of the validation images, in their archive or side by side, those that have no folder."""
     folder, archive = root / "val", root / VAL
     flat = {path.name: path for place in FLAT for path in (root / place).glob("ILSVRC2012_val_*.JPEG")}
-    by_another = any(folder.glob("*/")) and not (root / DEVKIT).is_file()
+    by_another = bool(class_folders(folder)) and not (root / DEVKIT).is_file()
     if by_another or not (flat or archive.is_file()):
         yield []
         return
