@@ -1,6 +1,7 @@
 """Images as files, a folder a class."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,10 @@ class Folders:
     def name(self, place: int) -> str:
         """Its path."""
         return self.paths[place]
+
+    def bare_names(self) -> Iterable[str]:
+        """Paths below the part."""
+        return (path[len(self.where) + 1 :] for path in self.paths)
 
     def read(self, place: int) -> bytes:
         """The file."""

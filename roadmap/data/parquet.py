@@ -7,6 +7,7 @@ are, and maps them into memory from there; nothing is decoded by it, and nothing
 import os
 import sys
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -40,6 +41,11 @@ class Parquet:
         file = bisect_right(self.ends, place)
         row = place - (self.ends[file - 1] if file else 0)
         return f"{self.files[file]}:{row}:{self.table[place]['image']['path'] or ''}".rstrip(":")
+
+    def bare_names(self) -> Iterable[str]:
+        """What the tables call the images; their bytes are not touched."""
+        chunks = self.table.data.column("image").chunks
+        return (f"{path or ''}" for chunk in chunks for path in chunk.field("path").to_pylist())
 
     def read(self, place: int) -> bytes:
         """The bytes in its row."""
