@@ -19,6 +19,7 @@ from rich.table import Table
 
 from roadmap.checks import require
 from roadmap.command import command
+from roadmap.data.trees import counted as tree_counted
 from roadmap.ladder.board import duration
 from roadmap.ladder.expense import Expense, Rates, Speed, expense, images_of, total, within
 from roadmap.ladder.plan import Plan, make_plan
@@ -38,7 +39,7 @@ def main() -> int:
     rates = Rates(devices, *(number(own, key) for key in ("watts", "co2", "price")))
     counted = tuple(int(part) for part in own["images"].split(",") if part.isdecimal()) or None
     require(counted is None or len(counted) == 2, "images", own["images"], "TRAIN,TEST")
-    images = images_of(plan.configs[0], counted)  # type: ignore[arg-type]
+    images = images_of(plan.configs[0], counted or tree_counted(plan.configs[0].data))  # type: ignore[arg-type]
     console = Console(highlight=False, soft_wrap=True)
     given = number(own, "images_per_second", default=0)
     speeds = measured(plan, console, given)

@@ -65,7 +65,7 @@ def find(data: DataConfig, part: str) -> Parquet:
     root = Path(data.root).expanduser()
     paths = records.files_of(root, part, "parquet")
     if not paths:
-        raise DataError(f"{root}: no tables named {part}*.parquet, there or in a folder there")
+        raise DataError(f"{root}: no tables named *{part}*.parquet, there or in a folder there")
     files, rows, troubles = list[str](), list[int](), list[str]()
     footer = records.library("pyarrow.parquet", "parquet").read_metadata
     for path in paths:

@@ -92,7 +92,7 @@ def urls(data: DataConfig, part: str) -> list[str]:
         found = records.files_of(Path(data.root).expanduser(), part, "tar")
         if not found:
             raise DataError(
-                f"{data.root}: no shards named {part}*.tar; or say data.{part}=names or URLs, with {{0..9}}"
+                f"{data.root}: no shards named *{part}*.tar; or say data.{part}=names or URLs, with {{0..9}}"
             )
         return [str(path) for path in found]
     expand = records.library("webdataset.shardlists", "webdataset").expand_urls
