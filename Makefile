@@ -19,7 +19,7 @@ SLURM := slurmctld slurmd slurm-client munge
 
 .DEFAULT_GOAL := help
 .PHONY: help setup data data-check roadmap plan costs collate plot push view test test-slow test-slurm test-view chaos
-.PHONY: lint bench bench-data clean
+.PHONY: lint bench bench-data profile clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -85,7 +85,7 @@ test-view: setup ## the report in a real browser
 
 # The picture of the README.
 docs/report.png: setup
-	$(BIN)/python scripts/view.py study=$(STUDY) screenshot=$@
+	$(BIN)/python scripts/view.py study=$(TABLE) screenshot=$@
 
 chaos: setup ## faults at random moments of real sweeps (N=200), which must end as if nothing had happened
 	$(BIN)/python scripts/chaos.py n=$(or $(N),200)
@@ -95,8 +95,14 @@ lint: setup ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup ## the training step of every rung against the plain one
-	$(BIN)/python scripts/benchmark.py study=$(STUDY) $(if $(STEPS),steps=[$(STEPS)])
+FEW := resnet,increase_width,large_kernel,separate_downsampling
+bench: setup ## the training step of every rung against the plain one, at 32 pixels and of four at 224: an hour
+	$(BIN)/python scripts/benchmark.py $(if $(STEPS),--steps $(STEPS)) $(OPTIONS)
+	$(if $(OPTIONS),,$(BIN)/python scripts/benchmark.py --regime resnet50 --batch 8 --precision float32,bfloat16 \
+	  --rounds 3 --steps $(or $(STEPS),$(FEW)))
+
+profile: setup ## the ten dearest operators of a training step (STEP=gelu)
+	$(BIN)/python scripts/profile_step.py $(or $(STEP),separate_downsampling) $(OPTIONS)
 
 bench-data: setup ## what one core makes of image files, against timm's own path
 	$(BIN)/python scripts/benchmark_data.py study=$(STUDY) +step=training_recipe $(FILES)

@@ -31,6 +31,8 @@ NOISE = re.compile(
 )
 STEP_WORDS = tuple(road.value for road in Road)
 WHERE_DATA_LIE = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"))
+# What configurations from before a key existed meant by leaving it out.
+UNSAID = {"recipe.precision": "float32"}
 # Not part of what a run computes, so not of its identity either.
 OUTSIDE_IDENTITY = (
     "study.seeds", "study.road", "study.design", "training", "tracking", "runs_dir", *WHERE_DATA_LIE, "budget",
@@ -134,7 +136,9 @@ def load(path: Path) -> Config:
 def identity(config: dict[str, Any]) -> dict[str, Any]:
     """The part of a plain configuration that decides what a run computes: dotted key to value."""
     flat = flatten(config)
-    kept = {key: value for key, value in flat.items() if not under(key, OUTSIDE_IDENTITY)}
+    kept = {
+        key: value for key, value in flat.items() if not under(key, OUTSIDE_IDENTITY) and UNSAID.get(key, ...) != value
+    }
     return kept | {"step.name": flat["step.name"], "regime.name": flat["regime.name"]}
 
 
@@ -145,7 +149,7 @@ def digest(config: dict[str, Any]) -> str:
 
 def difference(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Dotted keys in which two plain configurations differ, with both values."""
-    left, right = flatten(a), flatten(b)
+    left, right = UNSAID | flatten(a), UNSAID | flatten(b)
     return {k: (left.get(k), right.get(k)) for k in left | right if left.get(k) != right.get(k)}
 
 

@@ -84,6 +84,13 @@ class Sched(Enum):
     cosine = "cosine"
 
 
+class Precision(Enum):
+    """Numbers that forward and backward passes compute with; weights, norms' statistics and averages are float32."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 class OnNonfinite(Enum):
     """What becomes of a run whose loss, gradients or weights are not finite numbers."""
 
@@ -297,6 +304,8 @@ class RecipeConfig:
     drop_path: float = 0.0
     """Stochastic depth of the last block; linear from 0 at the first."""
     model_ema_decay: float = MISSING
+    precision: Precision = Precision.float32
+    """The paper's published commands leave its code's mixed precision off."""
 
 
 @dataclass
@@ -309,6 +318,8 @@ class TrainingConfig:
     workers: int = 0
     """Processes that decode image files for this one; 0: none but itself."""
     channels_last: bool = True
+    compile: bool = False
+    """By torch.compile: a minute or two before the first step, so for runs of hours on a GPU."""
     eval_batch_size: int = 500
     checkpoint_minutes: float = 5.0
     """At least so often in mid-epoch; 0: never."""

@@ -1,88 +1,157 @@
-"""Measure the training step of every rung against the plain one: the same network in NCHW, ordinary optimizer.
+"""Measure the training step of every rung against the plain one: the same network of torch's own layers in eager NCHW
+float32, with its optimizer as it comes; and against timm's and torchvision's network where the rung is one of theirs.
 
-    python scripts/benchmark.py                          the default study's networks and batch
-    python scripts/benchmark.py steps=[resnet,gelu]      some rungs
-    python scripts/benchmark.py study=smoke --rounds 9   another study, more rounds
+    python scripts/benchmark.py                                     the path in the micro regime, batch 256
+    python scripts/benchmark.py --steps resnet,gelu --rounds 9      some rungs, more rounds
+    python scripts/benchmark.py --regime resnet50 --batch 8 --precision float32,bfloat16
+    python scripts/benchmark.py --plot                              nothing but the figure, from the table
 
-Both steps alternate in one process; the ratio is the median over the rounds, its spread from the lowest to the highest.
+All arms of a rung alternate in one process; a ratio is the median over the rounds, its spread from the lowest to the
+highest. Ours is the whole step with the average of the weights. Shares are of the roofs measured just before: of the
+highest rate of multiply-adds, and of the memory's bandwidth if only the layers' outputs moved. Rows are added to
+results/bench/<machine>.csv, from which the figure beside it is drawn.
 """
 
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
+from roadmap.checks import require
 from roadmap.command import command
-from roadmap.ladder.plan import make_plan
-from roadmap.model.create import build
-from roadmap.schema import Config
-from roadmap.training.machine import set_up
-from roadmap.training.recipe import loss_function, make_optimizer
+from roadmap.config import compose
+from roadmap.departures import STUDIES
+from roadmap.ladder import speed
+from roadmap.ladder.speed import PLAIN, Measured, Setting
+from roadmap.schema import Config, Precision
+from roadmap.steps import regimes, steps
+
+if TYPE_CHECKING:
+    import torch
+
+PEERS = {("resnet", "resnet50"): "resnet50", ("layer_scale", "resnet50"): "convnext_tiny"}
+"""What timm and torchvision call a rung's network in a regime."""
+HEADINGS = ("rung", "arm", "images/s", "ratio", "spread", "FLOPs", "memory")
 
 
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", metavar="key=value", help="steps, only, and options of a run")
-    parser.add_argument("--rounds", type=int, default=5, help="how often the two steps alternate")
+    parser.add_argument("--regime", default="micro", choices=regimes(), help="size of network")
+    parser.add_argument("--steps", default="", help="rungs, with commas; else those on the path")
+    parser.add_argument("--batch", type=int, default=256, help="images a step")
+    parser.add_argument("--size", type=int, help="height and width of the images; else the regime's")
+    parser.add_argument("--precision", default="float32", help="float32, bfloat16, or both with a comma")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--rounds", type=int, default=5, help="how often the arms alternate")
+    parser.add_argument("--clock", default="wall", choices=("wall", "cpu"), help="cpu: where other work runs too")
+    parser.add_argument("--results-dir", type=Path, default=Path("results"), help="where bench/ is")
+    parser.add_argument("--plot", action="store_true", help="only draw the figure")
     arguments = parser.parse_args()
-    configs = make_plan([*arguments.words, "seeds=1"]).configs
-    console = Console(highlight=False)
-    table = Table("rung", "images/s", "plain", "ratio", "spread", title=f"batch {configs[0].recipe.bn_batch_size}")
-    ratios = []
-    for config in configs:
-        ours, plain = measure(config, arguments.rounds)
-        each = [p / o for o, p in zip(ours, plain, strict=True)]
-        ratios.append(statistics.median(each))
-        images = config.recipe.bn_batch_size
-        rates = [f"{images / statistics.median(seconds):,.0f}" for seconds in (ours, plain)]
-        table.add_row(config.step.name, *rates, f"{ratios[-1]:.2f}", f"{min(each):.2f} to {max(each):.2f}")
-        console.print(f"{config.step.name}: {ratios[-1]:.2f}")
-    console.print(table)
-    console.print(f"geometric mean {statistics.geometric_mean(ratios):.2f}, worst {min(ratios):.2f}")
+    import torch
+
+    from roadmap.training.provenance import hardware
+
+    machine = hardware(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    file = speed.file_name(machine["cpu"], machine["cores"], machine["gpu"])
+    path = arguments.results_dir / "bench" / f"{file}.csv"
+    if not arguments.plot:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        measure(arguments, path)
+    for drawn in speed.plot(path):
+        print(drawn)
     return 0
 
 
-def measure(config: Config, rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds of a step, ours and the plain one, of each round; a first round warms up and does not count."""
-    device = set_up(config)
-    steps = [make_step(config, device, plain=plain) for plain in (False, True)]
-    seconds = [[timed(step) for step in steps] for _ in range(rounds + 1)][1:]
-    return [pair[0] for pair in seconds], [pair[1] for pair in seconds]
+def measure(arguments: argparse.Namespace, path: Path) -> None:
+    """Measure all rungs, keeping each as it is done, and print what came out."""
+    import torch
+
+    from roadmap.training.bench import roofs
+    from roadmap.training.machine import set_up
+
+    wanted = arguments.precision.split(",")
+    known = [precision.value for precision in Precision]
+    require(set(wanted) <= set(known), "--precision", arguments.precision, " or ".join([*known, ",".join(known)]))
+    names = arguments.steps.split(",") if arguments.steps else [rung.name for rung in steps() if rung.on_path]
+    configs = [configured(name, arguments) for name in names]
+    device, console, found = set_up(configs[0]), Console(highlight=False, width=110), list[Measured]()
+    console.print(f"{arguments.regime}, batch {arguments.batch}, {torch.get_num_threads()} threads, {arguments.clock}")
+    tops = {name: roofs(device, getattr(torch, name), arguments.clock) for name in ("float32", *wanted)}
+    for name, (operations, bandwidth) in tops.items():
+        console.print(f"roofs, {name}: {operations / 1e9:,.0f} GFLOP/s, {bandwidth / 1e9:,.1f} GB/s")
+    table = Table()
+    for heading in HEADINGS:
+        table.add_column(heading, no_wrap=True)
+    for config in configs:
+        rows = measured(config, wanted, arguments, tops, device)
+        speed.record(path, rows)
+        found += rows
+        for row in rows:
+            spread, shares = f"{row.low:.2f} to {row.high:.2f}", (f"{row.flop_share:.0%}", f"{row.memory_share:.0%}")
+            table.add_row(row.step, row.arm, f"{row.images_per_second:,.1f}", f"{row.ratio:.2f}", spread, *shares)
+        console.print(time.strftime("%H:%M:%S"), *(f"{row.arm} {row.ratio:.2f}" for row in rows), config.step.name)
+    console.print(table)
+    for arm in wanted:
+        ratios = {row.step: row.ratio for row in found if row.arm == arm}
+        worst = min(ratios, key=ratios.__getitem__)
+        mean = speed.geometric_mean(list(ratios.values()))
+        console.print(f"{arm}: geometric mean {mean:.2f} over {len(ratios)} rungs, worst {worst} {ratios[worst]:.2f}")
 
 
-def make_step(config: Config, device: torch.device, *, plain: bool) -> Callable[[], None]:
-    """A training step on random images."""
-    torch.manual_seed(0)
-    data, recipe = config.data, config.recipe
-    classes = data.num_classes
-    model = build(config.model, num_classes=classes, in_chans=data.in_chans, channels_last=not plain).to(device).train()
-    plain_optimizer = torch.optim.AdamW(model.parameters())
-    optimizer = plain_optimizer if plain else make_optimizer(model, recipe)
-    images = torch.randn(recipe.bn_batch_size, data.in_chans, data.img_size, data.img_size, device=device)
-    if not plain:
-        images = images.to(memory_format=torch.channels_last)
-    targets = torch.randint(classes, (len(images),), device=device)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loss_function(model(images), targets, recipe.smoothing).backward()
-        optimizer.step()
-
-    return step
+def configured(step: str, arguments: argparse.Namespace) -> Config:
+    """A rung's configuration, with a batch in one forward pass."""
+    study, batch = STUDIES.get(arguments.regime, "fashion_mnist"), arguments.batch
+    words = [f"study={study}", f"regime={arguments.regime}", f"training.threads={arguments.threads}"]
+    words += [f"budget.batch_size={batch}", f"budget.bn_batch_size={batch}", "budget.batch_rule=keep"]
+    words += [f"data.img_size={arguments.size}"] if arguments.size else []
+    return compose([*words, *([f"+step={step}"] if step != "resnet" else [])])
 
 
-def timed(step: Callable[[], None]) -> float:
-    """Seconds that a step takes."""
-    started = time.perf_counter()
-    step()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+def measured(
+    config: Config,
+    wanted: list[str],
+    arguments: argparse.Namespace,
+    tops: dict[str, tuple[float, float]],
+    device: "torch.device",
+) -> list[Measured]:
+    """The rows of a rung."""
+    from roadmap.model.costs import cost
+    from roadmap.training import bench
+    from roadmap.training.provenance import commit, versions
+
+    arms = {
+        name: bench.our_step(replace(config, recipe=replace(config.recipe, precision=Precision[name])), device)
+        for name in wanted
+    } | {PLAIN: bench.plain_step(config, device)}
+    if peer := PEERS.get((config.step.name, config.regime.name)):
+        import timm
+        import torchvision
+
+        makers = {"timm": timm.create_model, "torchvision": torchvision.models.get_model}
+        classes = config.data.num_classes
+        arms |= {name: bench.step_of(make(peer, num_classes=classes), config, device) for name, make in makers.items()}
+    seconds = bench.alternate(arms, rounds=arguments.rounds, clock=arguments.clock)
+    data, numbers = config.data, bench.traffic(config)
+    macs = cost(config.model, num_classes=data.num_classes, in_chans=data.in_chans, img_size=data.img_size).macs
+    setting = Setting(config.regime.name, data.img_size, config.recipe.batch_size, arguments.threads, arguments.clock)
+    rows = []
+    for arm in arms:
+        each = [p / own for p, own in zip(seconds[PLAIN], seconds[arm], strict=True)]
+        rate = config.recipe.batch_size / statistics.median(seconds[arm])
+        flops, bandwidth = tops.get(arm, tops["float32"])
+        shares = (6 * macs * rate / flops, numbers * (2 if arm == "bfloat16" else 4) * rate / bandwidth)
+        spread = (statistics.median(each), min(each), max(each))
+        rung, origin = config.step, (versions()["torch"], (commit()[0] or "")[:12])
+        rows.append(
+            Measured(setting, rung.name, rung.group, arm, macs, rate, *spread, *shares, arguments.rounds, *origin)
+        )
+    return rows
 
 
 if __name__ == "__main__":

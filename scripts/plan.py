@@ -1,28 +1,48 @@
 """Say what a sweep will take before it is begun: hours, disk, energy, money, and what fits into a budget.
 
     python scripts/plan.py                                        the default study on this machine
-    python scripts/plan.py study=imagenet devices=8 budget=5000   on eight like it, and what 5000 device hours are for
+    python scripts/plan.py study=imagenet devices=8 budget=14d    on eight like it, and what fits into two weeks
     python scripts/plan.py study=imagenet images_per_second=2000  from a speed that you know, the same for every rung
 
-A few steps of each rung are measured, by as many processes at a time as the sweep will have. Steps, seeds and all other
-words of a sweep can be given. Not in the estimate: decoding image files, start-up, checkpoints. Rates are stated.
+A few steps of each rung are measured, by as many processes at a time as the sweep will have; and where the data are
+held in memory, a run of one step: what starting one takes. Steps, seeds, design and all other words of a sweep can be
+given; a budget is a time: 48h, 90min, 2d. Not in the estimate: decoding image files. Rates are stated.
 """
 
 import argparse
 import multiprocessing
+import subprocess
+import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from statistics import fmean
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from roadmap.checks import require
+from roadmap.checks import IN_MEMORY, require
 from roadmap.command import command
 from roadmap.data.trees import counted as tree_counted
 from roadmap.ladder.board import duration
-from roadmap.ladder.expense import Expense, Rates, Speed, expense, images_of, total, within
+from roadmap.ladder.expense import (
+    Expense,
+    Rates,
+    Speed,
+    ends,
+    expense,
+    images_of,
+    seconds_of,
+    seeds_within,
+    share_within,
+    total,
+    within,
+)
+from roadmap.ladder.place import train_command
 from roadmap.ladder.plan import Plan, make_plan
+from roadmap.runs import freeze
+from roadmap.schema import Config
 
 OWN = {"devices": "", "watts": "500", "co2": "400", "price": "2", "budget": "", "images_per_second": "", "images": ""}
 
@@ -43,16 +63,14 @@ def main() -> int:
     console = Console(highlight=False, soft_wrap=True)
     given = number(own, "images_per_second", default=0)
     speeds = measured(plan, console, given)
-    expenses = [expense(config, speeds[config.step.name], images) for config in plan.configs]
+    startup = 0.0 if given else started(plan)
+    expenses = [expense(config, speeds[config.step.name], images, startup) for config in plan.configs]
     console.print(table(plan, speeds, expenses))
-    show(expenses, rates, console)
+    if startup:
+        console.print(f"in each run: {startup:.1f} s before and after its steps")
+    show(expenses, rates, console, here=0 if given else plan.jobs)
     if own["budget"]:
-        hours = number(own, "budget")
-        fits = within(expenses, hours)
-        share = min(1.0, 3600 * hours / sum(each.seconds for each in expenses))
-        console.print(
-            f"{hours:g} device hours: the first {fits} of {len(expenses)} runs, or all with {share:.0%} of the epochs"
-        )
+        console.print(fitting(plan, expenses, devices, own["budget"]))
     return 0
 
 
@@ -88,6 +106,29 @@ def measured(plan: Plan, console: Console, given: float) -> dict[str, Speed]:
     return found
 
 
+def started(plan: Plan) -> float:
+    """Seconds that a run takes besides its steps: those of runs of one step, as many at a time as will train.
+
+    0 where nothing says so: of files, whose reading is not in the estimate, and of data that are not there.
+    """
+    if plan.configs[0].data.name not in IN_MEMORY:
+        return 0.0
+    with TemporaryDirectory() as there:
+        directories = [freeze(shortest(plan.configs[0], seed, there)) for seed in range(plan.jobs)]
+        begun, quiet = time.monotonic(), subprocess.DEVNULL
+        processes = [subprocess.Popen(train_command(each), stdout=quiet, stderr=quiet) for each in directories]
+        taken = [(process.wait(), time.monotonic() - begun) for process in processes]
+    return fmean(seconds for _, seconds in taken) if all(code == 0 for code, _ in taken) else 0.0
+
+
+def shortest(config: Config, seed: int, there: str) -> Config:
+    """A run of one step."""
+    images = config.recipe.batch_size
+    recipe = replace(config.recipe, epochs=1, warmup_epochs=0.0)
+    data = replace(config.data, max_train=images, max_test=images)
+    return replace(config, seed=seed, runs_dir=there, recipe=recipe, data=data)
+
+
 def table(plan: Plan, speeds: dict[str, Speed], expenses: list[Expense]) -> Table:
     """A row a rung."""
     drawn = Table("rung", "images/s", "a run", "runs", "device hours")
@@ -97,15 +138,39 @@ def table(plan: Plan, speeds: dict[str, Speed], expenses: list[Expense]) -> Tabl
     return drawn
 
 
-def show(expenses: list[Expense], rates: Rates, console: Console) -> None:
-    """The sums, with what they rest on."""
+def show(expenses: list[Expense], rates: Rates, console: Console, here: int) -> None:
+    """The sums, with what they rest on; `here`: runs at a time on this machine, 0 where it was not measured."""
     sums = total(expenses, rates)
-    when = duration(86400 * sums.days) if sums.days < 2 else f"{sums.days:.1f} days"
-    console.print(f"{len(expenses)} runs: {amount(sums.hours)} device hours, {when} on {rates.devices} devices")
+    console.print(
+        f"{len(expenses)} runs: {amount(sums.hours)} device hours, {days(sums.days)} on {rates.devices} devices"
+    )
+    if here:
+        console.print(f"on this machine, {here} at a time: {days(max(ends(expenses, here)) / 86400)}")
     console.print(f"disk: {amount(sums.gigabytes)} GB of checkpoints")
     console.print(f"energy: {amount(sums.kwh)} kWh at {rates.watts:g} W a device")
     console.print(f"CO2: {amount(sums.kg)} kg at {rates.co2:g} g a kWh")
     console.print(f"price: {amount(sums.price)} at {rates.price:g} a device hour")
+
+
+def fitting(plan: Plan, expenses: list[Expense], devices: int, budget: str) -> str:
+    """What fits into a time: so many rungs, or seeds, or epochs."""
+    seconds, rungs = seconds_of(budget), list(dict.fromkeys(each.step for each in expenses))
+    seed = expenses[: len(rungs)]  # the first seed of all comes first
+    fits = within(seed, devices, seconds)
+    seeds, share = seeds_within(seed, devices, seconds), share_within(expenses, devices, seconds)
+    longest = max(each.epochs for each in expenses)
+    to = f", to {rungs[fits - 1]}" if 0 < fits < len(rungs) else ""
+    return (
+        f"{budget} on {devices} devices are enough for:\n"
+        f"  rungs: {fits} of {len(rungs)} with one seed{to}\n"
+        f"  seeds: {seeds} of all rungs\n"
+        f"  epochs: {share}% of them in all {len(expenses)} runs ({longest * share // 100} of {longest})"
+    )
+
+
+def days(value: float) -> str:
+    """Days for people."""
+    return duration(86400 * value) if value < 2 else f"{value:.1f} days"
 
 
 def amount(value: float) -> str:

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 from smoke import inside, words
-from synthetic import result
+from synthetic import result, write
 
 from roadmap.checks import check_model
 from roadmap.config import compose, digest, to_dict
 from roadmap.departures import departures
 from roadmap.designs import NOTHING, base_of, difference_of, made_on, variant, variants
 from roadmap.edits import carry
-from roadmap.ladder.collate import report, rows
+from roadmap.ladder.collate import collate, report, rows
+from roadmap.ladder.page import build as build_page
 from roadmap.ladder.plan import make_plan
 from roadmap.ladder.plot import draw
 from roadmap.model.create import build
@@ -219,6 +220,17 @@ def test_table_and_figure_of_a_design() -> None:
     assert figure.texts[0].get_text() == "The end of the path, each time without one change"
     (line,) = [line for axes in figure.axes for line in axes.get_lines() if line.get_linestyle() == "--"]
     assert list(line.get_xdata()) == [table[0].top1] * 2
+
+
+def test_the_page_of_a_design_is_about_it(tmp_path: Path) -> None:
+    named = {"study__name": "smoke,design=add_one", "study__design": "add_one"}
+    alone = result("only_gelu", like="gelu", step__parent="resnet", **named)
+    write(tmp_path / "runs", [result("resnet", **named), alone])
+    collate("smoke,design=add_one", tmp_path / "runs", tmp_path)
+    page = build_page("smoke,design=add_one", tmp_path).read_text()
+    assert "<h1>The start of the path, each time with one change alone</h1>" in page
+    assert "above zero, it is of use without the others" in page and "From start to end" not in page
+    assert page.count("only_layer_norm") > 0
 
 
 def test_a_design_begins_at_one_end_of_the_path() -> None:

@@ -1,12 +1,24 @@
 """What a sweep will take, by hand."""
 
+import re
 from pathlib import Path
 
 import pytest
 from smoke import inside, script
 
 from roadmap.config import compose
-from roadmap.ladder.expense import Rates, Speed, expense, images_of, total, within
+from roadmap.ladder.expense import (
+    Rates,
+    Speed,
+    ends,
+    expense,
+    images_of,
+    seconds_of,
+    seeds_within,
+    share_within,
+    total,
+    within,
+)
 from roadmap.schema import ConfigError
 
 
@@ -30,15 +42,49 @@ def test_sums_and_budgets_by_hand() -> None:
     runs = [one._replace(seconds=3600.0 * hours) for hours in (1, 2, 3)]
     sums = total(runs, Rates(devices=4, watts=250, co2=400, price=2))
     assert (sums.hours, sums.days) == (6, 3 / 24), "no number of devices makes the longest run shorter"
+    assert list(ends([*runs, runs[0]], 2)) == [3600, 7200, 4 * 3600, 3 * 3600], "whoever is free takes the next"
     assert (sums.kwh, sums.kg, sums.price) == (1.5, 0.6, 12)
-    assert [within(runs, hours) for hours in (0.5, 1, 2.9, 3, 6)] == [0, 1, 1, 2, 3]
+    assert [within(runs, 1, 3600 * hours) for hours in (0.5, 1, 2.9, 3, 6)] == [0, 1, 1, 2, 3]
+    assert [within(runs, 2, 3600 * hours) for hours in (1, 2, 4)] == [1, 2, 3]
+    assert [seeds_within(runs, 1, 3600 * hours) for hours in (5, 6, 13)] == [0, 1, 2]
+    fixed = [one._replace(seconds=20.0, startup=10.0)] * 3
+    assert [share_within(fixed, 1, seconds) for seconds in (20, 30, 45, 60, 99)] == [0, 0, 50, 100, 100]
+    assert expense(config, Speed(1024, 1000, 1000), (512, 500), 7.0).seconds == pytest.approx(one.seconds + 7)
 
 
-def test_the_plan_of_a_small_study_is_measured(tmp_path: Path) -> None:
-    run = script("scripts/plan.py", "study=smoke", "steps=[gelu]", "seeds=4", "jobs=1", "budget=1", "devices=2")
+@pytest.mark.parametrize(("text", "seconds"), [("48h", 172_800), ("90min", 5400), ("2d", 172_800), ("1.5s", 1.5)])
+def test_a_budget_is_a_time(text: str, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["48", "h", "-1h", "0h", "2 weeks"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"budget=.*: allowed is a time with its unit"):
+        seconds_of(text)
+
+
+def test_the_plan_of_a_small_study_is_measured(data_root: Path) -> None:
+    words = ["study=smoke", "steps=[gelu]", "seeds=4", "jobs=1", "budget=1h", "devices=2", f"data.root={data_root}"]
+    run = script("scripts/plan.py", *words)
     output, _ = run.communicate()
     assert run.returncode == 0, output
     assert "4 runs: " in output and "on 2 devices" in output
-    assert "1 device hours: the first 4 of 4 runs, or all with 100% of the epochs" in output
+    assert "on this machine, 1 at a time: " in output and re.search(r"in each run: \d+\.\d s before and after", output)
+    assert "1h on 2 devices are enough for:\n  rungs: 1 of 1 with one seed\n  seeds: " in output
+    assert "  epochs: 100% of them in all 4 runs (2 of 2)" in output
     code, output = inside("scripts/plan.py", "study=smoke", "steps=[gelu]", "watts=many")
     assert code == 2 and "watts=many: allowed is a number more than 0" in output
+    code, output = inside("scripts/plan.py", "study=smoke", "steps=[gelu]", "images_per_second=512", "budget=48")
+    assert code == 2 and "budget=48: allowed is a time with its unit: 48h, 90min, 2d" in output
+
+
+def test_what_fits_into_a_budget_is_told(tmp_path: Path) -> None:
+    words = ["study=smoke", "steps=[resnet,gelu,layer_norm]", "seeds=2", "images_per_second=512", "jobs=1"]
+    # Each run: 2 epochs of 512 images at 512 a second, and 2 times 500 images twice at 1536: 3.3 s.
+    code, output = inside("scripts/plan.py", *words, "budget=10s", "devices=1")
+    assert code == 0 and "on this machine" not in output
+    assert (
+        "  rungs: 3 of 3 with one seed\n  seeds: 1 of all rungs\n  epochs: 50% of them in all 6 runs (1 of 2)" in output
+    )
+    code, output = inside("scripts/plan.py", *words, "budget=7s", "devices=1")
+    assert "  rungs: 2 of 3 with one seed, to gelu\n  seeds: 0 of all rungs\n" in output

@@ -126,6 +126,24 @@ def test_rungs_of_one_title_are_told_apart(tmp_path: Path) -> None:
     assert (titles["a"], titles["b"]) == ("Mine (a)", "Mine (b)")
 
 
+def test_a_design_has_a_base_and_variants_that_draw_themselves(tmp_path: Path) -> None:
+    named = {"study__name": "smoke,design=leave_one_out", "study__design": "leave_one_out"}
+    base = [result("layer_scale", seed, **named) for seed in (0, 1)]
+    without = [result("without_gelu", s, like="gelu", step__parent="layer_scale", **named) for s in (0, 1)]
+    study = write(tmp_path / "runs", base + without).name
+    collate(study, tmp_path / "runs", tmp_path / "results")
+    report = gather(study, tmp_path / "results")
+    rungs = by_rung(report)
+    assert rungs["layer_scale"]["delta"] == [] and rungs["layer_scale"]["conclusion"] is None
+    assert rungs["without_gelu"]["conclusion"] == "untold"
+    assert rungs["without_large_kernel"]["n"] == 0  # and yet it is known what it is
+    assert rungs["without_large_kernel"]["delta"] == [("model.kernel_size", "7", "3")]
+    assert "3×3 depthwise conv" in rungs["without_large_kernel"]["blocks"][0]["after"]
+    page = render(report, charts(report), "")
+    assert "The end of the path, each time without one change</h1>" in page
+    assert "<dt>Cannot be combined</dt><dd>none: every variant is a network</dd>" in page
+
+
 def test_what_the_budget_makes_of_a_recipe_is_shown_beside_the_published(half: Path) -> None:
     recipe = by_rung(gather("smoke", half))["training_recipe"]
     assert recipe["delta"] == [("recipe", "original", "modern")]

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from mirrors import mirrors, told, wait_for_no_mirror
 from PIL import Image
-from smoke import computed, inside, script, tiny, torchrun
+from smoke import computed, inside, script, tiny, torchrun, words
 
 from roadmap import runs
 from roadmap.config import compose, digest, to_dict
@@ -48,7 +49,8 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=["closed", pytest.param("silent", marks=pytest.mark.slow)])
 def unreachable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A key for a server that refuses connections, or takes them and never answers."""
-    with socket.socket() as server:
+    with socket.socket() as server, tempfile.TemporaryDirectory() as scratch:
+        monkeypatch.setenv("TMPDIR", scratch)  # what is killed cannot tidy up
         server.bind(("127.0.0.1", 0))
         if request.param == "silent":
             server.listen()
@@ -198,14 +200,15 @@ def test_a_mirror_that_fails_or_cannot_be_started_is_reported_and_no_more(
 
 @pytest.mark.slow
 def test_only_the_first_of_several_processes_mirrors(tmp_path: Path, data_root: Path) -> None:
-    directory = runs.prepare(tiny(tmp_path, data_root, RUNG, "tracking=wandb", "recipe.epochs=60"))
-    process = torchrun(2, "train.py", "--run", str(directory))
+    asked = words(tmp_path, data_root, RUNG, "tracking=wandb", "recipe.epochs=60")
+    directory = tmp_path / "tiny" / "gelu" / "seed-0"
+    process = torchrun(2, "train.py", *asked)
     most = 0
     while process.poll() is None:
         most = max(most, len(mirrors(tmp_path)))
         time.sleep(0.1)
-    assert (process.wait(), most) == (0, 1)
-    process.communicate()
+    said, _ = process.communicate()
+    assert (process.returncode, most) == (0, 1), said
     wait_for_no_mirror(tmp_path)
     assert told(directory / runs.TRACKING).history == lines(directory)
 

@@ -180,6 +180,18 @@ def test_a_click_opens_a_rung_with_its_block_before_and_after(default: Path, bro
         assert rung.locator("svg").first.is_visible()
 
 
+def test_a_finger_is_told_the_numbers(default: Path, browser: Any) -> None:
+    with opened(browser, default, viewport=PHONE, has_touch=True, is_mobile=True) as tab:
+        mark(tab, "changes", "Fewer activations").tap()
+        assert tooltip(tab)[""] == "Fewer activations"
+        box = tab.locator("#vg-tooltip-element").bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
+        assert tab.locator("#rung-fewer_activations").get_attribute("open") is None
+        tab.locator('.sortable tr[data-rung="fewer_activations"] a').tap()
+        assert tab.locator("#rung-fewer_activations").get_attribute("open") is not None
+        assert tab.locator("#vg-tooltip-element.visible").count() == 0
+
+
 def test_dark_is_dark_and_paper_is_white(default: Path, browser: Any) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     ink = "getComputedStyle(document.querySelector('[data-chart] .role-axis-label text')).fill"

@@ -104,7 +104,7 @@ def evaluation_batches(
     """
     rank, world = share
     for x, labels in images.batches(torch.arange(len(images)).split(batch_size)[rank::world], seed=0):
-        yield _channels_last(normalize(x, data)), labels
+        yield channels_last(normalize(x, data)), labels
 
 
 def mixup_seed(seed: int, number: int) -> int:
@@ -134,7 +134,7 @@ def _passes(
         if mixup is not None:
             with numpy_seeded(mixup_seed(seed, first + number)):
                 x, targets = mixup(x, targets)
-        yield _channels_last(x), targets
+        yield channels_last(x), targets
 
 
 def _mixup(recipe: RecipeConfig, num_classes: int) -> "Mixup | None":
@@ -156,7 +156,8 @@ def _mixup(recipe: RecipeConfig, num_classes: int) -> "Mixup | None":
     )
 
 
-def _channels_last(x: Tensor) -> Tensor:
+def channels_last(x: Tensor) -> Tensor:
+    """(N, C, H, W), with the channels of a pixel side by side in memory."""
     if x.shape[1] > 1:
         return x.contiguous(memory_format=torch.channels_last)
     # One channel is contiguous in any layout, so torch would leave the strides, by which convs choose theirs.

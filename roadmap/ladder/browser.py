@@ -48,7 +48,10 @@ def opened(browser: Any, page: Path, **context: Any) -> Iterator[Any]:
 
 
 def picture(browser: Any, page: Path, target: Path) -> None:
-    """What of a page is seen at first, as PNG, at one and a half times the pixels."""
-    with opened(browser, page, viewport={"width": 1180, "height": 940}, device_scale_factor=1.5) as tab:
+    """What of a page is seen at first, with a rung pointed at, as PNG at one and a half times the pixels."""
+    with opened(browser, page, viewport={"width": 1180, "height": 1080}, device_scale_factor=1.5) as tab:
+        rungs = tab.locator('[data-chart="levels"] path[role="graphics-symbol"]')
+        rungs.nth(rungs.count() * 2 // 3).hover()
+        tab.locator("#vg-tooltip-element.visible").wait_for()
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(target, tab.screenshot(type="png"))

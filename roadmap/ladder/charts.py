@@ -31,7 +31,7 @@ def charts(report: Data) -> dict[str, Data]:
     for key in costs(report):
         drawn[key] = cost(run, key)
     if report["curves"]:
-        for key, title in (("top1", "Top-1, %"), ("loss", "Training loss")):
+        for key, title in (("top1", "top-1, %"), ("loss", "training loss")):
             drawn[f"curve_{key}"] = curve(report, key, title)
     if any(rung["change"] is not None and rung["paper_change"] is not None for rung in rungs):
         drawn["agreement"] = agreement(rungs)
@@ -63,8 +63,10 @@ def levels(rungs: Sequence[Data], report: Data) -> Chart:
     seeds = [{"rung": r["rung"], "title": r["title"], "top1": seed} for r in rungs for seed in r["seeds"]]
     path = [rung for rung in rungs if rung["on_path"]]
     line = _rows(path).mark_line(color=FAINT, strokeWidth=1.2, aria=False, invalid="break-paths-show-domains")
-    whiskers = run.mark_rule(strokeWidth=2, aria=False).encode(x=alt.X("low:Q"), x2="high:Q", color=_colour())
-    ticks = _rows(seeds).mark_tick(thickness=1.5, size=9, color=FAINT, opacity=0.8, aria=False).encode(x=x)
+    whiskers = run.mark_rule(strokeWidth=2, aria=False).encode(
+        x=alt.X("low:Q"), x2="high:Q", color=_colour(), opacity=_clear()
+    )
+    ticks = _rows(seeds).mark_tick(thickness=1.5, size=9, color=FAINT, aria=False).encode(x=x, opacity=_clear())
     blank = base.transform_filter("!isValid(datum.top1)").mark_text(align="left", color=FAINT, aria=False)
     return _together(
         _band(base),

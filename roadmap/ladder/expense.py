@@ -1,7 +1,11 @@
 """What a sweep will take: time, disk, energy and money, from the speed of its rungs."""
 
-from collections.abc import Sequence
+import heapq
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat, takewhile
 from typing import NamedTuple
 
 from roadmap.checks import IMAGENET_IMAGES, IN_MEMORY, require
@@ -9,6 +13,9 @@ from roadmap.schema import Config, Dataset, Opt
 
 IMAGES = {Dataset.imagenet: (IMAGENET_IMAGES["train"], IMAGENET_IMAGES["val"])}
 """For training and for the test, of data sets that are files."""
+UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+"""Of a time, in seconds."""
+MOST_SEEDS = 1000
 TEST_IMAGES = 10_000
 """Of every data set that is held in memory."""
 
@@ -41,6 +48,9 @@ class Expense(NamedTuple):
     step: str
     seconds: float
     """Of one device."""
+    epochs: int
+    startup: float
+    """Seconds of those that do not depend on the epochs."""
     bytes: int
     """On disk: two checkpoints of the weights, their average, and what the optimizer keeps of each."""
 
@@ -72,23 +82,22 @@ def images_of(config: Config, counted: tuple[int, int] | None = None) -> tuple[i
     return min(train, data.max_train or train), min(test, data.max_test or test)
 
 
-def expense(config: Config, speed: Speed, images: tuple[int, int]) -> Expense:
+def expense(config: Config, speed: Speed, images: tuple[int, int], startup: float = 0.0) -> Expense:
     """What a run takes, with both raw and averaged weights evaluated after every epoch."""
     recipe = config.recipe
     trained = images[0] // recipe.batch_size * recipe.batch_size * recipe.epochs
-    seconds = trained / speed.training + 2 * images[1] * recipe.epochs / speed.evaluation
+    seconds = startup + trained / speed.training + 2 * images[1] * recipe.epochs / speed.evaluation
     copies = 3 if recipe.opt is Opt.sgd else 4
-    return Expense(config.step.name, seconds, 2 * copies * 4 * speed.params)
+    return Expense(config.step.name, seconds, recipe.epochs, startup, 2 * copies * 4 * speed.params)
 
 
 def total(expenses: Sequence[Expense], rates: Rates) -> Total:
     """What all runs take; no number of devices makes one of them faster."""
     hours = sum(each.seconds for each in expenses) / 3600
-    longest = max(each.seconds for each in expenses) / 3600
     energy = hours * rates.watts / 1000
     return Total(
         hours=hours,
-        days=max(hours / rates.devices, longest) / 24,
+        days=max(ends(expenses, rates.devices)) / 86400,
         gigabytes=sum(each.bytes for each in expenses) / 1e9,
         kwh=energy,
         kg=energy * rates.co2 / 1000,
@@ -96,11 +105,43 @@ def total(expenses: Sequence[Expense], rates: Rates) -> Total:
     )
 
 
-def within(expenses: Sequence[Expense], hours: float) -> int:
-    """How many runs, in the order of a sweep, so many hours of one device are enough for."""
-    left = 3600 * hours
-    for count, each in enumerate(expenses):
-        left -= each.seconds
-        if left < 0:
-            return count
-    return len(expenses)
+def ends(expenses: Iterable[Expense], devices: int) -> Iterator[float]:
+    """When each run is over, in seconds, where a device that is free takes the next one, as in a sweep."""
+    free = [0.0] * devices
+    for each in expenses:
+        yield heapq.heapreplace(free, free[0] + each.seconds) + each.seconds
+
+
+def seconds_of(text: str) -> float:
+    """A time such as 48h, 90min or 2d in seconds.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h|d)", text)
+    require(found is not None and float(found[1]) > 0, "budget", text, "a time with its unit: 48h, 90min, 2d")
+    assert found
+    return float(found[1]) * UNITS[found[2]]
+
+
+def within(expenses: Iterable[Expense], devices: int, seconds: float) -> int:
+    """How many runs, in the order of a sweep, are over in so many seconds."""
+    return sum(1 for _ in takewhile(lambda end: end <= seconds, ends(expenses, devices)))
+
+
+def seeds_within(seed: Sequence[Expense], devices: int, seconds: float) -> int:
+    """How many whole seeds are over, where one of them takes `seed`; no more than `MOST_SEEDS`."""
+    return within(chain.from_iterable(repeat(seed, MOST_SEEDS)), devices, seconds) // len(seed)
+
+
+def share_within(expenses: Sequence[Expense], devices: int, seconds: float) -> int:
+    """Percent of their epochs with which all runs are over, 0 to 100."""
+
+    def end(percent: int) -> float:
+        shorter = [each._replace(seconds=each.startup + shrunk(each) * percent / 100) for each in expenses]
+        return max(ends(shorter, devices))
+
+    def shrunk(each: Expense) -> float:
+        return each.seconds - each.startup
+
+    return max(0, bisect_right(range(101), seconds, key=end) - 1)

@@ -43,7 +43,7 @@ def _cells(row: Row) -> list[str]:
     change = number(row.change, "+.2f")
     known = row.change_low is not None and row.change_high is not None
     return [
-        escape(row.title) if row.on_path else f"\\quad {escape(row.title)}",
+        f"\\quad {escape(row.title)}" if row.aside else escape(row.title),
         top1,
         f"$\\mathbf{{{change[1:-1]}}}$" if row.told_from_zero else change,
         f"$[{row.change_low:+.2f}, {row.change_high:+.2f}]$" if known else "",

@@ -11,7 +11,7 @@ from roadmap.files import write_atomic
 from roadmap.ladder.bars import GROUPS, INK
 from roadmap.ladder.board import duration
 from roadmap.ladder.charts import COSTS, charts, costs, front
-from roadmap.ladder.plot import TITLES
+from roadmap.ladder.plot import about
 from roadmap.ladder.report import Data, gather
 
 PAGE = "index.html"
@@ -51,7 +51,7 @@ def render(report: Data, drawn: dict[str, Data], library: str) -> str:
     )
     return environment.get_template("page.html").render(
         report=report,
-        title=TITLES[report["road"]],
+        title=about(report["road"], report["design"]),
         time=duration(report["seconds"]),
         colours=colours,
         groups={rung["colour"]: rung["group_name"] for rung in report["rungs"]},

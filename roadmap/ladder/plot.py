@@ -1,21 +1,15 @@
 """The ladder as a figure, after Figure 2 of the paper: rungs downwards, accuracy to the right."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
-from itertools import groupby
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patches import Patch
 
-from roadmap.files import write_atomic
 from roadmap.ladder.bars import (
     FAINT,
     HEADINGS,
@@ -29,9 +23,9 @@ from roadmap.ladder.bars import (
     draw_base,
     draw_paper,
     draw_targets,
-    group,
 )
 from roadmap.ladder.paper import paper_regime, to_beat
+from roadmap.ladder.sheet import ABOVE, BELOW, MARGIN, ROW, WIDTH, axis, draw_groups, heights, panel, save, short, style
 from roadmap.ladder.table import Row, gflops, read_csv
 from roadmap.schema import ConfigError, Design, Road
 
@@ -44,21 +38,6 @@ DESIGN_TITLES = {
     Design.add_one.name: "The start of the path, each time with one change alone",
 }
 PAPER_START = {"resnet50": "ResNet-50", "resnet200": "ResNet-200"}
-BAND, GRID = "#F3F3F3", "#D8D8D8"
-STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8.5,
-    "hatch.linewidth": 1.2,
-    "svg.hashsalt": "ladder",
-    "text.parse_math": False,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": FAINT,
-    "xtick.labelcolor": INK,
-}
-WIDTH, ROW, ABOVE, BELOW = 8.5, 0.235, 0.98, 0.98  # inches
-MARGIN = 0.012  # share of the width
-GAP = 0.3  # between groups, in rows
 
 
 class Columns(NamedTuple):
@@ -93,22 +72,8 @@ def plot(study: str, results_dir: Path = Path("results")) -> list[Path]:
     rows = read_csv(table)
     if not any(row.n for row in rows):
         raise ConfigError(f"{table}: not a ladder: no rung was run")
-    metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     with style():
-        figure = draw(rows)
-        for kind, unsaid in metadata.items():
-            save = partial(figure.savefig, format=kind, dpi=200, metadata=unsaid)
-            write_atomic(table.with_suffix(f".{kind}"), save)
-    return [table.with_suffix(f".{kind}") for kind in metadata]
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Draw and save in this project's style, whatever is set outside."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        yield
+        return save(draw(rows), table.with_suffix(""))
 
 
 def draw(rows: Sequence[Row]) -> Figure:
@@ -119,18 +84,18 @@ def draw(rows: Sequence[Row]) -> Figure:
     The variants of a design have nothing to do with the paper's: the dashed line is what they are compared with.
     """
     columns = SHARED if rows[0].data == "imagenet" or rows[0].design in DESIGN_TITLES else APART
-    rungs = list(zip(rows, _heights(rows), strict=True))
+    rungs = list(zip(rows, heights(rows), strict=True))
     span = rungs[-1][1] + 1
     figure = Figure(figsize=(WIDTH, ABOVE + ROW * span + BELOW), facecolor="white")
-    sheet = _panel(figure, (0, 1), span)
-    _draw_groups(sheet, rungs)
+    sheet = panel(figure, (0, 1), span)
+    draw_groups(sheet, rungs)
     _write_columns(sheet, rungs, columns)
-    bars = _panel(figure, columns.bars, span)
-    _axis(bars, f"top-1 on {rows[0].data}, %", ticks=8)
+    bars = panel(figure, columns.bars, span)
+    axis(bars, f"top-1 on {rows[0].data}, %", ticks=8)
     shown = draw_bars(bars, rungs)
     if columns.paper:
-        paper = _panel(figure, columns.paper, span)
-        _axis(paper, "top-1 on imagenet, %", ticks=4)
+        paper = panel(figure, columns.paper, span)
+        axis(paper, "top-1 on imagenet, %", ticks=4)
         draw_paper(paper, rungs)
     elif rows[0].design in DESIGN_TITLES:
         draw_base(bars, rungs)
@@ -143,46 +108,9 @@ def draw(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _heights(rows: Sequence[Row]) -> list[float]:
-    """Where each row stands, downwards, with a gap between groups."""
-    heights, y = [], -1.0
-    for index, row in enumerate(rows):
-        y += 1 + GAP * (index > 0 and row.group != rows[index - 1].group)
-        heights.append(y)
-    return heights
-
-
-def _panel(figure: Figure, across: tuple[float, float], span: float) -> Axes:
-    """Bare axes between two shares of the width; all panels share the heights of the rows."""
-    height = figure.get_figheight()
-    axes = figure.add_axes((across[0], BELOW / height, across[1] - across[0], ROW * span / height))
-    axes.set(xlim=(0, 1), ylim=(span - 0.5, -0.5))
-    axes.patch.set_alpha(0)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(left=False, labelleft=False, bottom=False, labelbottom=False)
-    return axes
-
-
-def _axis(axes: Axes, label: str, *, ticks: int) -> None:
-    axes.tick_params(bottom=True, labelbottom=True, length=3, labelsize=8)
-    axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
-    axes.grid(axis="x", color=GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.set_xlabel(label, labelpad=3)
-    axes.spines["bottom"].set(visible=True, color=FAINT, linewidth=0.8)
-    axes.autoscale(axis="x")
-    axes.margins(x=0.1)
-
-
-def _draw_groups(sheet: Axes, rungs: Rungs) -> None:
-    """The names of the groups beside their colour, every other one on grey."""
-    for index, (key, members) in enumerate(groupby(rungs, lambda rung: rung[0].group)):
-        ys = [y for _, y in members]
-        if index % 2 == 0:
-            sheet.axhspan(ys[0] - 0.5 - GAP / 2, ys[-1] + 0.5 + GAP / 2, color=BAND, linewidth=0)
-        name, colour = group(key)
-        sheet.add_patch(Rectangle((0.004, ys[0] - 0.38), 0.005, ys[-1] - ys[0] + 0.76, color=colour, linewidth=0))
-        sheet.text(0.017, ys[0], name, va="center_baseline", fontweight="bold", fontsize=8)
+def about(road: str, design: str) -> str:
+    """What a table as a whole is about."""
+    return DESIGN_TITLES.get(design, TITLES[road])
 
 
 def _write_columns(sheet: Axes, rungs: Rungs, columns: Columns) -> None:
@@ -197,7 +125,7 @@ def _write_columns(sheet: Axes, rungs: Rungs, columns: Columns) -> None:
         top1 = "not run" if row.top1 is None else f"{row.top1:.2f}"
         top1 += "" if row.top1_std is None else f" ±{row.top1_std:.2f}"
         cost = "" if row.gflops is None else gflops(row.gflops)
-        for x, text in ((columns.title, _short(row.title, 30)), (columns.top1, top1), (columns.gflops, cost)):
+        for x, text in ((columns.title, short(row.title, 30)), (columns.top1, top1), (columns.gflops, cost)):
             colour = FAINT if row.top1 is None else INK
             sheet.text(x, y, text, ha="right", va="center_baseline", color=colour)
 
@@ -207,20 +135,20 @@ def _frame(figure: Figure, rows: Sequence[Row], columns: Columns) -> None:
     height = figure.get_figheight()
     counts = [row.n for row in rows if row.n]
     seeds = sorted({min(counts), max(counts)})
-    study = _short(rows[0].study, 50)
-    about = f"study {study}: {rows[0].regime} regime on {rows[0].data}, {' to '.join(map(str, seeds))} seed"
-    about += "s" if max(counts) > 1 else ""
+    study = short(rows[0].study, 50)
+    which = f"study {study}: {rows[0].regime} regime on {rows[0].data}, {' to '.join(map(str, seeds))} seed"
+    which += "s" if max(counts) > 1 else ""
     notes = "Bars: mean top-1 of the raw weights. "
     notes += "Whiskers: one standard deviation over seeds. " if max(counts) > 1 else "One seed: no whiskers. "
     notes += "No axis starts at 0" + (", and the paper's has its own scale." if columns.paper else ".")
     figure.text(
         MARGIN,
         1 - 0.31 / height,
-        DESIGN_TITLES.get(rows[0].design, TITLES[rows[0].road]),
+        about(rows[0].road, rows[0].design),
         fontsize=13,
         fontweight="bold",
     )
-    figure.text(MARGIN, 1 - 0.55 / height, about, fontsize=9, color=FAINT)
+    figure.text(MARGIN, 1 - 0.55 / height, which, fontsize=9, color=FAINT)
     figure.text(MARGIN, 0.12 / height, notes, fontsize=8, color=FAINT)
     figure.legend(
         handles=_legend(columns, rows[0]),
@@ -246,7 +174,3 @@ def _legend(columns: Columns, first: Row) -> list[Artist]:
     if not columns.paper and first.road == Road.network.name:
         handles.append(Line2D([], [], **TO_BEAT, label=f"{to_beat(first.regime)[0]}, to beat"))
     return handles
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

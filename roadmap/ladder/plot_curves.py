@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from roadmap.ladder.bars import FAINT, group
 from roadmap.ladder.curves import Point
-from roadmap.ladder.plot import GRID
+from roadmap.ladder.sheet import GRID
 from roadmap.schema import ConfigError
 from roadmap.steps import Step
 
@@ -20,7 +20,7 @@ DASHES = ("-", "--", ":", "-.")
 
 
 def draw_curves(points: Sequence[Point], rungs: Sequence[Step]) -> Figure:
-    """Means over the seeds by epoch, in the colours of the ladder; draw inside `roadmap.ladder.plot.style`.
+    """Means over the seeds by epoch, in the colours of the ladder; draw inside `roadmap.ladder.sheet.style`.
 
     Raises:
         ConfigError: there is no point.

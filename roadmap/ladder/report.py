@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from omegaconf import OmegaConf
 
 from roadmap.anatomy import parts
 from roadmap.config import difference
+from roadmap.designs import difference_of, variants
 from roadmap.ladder import collate, curves
 from roadmap.ladder.bars import GROUPS, group
 from roadmap.ladder.blocks import drawings
@@ -17,7 +19,7 @@ from roadmap.ladder.board import duration
 from roadmap.ladder.paper import paper_regime
 from roadmap.ladder.statistics import LEVEL
 from roadmap.ladder.table import Row, gflops, p_value
-from roadmap.schema import ConfigError, ModelConfig, Road
+from roadmap.schema import ConfigError, Design, ModelConfig, Road
 from roadmap.steps import model_config, steps
 
 Data = dict[str, Any]
@@ -40,6 +42,8 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
     return {
         "study": study,
         "road": table[0].road,
+        "design": table[0].design,
+        "compared": collate.COMPARED.get(table[0].design),
         "regime": table[0].regime,
         "paper_regime": paper_regime(table[0].regime),
         "data": table[0].data,
@@ -72,15 +76,22 @@ def network(rung: str | None, regime: str, runs: dict[str, list[Data]]) -> Model
     if rung in runs:
         stated = OmegaConf.merge(OmegaConf.structured(ModelConfig), runs[rung][0]["config"]["model"])
         return cast(ModelConfig, OmegaConf.to_object(stated))
-    return model_config(rung, regime) if rung in {step.name for step in steps()} else None
+    if rung in {step.name for step in steps()}:
+        return model_config(rung, regime)
+    beyond = [variant for design in Design if design is not Design.path for variant in variants(design, regime)]
+    return next((variant.model for variant in beyond if variant.name == rung), None)
 
 
 def delta(row: Row, runs: dict[str, list[Data]]) -> list[tuple[str, str, str]]:
     """What a rung changes over its parent: dotted key, before, after."""
-    known = {step.name: step for step in steps(row.regime, Road[row.road])}
-    if row.rung in known:
-        return _words(known[row.rung].changes)
-    return found(row, runs)
+    for step in steps(row.regime, Road[row.road]):
+        if (step.name, step.parent) == (row.rung, row.parent):
+            return _words(step.changes)
+    before, after = (network(name, row.regime, runs) for name in (row.parent, row.rung))
+    if before is None or after is None or row.rung in runs:
+        return found(row, runs)
+    other = difference_of(before, after)
+    return _words({f"model.{key}": (value, getattr(after, key)) for key, value in other.items()})
 
 
 def found(row: Row, runs: dict[str, list[Data]]) -> list[tuple[str, str, str]]:
@@ -165,4 +176,6 @@ def _words(changes: Mapping[str, tuple[Any, Any]]) -> list[tuple[str, str, str]]
 
 
 def _word(value: Any) -> str:
-    return "[" + ", ".join(map(str, value)) + "]" if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_word, value))}]"
+    return str(value.value if isinstance(value, Enum) else value)

@@ -4,17 +4,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LINEAR_PIXELS = 16  # a pointwise conv on a map of up to so many pixels is faster as a matrix product, measured on CPU
+from roadmap.model.depthwise import depthwise_conv2d
+
+LINEAR_PIXELS = 49  # on a map of up to so many pixels a linear layer is faster than a conv, measured on CPU
 
 
-class PointwiseConv2d(nn.Conv2d):
-    """A 1x1 conv; on small maps on a CPU it is computed as the linear layer that it is."""
+class PatchConv2d(nn.Conv2d):
+    """A conv without padding whose patches do not overlap: its kernel is one pixel, or as wide as its stride.
+
+    On small maps on a CPU it is computed as the linear layer that it is.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, D, H, W)."""
-        if x.device.type != "cpu" or x.shape[2] * x.shape[3] > LINEAR_PIXELS:
+        """(N, C, H, W) -> (N, D, h, w) with as many patches."""
+        k, stride = self.kernel_size[0], self.stride[0]
+        h, w = (1 + (size - k) // stride for size in x.shape[2:])
+        if x.device.type != "cpu" or not 0 < h * w <= LINEAR_PIXELS:
             return super().forward(x)
-        return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+        patches = x.permute(0, 2, 3, 1)
+        if k == 1:
+            patches = patches[:, ::stride, ::stride]
+        else:
+            patches = patches[:, : h * k, : w * k].unflatten(2, (w, k)).unflatten(1, (h, k)).transpose(2, 3).flatten(3)
+        return F.linear(patches, self.weight.permute(0, 2, 3, 1).flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
 class SpatialConv2d(nn.Conv2d):
@@ -29,14 +41,11 @@ class SpatialConv2d(nn.Conv2d):
         """(N, C, H, W) -> (N, D, ceil(H / stride), ceil(W / stride))."""
         k = self.kernel_size[0]
         trim_h, trim_w = max(0, (k + 1) // 2 - x.shape[2]), max(0, (k + 1) // 2 - x.shape[3])
-        if not trim_h and not trim_w:
-            return super().forward(x)
-        weight = self.weight[:, :, trim_h : k - trim_h, trim_w : k - trim_w]
-        if x.device.type == "cpu" and self.groups == self.out_channels and weight.shape[2:] == (1, 1):
-            scaled = x * weight.view(-1, 1, 1)
-            return scaled if self.bias is None else scaled + self.bias.view(-1, 1, 1)
-        padding = (k // 2 - trim_h, k // 2 - trim_w)
-        return F.conv2d(x, weight, self.bias, self.stride, padding, 1, self.groups)
+        weight = self.weight[:, :, trim_h : k - trim_h, trim_w : k - trim_w] if trim_h or trim_w else self.weight
+        stride, padding = (self.stride[0], self.stride[1]), (k // 2 - trim_h, k // 2 - trim_w)
+        if x.device.type != "cpu" or self.groups < self.out_channels or self.groups == 1:
+            return F.conv2d(x, weight, self.bias, stride, padding, 1, self.groups)
+        return depthwise_conv2d(x, weight, self.bias, stride, padding)
 
 
 class LayerNorm2d(nn.LayerNorm):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from roadmap.model.layers import DropPath, LayerNorm2d, LayerScale, PointwiseConv2d, SpatialConv2d
+from roadmap.model.layers import DropPath, LayerNorm2d, LayerScale, PatchConv2d, SpatialConv2d
 from roadmap.schema import Act, Init, ModelConfig, Norm, Op
 
 ACTS: dict[Act, Callable[[], nn.Module]] = {Act.relu: lambda: nn.ReLU(inplace=True), Act.gelu: nn.GELU}
@@ -72,7 +72,7 @@ def make_block(model: ModelConfig, channels: int, width: int, *, stride: int, dr
     after, _ = sequence(model.block[add + 1 :], model, stream, width=width)
     shortcut: nn.Module = nn.Identity()
     if stride != 1 or channels != stream:
-        shortcut = nn.Sequential(nn.Conv2d(channels, stream, 1, stride, bias=False), NORMS[model.norm](stream))
+        shortcut = nn.Sequential(PatchConv2d(channels, stream, 1, stride, bias=False), NORMS[model.norm](stream))
     return Block(branch, shortcut, after, drop_path), stream
 
 
@@ -105,13 +105,13 @@ def make_layer(
         case Op.stem_conv:
             return nn.Conv2d(channels, width, 7, 2, 3, bias=False), width
         case Op.patchify:
-            return nn.Conv2d(channels, width, model.patch_size, model.patch_size), width
+            return PatchConv2d(channels, width, model.patch_size, model.patch_size), width
         case Op.max_pool:
             return nn.MaxPool2d(3, 2, 1), channels
         case Op.pw_hidden:
-            return PointwiseConv2d(channels, hidden, 1, bias=bias), hidden
+            return PatchConv2d(channels, hidden, 1, bias=bias), hidden
         case Op.pw_stream:
-            return PointwiseConv2d(channels, stream, 1, bias=bias), stream
+            return PatchConv2d(channels, stream, 1, bias=bias), stream
         case Op.conv:
             return SpatialConv2d(channels, channels, k, stride, k // 2, bias=bias), channels
         case Op.dwconv:
@@ -123,7 +123,7 @@ def make_layer(
         case Op.layer_scale:
             return LayerScale(channels, model.ls_init_value), channels
         case Op.downsample_conv:
-            return nn.Conv2d(channels, stream, 2, 2), stream
+            return PatchConv2d(channels, stream, 2, 2), stream
         case Op.avg_pool:
             return nn.AdaptiveAvgPool2d(1), channels
         case Op.flatten:

@@ -5,9 +5,11 @@ it ended. What the network or a tracker's library does to this process stays in 
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -75,17 +77,21 @@ def main() -> None:
     for number in ASKED_TO_STOP:  # schedulers send them to every process of a job
         signal.signal(number, signal.SIG_IGN)
     directory, over = Path(sys.argv[1]), threading.Event()
+    with tempfile.TemporaryDirectory(prefix="mirror-") as scratch:
+        tempfile.tempdir = os.environ["TMPDIR"] = scratch  # a library that is killed cannot tidy up
+        threading.Thread(target=watch, args=(over, scratch), daemon=True).start()
+        tracking = load(directory / runs.CONFIG).tracking
+        mirror_run(directory, tracking, over.wait, beside=True, wait=LINGER_SECONDS)
 
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 1):
-            pass
-        over.set()
-        time.sleep(LINGER_SECONDS)
-        os.kill(os.getpid(), signal.SIGKILL)  # what it has started sees that it is gone, and goes too
 
-    threading.Thread(target=watch, daemon=True).start()
-    tracking = load(directory / runs.CONFIG).tracking
-    mirror_run(directory, tracking, over.wait, beside=True, wait=LINGER_SECONDS)
+def watch(over: threading.Event, scratch: str) -> None:
+    """Say when the training is over, and end this process if it does not end by itself."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    over.set()
+    time.sleep(LINGER_SECONDS)
+    shutil.rmtree(scratch, ignore_errors=True)
+    os.kill(os.getpid(), signal.SIGKILL)  # what it has started sees that it is gone, and goes too
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from roadmap.signals import Interrupted
 from roadmap.training.diagnosis import NonFiniteLoss, finite, first_nonfinite, unsound
 from roadmap.training.evaluation import evaluate
 from roadmap.training.keeper import Keeper, begin
-from roadmap.training.machine import peak_memory_mb, set_up
+from roadmap.training.machine import arithmetic, peak_memory_mb, set_up
 from roadmap.training.progress import Progress
 from roadmap.training.recipe import learning_rate, loss_function
 from roadmap.training.state import Clock, State
@@ -78,7 +78,7 @@ def train_epoch(
     """
     epoch, per_epoch, world = len(state.history), batches_per_epoch(training, config.recipe), state.world
     first = state.step - epoch * per_epoch
-    skipped = len(training.skipped)
+    begun, skipped = state.step if not epoch else -1, len(training.skipped)
     passes = waited_for(
         epoch_passes(
             training, config.recipe, config.data, seed=config.seed, epoch=epoch, start=first, share=world.share
@@ -89,6 +89,8 @@ def train_epoch(
         started, waiting = time.perf_counter(), state.clock.data
         loss = train_step(state, passes, config, per_epoch)
         done = time.perf_counter()
+        if config.training.compile and state.step == begun:
+            progress.say(f"first step, with what was compiled for it: {done - started:.1f} s")
         state.clock.compute += done - started - (state.clock.data - waiting)
         state.ema.update()
         state.loss_sum += loss
@@ -139,13 +141,16 @@ def train_step(state: State, passes: Iterator[Batch], config: Config, per_epoch:
         images, targets = next(passes)
         torch.manual_seed(seed)
         with state.replica.exchange(last=place == own - 1):
-            loss = loss_function(state.replica(images), targets, recipe.smoothing) / each
+            with arithmetic(recipe.precision, images.device):
+                logits = state.replica(images)
+            loss = loss_function(logits.float(), targets, recipe.smoothing) / each
             state.replica.backward(loss)
         total += loss.item()
         if not trouble and not math.isfinite(total):
             torch.manual_seed(seed)
             trouble = f"loss is {total} at step {state.step} of {config.step.name}: "
-            trouble += f"first not finite: {first_nonfinite(state.model, images)}"
+            with arithmetic(recipe.precision, images.device):
+                trouble += f"first not finite: {first_nonfinite(state.model, images)}"
     gradients = [parameter.grad for parameter in state.model.parameters() if parameter.grad is not None]
     if not trouble and not finite(gradients):
         where = unsound(state.model, gradients=True) or "their norm"

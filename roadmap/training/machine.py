@@ -9,7 +9,7 @@ import sys
 import torch
 
 from roadmap.checks import require
-from roadmap.schema import Config, Device
+from roadmap.schema import Config, Device, Precision
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
 MOST_MMAP_THRESHOLD, NEVER = 32 << 20, 2**31 - 1
@@ -33,6 +33,11 @@ def set_up(config: Config) -> torch.device:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     keep_freed_memory()
     return device
+
+
+def arithmetic(precision: Precision, device: torch.device) -> torch.autocast:
+    """Within it, convs, linear layers and what lies between compute in a precision; norms sum in float32 in any."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision is Precision.bfloat16)
 
 
 def keep_freed_memory() -> None:

@@ -17,17 +17,18 @@ from roadmap.training.world import World
 class Replica:
     """A network, called like one; after the last pass of a step its gradients are the sum over all processes."""
 
-    def __init__(self, model: nn.Module, world: World) -> None:
+    def __init__(self, model: nn.Module, world: World, *, compiled: bool = False) -> None:
         self._world = world
         alone = world.size == 1
         self._network = model if alone else parallel(model)
+        self._called = torch.compile(self._network) if compiled else self._network
         # Synchronized ones are alike in all processes already.
         self._norms = [] if alone else [m for m in model.modules() if type(m) is nn.BatchNorm2d]
         self._before: list[Tensor] = []
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits (N, K) of images (N, C, H, W)."""
-        logits: Tensor = self._network(images)
+        logits: Tensor = self._called(images)
         return logits
 
     def exchange(self, last: bool) -> AbstractContextManager[None]:

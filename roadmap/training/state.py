@@ -95,7 +95,8 @@ def initial_state(config: Config, device: torch.device, world: World) -> State:
     if recipe.sync_bn > 1:
         synchronize(model)
     average = Average(model, recipe.model_ema_decay)
-    return State(model, world, Replica(model, world), average, make_optimizer(model, recipe))
+    replica = Replica(model, world, compiled=config.training.compile)
+    return State(model, world, replica, average, make_optimizer(model, recipe))
 
 
 def dump_state(state: State) -> dict[str, Any]:

@@ -1,0 +1,122 @@
+"""Depthwise convolution on a CPU whose gradients avoid the slow paths of oneDNN, which torch computes it with.
+
+Three of them were measured (docs/performance.md), each in plain torch and exact but for rounding:
+
+- The weight gradient of kernels wider than 3 is computed as that of a dense grouped convolution, at a sixteenth of its
+  work. Three columns of the kernel at a time are a kernel that has a path of its own.
+- The weight gradient on maps smaller than the kernel falls to a reference loop. On so few pixels all products of two
+  pixels are a matrix product a channel, and a tap of the kernel is the sum of a diagonal.
+- The input gradient of a strided bfloat16 convolution falls to a reference loop. It is the convolution, without
+  stride, of the gradient with zeros between, by the kernel turned around.
+"""
+
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn import functional as F
+
+COLUMNS = 3
+"""Widest kernel that has a fast path for the weight gradient."""
+PRODUCTS_PIXELS = 16
+"""A map of up to so many pixels is small enough for all products of two pixels."""
+
+Pair = tuple[int, int]
+
+
+def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair) -> Tensor:
+    """What F.conv2d computes with as many groups as channels: x (N, C, H, W), weight (C, 1, kh, kw), bias (C,)."""
+    if torch.is_autocast_enabled("cpu"):  # it does not look into a function of one's own
+        dtype = torch.get_autocast_dtype("cpu")
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    if weight.shape[2:] == (1, 1) and stride == (1, 1):
+        scaled = x * weight.view(-1, 1, 1)
+        return scaled if bias is None else scaled + bias.view(-1, 1, 1)
+    y: Tensor = _Depthwise.apply(x, weight, bias, stride, padding)
+    return y
+
+
+class _Depthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.padding = stride, padding  # type: ignore[attr-defined]
+        return F.conv2d(x, weight, bias, stride, padding, 1, weight.shape[0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors  # type: ignore[attr-defined]
+        stride, padding = ctx.stride, ctx.padding  # type: ignore[attr-defined]
+        for_x, for_weight, for_bias, *_ = ctx.needs_input_grad  # type: ignore[attr-defined]
+        return (
+            input_gradient(grad, x, weight, stride, padding) if for_x else None,
+            weight_gradient(grad, x, weight, stride, padding) if for_weight else None,
+            grad.sum((0, 2, 3)) if for_bias else None,
+            None,
+            None,
+        )
+
+
+def input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+    """Gradient (N, C, H, W) of x from that of the output."""
+    if x.dtype is not torch.bfloat16 or max(stride) == 1:
+        return _torchs(grad, x, weight, stride, padding, of_weight=False)
+    (n, c, h, w), (kh, kw) = x.shape, weight.shape[2:]
+    spread = grad.new_zeros(n, h, w, c).permute(0, 3, 1, 2)
+    spread[:, :, :: stride[0], :: stride[1]] = grad
+    return F.conv2d(spread, weight.flip(2, 3), None, 1, (kh - 1 - padding[0], kw - 1 - padding[1]), 1, c)
+
+
+def weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+    """Gradient (C, 1, kh, kw) of the weight from that of the output."""
+    (h, w), (kh, kw) = x.shape[2:], weight.shape[2:]
+    if max(kh, kw) <= COLUMNS and kh <= h and kw <= w:
+        return _torchs(grad, x, weight, stride, padding, of_weight=True)
+    if h * w <= PRODUCTS_PIXELS:
+        return _by_products(grad, x, weight, stride, padding)
+    return _by_columns(grad, x, weight, stride, padding)
+
+
+def _by_columns(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+    """Some columns of the kernel at a time, each with what they see of the padded input; strides are taken first."""
+    (kh, kw), (oh, ow) = weight.shape[2:], grad.shape[2:]
+    rows = padding[0] if kh > x.shape[2] or max(stride) > 1 else 0  # what torch is left to pad it must do fast
+    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, padding[1], padding[1], rows, rows)).permute(0, 3, 1, 2)
+    found = torch.empty_like(weight)
+    for top, left in product(range(min(stride[0], kh)), range(min(stride[1], kw))):
+        part, phase = (of[:, :, top :: stride[0], left :: stride[1]] for of in (found, padded))
+        for columns in part.split(COLUMNS, dim=3):
+            seen = phase[:, :, : oh - 1 + columns.shape[2], : ow - 1 + columns.shape[3]]
+            columns.copy_(_torchs(grad, seen, columns, (1, 1), (padding[0] - rows, 0), of_weight=True))
+            phase = phase[..., COLUMNS:]
+    return found
+
+
+def _by_products(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+    """All products of a pixel of the gradient and one of the input, summed over images, then over each tap's pixels."""
+    (kh, kw), (h, w), (oh, ow) = weight.shape[2:], x.shape[2:], grad.shape[2:]
+    a, b = _by_channels(grad), _by_channels(x)
+    products = torch.bmm(a.transpose(1, 2), b).view(-1, oh, ow, h, w)
+    padded = F.pad(products, (padding[1], padding[1], padding[0], padding[0]))
+    c, y, z, row, column = padded.stride()
+    taps = padded.as_strided((len(a), kh, kw, oh, ow), (c, row, column, y + stride[0] * row, z + stride[1] * column))
+    return taps.sum((3, 4)).unsqueeze(1)
+
+
+def _by_channels(x: Tensor) -> Tensor:
+    """(N, C, H, W) as (C, N, H * W)."""
+    n, c, h, w = x.shape
+    return x.permute(0, 2, 3, 1).reshape(n * h * w, c).t().contiguous().view(c, n, h * w)  # torch is fast at this t()
+
+
+def _torchs(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, *, of_weight: bool) -> Tensor:
+    mask, c = [not of_weight, of_weight, False], x.shape[1]
+    found = torch.ops.aten.convolution_backward(
+        grad, x, weight, None, stride, padding, (1, 1), False, (0, 0), c, mask
+    )  # fmt: skip
+    gradient: Tensor = found[int(of_weight)]
+    return gradient

@@ -1,0 +1,158 @@
+"""Training steps against each other: alternating in one process, beside what the machine could do at most.
+
+The plain step is what a user of the framework writes: the same network of torch's own layers in eager NCHW float32, and
+its optimizer as it comes. Batches are made beforehand, and lie on the device.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from itertools import repeat
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn, optim
+from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
+
+from roadmap.data.augment import channels_last
+from roadmap.model.create import build
+from roadmap.model.plain import plain
+from roadmap.schema import Config, Opt, RecipeConfig
+from roadmap.training.loop import train_step
+from roadmap.training.recipe import loss_function
+from roadmap.training.state import initial_state
+from roadmap.training.world import World
+
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+"""On a machine with other work, one thread's CPU time says more."""
+ACTIVATION_PASSES = 5
+"""What leaves a layer is written, read by the next and again for the gradient, which itself is written and read."""
+ROOF_ROUNDS = 5
+
+Step = Callable[[], object]
+
+
+def our_step(config: Config, device: torch.device) -> Step:
+    """A step as a run takes it, with the running average of the weights; all of the batch in one forward pass."""
+    state = initial_state(config, device, World())
+    passes = repeat(batch(config, device, torch.channels_last))
+
+    def step() -> None:
+        train_step(state, passes, config, per_epoch=1000)
+        state.ema.update()
+        state.step += 1
+
+    return step
+
+
+def plain_step(config: Config, device: torch.device) -> Step:
+    """The step of the same network without anything of ours, and without an average."""
+    data, recipe = config.data, config.recipe
+    classes, rate = data.num_classes, recipe.drop_path
+    network = plain(build(config.model, num_classes=classes, in_chans=data.in_chans, drop_path=rate, init=recipe.init))
+    return step_of(network, config, device)
+
+
+def step_of(network: nn.Module, config: Config, device: torch.device) -> Step:
+    """The plain step of any network."""
+    network = network.to(device).train()
+    optimizer = plain_optimizer(network, config.recipe)
+    images, targets = batch(config, device, torch.contiguous_format)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss = loss_function(network(images), targets, config.recipe.smoothing)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    return step
+
+
+def plain_optimizer(network: nn.Module, recipe: RecipeConfig) -> optim.Optimizer:
+    """The recipe's optimizer with nothing chosen but its numbers."""
+    if recipe.opt is Opt.sgd:
+        return optim.SGD(network.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
+    return optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
+
+
+def batch(config: Config, device: torch.device, layout: torch.memory_format) -> tuple[Tensor, Tensor]:
+    """Random images (N, C, H, W) and classes (N,)."""
+    torch.manual_seed(0)
+    data, n = config.data, config.recipe.batch_size
+    images = torch.randn(n, data.in_chans, data.img_size, data.img_size, device=device)
+    images = channels_last(images) if layout is torch.channels_last else images
+    return images, torch.randint(data.num_classes, (n,), device=device)
+
+
+def alternate(steps: Mapping[str, Step], *, rounds: int, clock: str) -> dict[str, list[float]]:
+    """Seconds of each step in each round; two rounds before warm up and do not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(rounds + 2):
+        for name, step in steps.items():
+            elapsed = timed(step, clock)
+            if number > 1:
+                seconds[name].append(elapsed)
+    return seconds
+
+
+def timed(work: Step, clock: str) -> float:
+    """Seconds that work takes, on the accelerator too."""
+    started = CLOCKS[clock]()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return CLOCKS[clock]() - started
+
+
+def roofs(device: torch.device, dtype: torch.dtype, clock: str) -> tuple[float, float]:
+    """The most that is seen of this machine: floating-point operations, and bytes read or written, in a second.
+
+    The first is the best of matrix products and of a dense convolution, the second of scaling a large tensor in place.
+    """
+    a = torch.randn(1536, 1536, device=device, dtype=dtype)
+    image = torch.randn(8, 128, 28, 28, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+    kernel = torch.randn(128, 128, 3, 3, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+    large = torch.ones(64 << 20 if device.type == "cpu" else 1 << 30, device=device)
+    with torch.no_grad():
+        product = min(timed(lambda: a @ a, clock) for _ in range(ROOF_ROUNDS))
+        conv = min(timed(lambda: F.conv2d(image, kernel, padding=1), clock) for _ in range(ROOF_ROUNDS))
+        scaling = min(timed(lambda: large.mul_(1.0), clock) for _ in range(ROOF_ROUNDS))
+    return max(2 * 1536**3 / product, 2 * image.numel() * 128 * 9 / conv), 2 * 4 * large.numel() / scaling
+
+
+def traffic(config: Config) -> int:
+    """Numbers that a step cannot but read or write for one image: what leaves the layers, five times."""
+    data, counted = config.data, 0
+
+    def count(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        nonlocal counted
+        counted += output.numel()
+
+    with torch.device("meta"), torch.no_grad():
+        network = build(config.model, num_classes=data.num_classes, in_chans=data.in_chans).eval()
+        for module in network.modules():
+            if not list(module.children()) and not isinstance(module, nn.Identity):
+                module.register_forward_hook(count)
+        network(torch.empty(1, data.in_chans, data.img_size, data.img_size))
+    return ACTIVATION_PASSES * counted
+
+
+class Operator(NamedTuple):
+    """What the calls of an operator in one step took."""
+
+    name: str
+    ms: float
+    calls: int
+
+
+def profiled(step: Step) -> tuple[list[Operator], float]:
+    """The operators of a step, the dearest first, and the milliseconds of all."""
+    step()
+    step()
+    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
+    with profile(activities=kinds) as watched:
+        step()
+    own = "self_device_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+    found = [Operator(event.key, getattr(event, own) / 1e3, event.count) for event in watched.key_averages()]
+    return sorted(found, key=lambda operator: -operator.ms), sum(operator.ms for operator in found)

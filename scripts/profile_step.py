@@ -1,0 +1,49 @@
+"""Print where the time of a rung's training step goes: its ten dearest operators, by torch's profiler.
+
+    python scripts/profile_step.py gelu
+    python scripts/profile_step.py gelu --regime resnet50 --batch 8 --precision bfloat16
+
+Times are of the operator itself, without what it calls, of one step after two that warm up.
+"""
+
+import argparse
+
+from rich.console import Console
+from rich.table import Table
+
+from roadmap.command import command
+from roadmap.config import compose
+from roadmap.departures import STUDIES
+from roadmap.steps import regimes
+
+
+def main() -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", help="a rung")
+    parser.add_argument("--regime", default="micro", choices=regimes(), help="size of network")
+    parser.add_argument("--batch", type=int, default=256, help="images a step")
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    arguments = parser.parse_args()
+    study, batch = STUDIES.get(arguments.regime, "fashion_mnist"), arguments.batch
+    words = [f"study={study}", f"regime={arguments.regime}", f"training.threads={arguments.threads}"]
+    words += [f"budget.batch_size={batch}", f"budget.bn_batch_size={batch}", "budget.batch_rule=keep"]
+    words += [f"recipe.precision={arguments.precision}"]
+    config = compose([*words, *([f"+step={arguments.step}"] if arguments.step != "resnet" else [])])
+    from roadmap.training.bench import our_step, profiled
+    from roadmap.training.machine import set_up
+
+    found, total = profiled(our_step(config, set_up(config)))
+    title = f"{arguments.step}, {arguments.regime} regime, batch {batch}, {arguments.precision}: {total:.0f} ms"
+    table = Table("operator", title=title)
+    for heading in ("ms a step", "share", "calls"):
+        table.add_column(heading, justify="right")
+    for operator in found[:10]:
+        table.add_row(operator.name, f"{operator.ms:.1f}", f"{operator.ms / total:.0%}", str(operator.calls))
+    Console(highlight=False).print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    command(main)

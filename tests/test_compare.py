@@ -1,0 +1,113 @@
+"""Two ladders side by side."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from smoke import inside
+from synthetic import ladder, result, write
+
+from roadmap.ladder.collate import collate
+from roadmap.ladder.compare import agreement, draw, paired, rows_of
+from roadmap.ladder.paper import published
+from roadmap.ladder.sheet import style
+from roadmap.ladder.table import Row, read_csv
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Tables of two small studies: a whole ladder, and another data set's of which a part has run."""
+    other: dict[str, Any] = {"study__name": "other", "data__name": "cifar10"}
+    part = [r for r in ladder(seeds=2, **other) if r["step"] in ("resnet", "training_recipe", "gelu")]
+    own = result("mine", like="gelu", correct=8100, step__parent="gelu", **other)
+    for each in ladder(seeds=3), [*part, own]:
+        write(tmp_path / "runs", each)
+        collate(each[0]["study"], tmp_path / "runs", tmp_path / "results")
+    return tmp_path / "results"
+
+
+def row(rung: str, **known: Any) -> Row:
+    return Row("s", "network", "micro", "d", rung, None, "own", rung, True, **known)
+
+
+def test_the_paper_is_a_study(results: Path) -> None:
+    paper = {each.rung: each for each in rows_of("paper", results)}
+    assert {name: each.top1 for name, each in paper.items()} == {n: p.top1 for n, p in published("resnet50").items()}
+    assert (paper["gelu"].n, paper["gelu"].top1_std) == (3, 0.14)
+    assert paper["gelu"].change_low is not None and paper["resnet"].top1_std is None
+
+
+def test_rungs_are_paired_in_the_order_of_the_first() -> None:
+    pairs = paired([row("a"), row("b")], [row("c"), row("b"), row("d")])
+    names = [(here.rung, *(side and side.rung for side in (a, b))) for here, a, b in pairs]
+    assert names == [("a", "a", None), ("b", "b", "b"), ("c", None, "c"), ("d", None, "d")]
+
+
+def test_agreement_by_hand() -> None:
+    left = [row("a", top1=80.0), row("b", top1=81.0, change=1.0, told_from_zero=True), row("c", top1=82.0, change=1.0)]
+    right = [
+        row("a", top1=70.0),
+        row("b", top1=72.0, change=2.0, told_from_zero=True),
+        row("c", top1=71.0, change=-1.0),
+    ]
+    assert agreement(paired(left, right)) == (
+        "Kendall's tau 0.33 over 3 rungs; 1 of 2 changes have the same sign; "
+        "1 of 1 changes that both tell from zero have the same sign"
+    )
+
+
+def test_the_committed_study_beside_the_paper(tmp_path: Path) -> None:
+    (tmp_path / "fashion_mnist").mkdir()
+    (tmp_path / "fashion_mnist" / "ladder.csv").write_bytes((RESULTS / "fashion_mnist" / "ladder.csv").read_bytes())
+    code, said = inside("scripts/compare.py", "fashion_mnist", "paper", f"results_dir={tmp_path}")
+    base = tmp_path / "compare" / "fashion_mnist--paper"
+    assert (code, said.split()) == (0, [f"{base}.{kind}" for kind in ("md", "png", "svg")])
+    ours = next(each for each in read_csv(tmp_path / "fashion_mnist" / "ladder.csv") if each.rung == "depthwise_conv")
+    here = (
+        f"{ours.top1:.2f} ± {ours.top1_std:.2f} | {ours.change:+.2f} [{ours.change_low:+.2f}, {ours.change_high:+.2f}]"
+    )
+    page = Path(f"{base}.md").read_text()
+    assert f"| depthwise_conv | {here} | yes | 78.28 ± 0.08 | -1.23 [-1.61, -0.85] | yes |\n" in page
+    assert "| layer_scale | 89.72 ± 0.06 | -0.03 [-0.30, +0.23] | no |  |  |  |\n" in page
+    before = Path(f"{base}.svg").read_bytes()
+    inside("scripts/compare.py", "fashion_mnist", "paper", f"results_dir={tmp_path}")
+    assert Path(f"{base}.svg").read_bytes() == before
+
+
+def test_the_figure_has_what_both_have(results: Path) -> None:
+    pairs = paired(rows_of("smoke", results), rows_of("other", results))
+    with style():
+        figure = draw(pairs, ("smoke", "other"))
+        FigureCanvasAgg(figure).draw()
+    (panel,) = [axes for axes in figure.axes if axes.get_xlabel()]
+    marks = [(line.get_marker(), line.get_xdata()[0]) for line in panel.get_lines() if len(line.get_xdata()) == 1]
+    lines = [list(line.get_xdata()) for line in panel.get_lines() if len(line.get_xdata()) == 2][1:]  # the first: zero
+    for marker, side in (("o", 1), ("D", 2)):
+        wanted = [pair[side].change for pair in pairs if pair[side] and pair[side].change is not None]
+        assert [x for each, x in marks if each == marker] == wanted and wanted
+    assert [[p[s].change_low, p[s].change_high] for s in (1, 2) for p in pairs if p[s] and p[s].change_low] == lines
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["smoke (fashion_mnist, 3 seeds)", "other (cifar10, 1 to 2 seeds)"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["smoke", "smoke"], "smoke smoke: allowed are two different studies"),
+        (["smoke", "nothing"], "nothing: no "),
+        (["../smoke", "paper"], "study=../smoke: allowed is letters"),
+        (["smoke", "paper", "seeds=3"], "seeds=3: allowed is results_dir=..."),
+        (["single", "paper"], "single paper: they share no rung with a change in both"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_a_line(results: Path, words: list[str], message: str) -> None:
+    if "single" in words:
+        write(results.parent / "runs", [result("gelu", study__name="single")])
+        collate("single", results.parent / "runs", results)
+    code, said = inside("scripts/compare.py", *words, *([] if len(words) > 2 else [f"results_dir={results}"]))
+    assert code == 2
+    assert said.startswith(f"compare.py: {message}") and said.count("\n") == 1
+    assert not (results / "compare").exists()

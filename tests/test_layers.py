@@ -1,0 +1,107 @@
+"""The layers that are computed otherwise than torch would: gradients against plain float64 convolution, odd shapes."""
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from roadmap.model.depthwise import depthwise_conv2d
+from roadmap.model.layers import LayerNorm2d, LayerScale, PatchConv2d, SpatialConv2d
+
+MAPS = [(1, 1), (2, 2), (7, 7), (14, 14), (56, 56), (1, 9), (3, 5), (8, 4)]
+
+
+def batch(*shape: int, dtype: torch.dtype = torch.float64, channels_last: bool = True) -> Tensor:
+    x = torch.randn(*shape, dtype=dtype)
+    return x.contiguous(memory_format=torch.channels_last) if channels_last else x
+
+
+def gradients(layer: nn.Module, x: Tensor) -> list[Tensor]:
+    """Of x and of the layer's parameters, for a scalar that no two outputs enter alike; the output first."""
+    x = x.detach().requires_grad_()
+    y = layer(x)
+    scalar = (y.double() * torch.linspace(-1, 1, y.numel(), dtype=torch.float64).view_as(y)).sum()
+    return [y, *torch.autograd.grad(scalar, [x, *layer.parameters()])]
+
+
+def plainly(conv: nn.Conv2d) -> nn.Conv2d:
+    """torch's own conv with the same weights, in float64."""
+    bias = conv.bias is not None
+    twin = nn.Conv2d(
+        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, 1, conv.groups, bias
+    )
+    twin.load_state_dict(conv.state_dict())
+    return twin.double()
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 5, 7, 9, 11])
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_spatial_conv_is_torchs_on_every_map(groups: int, kernel: int, stride: int) -> None:
+    torch.manual_seed(0)
+    for (h, w), (n, last) in itertools.product(MAPS, [(1, True), (3, False)]):
+        conv = SpatialConv2d(4, 4, kernel, stride, kernel // 2, groups=groups, bias=n > 1).double()
+        x = batch(n, 4, h, w, channels_last=last)
+        for ours, torchs in zip(gradients(conv, x), gradients(plainly(conv), x), strict=True):
+            torch.testing.assert_close(ours, torchs, rtol=1e-9, atol=1e-9, msg=f"{n}x4x{h}x{w}")
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (1, 2), (2, 2), (4, 4)])
+def test_a_patch_conv_is_torchs_on_every_map(kernel: int, stride: int) -> None:
+    torch.manual_seed(0)
+    for (h, w), (n, last) in itertools.product(MAPS, [(1, True), (3, False)]):
+        if min(h, w) < kernel:
+            continue
+        conv = PatchConv2d(4, 6, kernel, stride, bias=n > 1).double()
+        x = batch(n, 4, h, w, channels_last=last)
+        for ours, torchs in zip(gradients(conv, x), gradients(plainly(conv), x), strict=True):
+            torch.testing.assert_close(ours, torchs, rtol=1e-9, atol=1e-9, msg=f"{n}x4x{h}x{w}")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        SpatialConv2d(2, 2, 5, 2, 2, groups=2),
+        SpatialConv2d(2, 2, 7, 1, 3, groups=2),
+        PatchConv2d(2, 3, 2, 2),
+        LayerNorm2d(2, eps=1e-6),
+        LayerScale(2, 0.5),
+    ],
+)
+def test_gradients_are_those_of_differences(layer: nn.Module) -> None:
+    torch.manual_seed(0)
+    layer = layer.double()
+    for h, w in ((2, 2), (4, 6), (7, 7)):
+        assert torch.autograd.gradcheck(layer, batch(2, 2, h, w).requires_grad_())
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 4e-6), (torch.bfloat16, 6e-3)])
+def test_depthwise_gradients_are_as_near_as_the_numbers_allow(dtype: torch.dtype, error: float) -> None:
+    torch.manual_seed(0)
+    shapes = [(256, 16, 2, 3), (64, 32, 4, 7), (64, 32, 8, 7), (8, 32, 56, 7), (8, 32, 56, 11), (1, 32, 7, 9)]
+    for (n, c, size, kernel), stride in itertools.product(shapes, (1, 2)):
+        kernel, padding = min(kernel, 2 * size - 1), (min(kernel, 2 * size - 1) // 2,) * 2
+        x, weight = batch(n, c, size, size, dtype=dtype), batch(c, 1, kernel, kernel, dtype=dtype)
+        found = []
+        for conv, exact in ((depthwise_conv2d, False), (F.conv2d, True)):
+            a, b = (t.double() if exact else t for t in (x, weight))
+            a, b = a.requires_grad_(), b.requires_grad_()
+            rest = ((stride, stride), padding, *((1, c) if exact else ()))
+            y = conv(a, b, None, *rest)  # type: ignore[operator]
+            down = torch.linspace(-1, 1, y.numel()).to(dtype).view(y.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
+            found.append(torch.autograd.grad(y, (a, b), down.to(y.dtype)))
+        for ours, exactly in zip(*found, strict=True):
+            assert ours.dtype is dtype
+            off = (ours.double() - exactly).norm() / exactly.norm()
+            assert off < error, (n, c, size, kernel, stride)
+
+
+def test_a_depthwise_conv_follows_autocast() -> None:
+    conv, x = SpatialConv2d(8, 8, 7, 1, 3, groups=8), batch(2, 8, 9, 9, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = conv(x)
+    assert y.dtype is torch.bfloat16
+    y.float().square().sum().backward()
+    assert conv.weight.grad is not None and conv.weight.grad.dtype is torch.float32

@@ -1,0 +1,142 @@
+"""Measuring training steps, and the options that make them fast: precision, compiling."""
+
+import csv
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from smoke import inside, tiny
+from torch import nn
+
+from roadmap import runs
+from roadmap.config import compose, difference, digest, to_dict
+from roadmap.data.augment import epoch_passes
+from roadmap.data.load import load
+from roadmap.departures import departures
+from roadmap.ladder import speed
+from roadmap.ladder.speed import Measured, Setting
+from roadmap.model.create import build
+from roadmap.model.plain import plain
+from roadmap.schema import Precision
+from roadmap.training import bench
+from roadmap.training.machine import arithmetic
+from roadmap.training.recipe import loss_function, make_optimizer
+from roadmap.training.run import execute
+
+CPU = torch.device("cpu")
+SETTING = Setting("nano", 32, 8, 1, "cpu")
+ROW = Measured(SETTING, "gelu", "micro", "float32", 10**6, 123.4, 2.5, 2.0, 3.0, 0.25, 0.125, 5, "2.9", "abc")
+
+
+def test_the_benchmark_measures_writes_and_draws(tmp_path: Path) -> None:
+    words = ["--regime", "nano", "--batch", "8", "--rounds", "1", "--precision", "float32,bfloat16"]
+    code, said = inside("scripts/benchmark.py", *words, "--steps", "large_kernel", "--results-dir", str(tmp_path))
+    assert code == 0, said
+    assert "float32: geometric mean" in said and "bfloat16: geometric mean" in said
+    (table,) = (tmp_path / "bench").glob("*.csv")
+    with table.open() as stream:
+        rows = {row["arm"]: row for row in csv.DictReader(stream)}
+    assert set(rows) == {"float32", "bfloat16", "plain"}
+    assert float(rows["plain"]["ratio"]) == 1 and float(rows["float32"]["images_per_second"]) > 0
+    assert all(0 < float(row[key]) < 1 for row in rows.values() for key in ("flop_share", "memory_share"))
+    assert all(table.with_suffix(kind).stat().st_size > 10_000 for kind in (".png", ".svg"))
+    code, said = inside("scripts/benchmark.py", "--precision", "float16")
+    assert code == 2 and "--precision=float16: allowed is float32 or bfloat16" in said
+
+
+def test_a_table_keeps_what_was_not_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "machine.csv"
+    other = ROW._replace(arm="plain", ratio=1.0)
+    assert speed.record(path, [ROW, other]) == [ROW, other] == speed.read(path)
+    faster = ROW._replace(ratio=3.5)
+    elsewhere = ROW._replace(setting=SETTING._replace(batch=16))
+    assert speed.record(path, [faster, elsewhere]) == [faster, other, elsewhere] == speed.read(path)
+    assert speed.file_name("AMD EPYC 9R14", 2, None) == "amd-epyc-9r14-2-cores"
+    assert speed.geometric_mean([1.0, 4.0]) == pytest.approx(2)
+
+
+def test_both_steps_of_the_benchmark_train_the_same_network(data_root: Path) -> None:
+    config = compose(["+step=large_kernel", "budget.batch_size=16", "budget.bn_batch_size=16"])
+    images, targets = bench.batch(config, CPU, torch.channels_last)
+    nchw, same = bench.batch(config, CPU, torch.contiguous_format)
+    assert torch.equal(images, nchw) and torch.equal(targets, same)
+    assert images.stride()[1] == 1 and nchw.stride()[1] == 32 * 32
+    assert bench.traffic(config) > 5 * 32 * 32
+    found, total = bench.profiled(bench.plain_step(config, CPU))
+    assert sum("convolution" in operator.name for operator in found) and 0 < found[0].ms <= total
+
+
+def test_the_profile_names_operators() -> None:
+    code, said = inside("scripts/profile_step.py", "gelu", "--regime", "nano", "--batch", "8")
+    assert code == 0 and "aten::gelu" in said, said
+
+
+def test_precision_is_part_of_what_a_run_is() -> None:
+    words = ["study=imagenet", "+step=gelu"]
+    usual, half = compose(words), compose([*words, "recipe.precision=bfloat16"])
+    assert digest(to_dict(usual)) != digest(to_dict(half))
+    assert half.study.name == "imagenet,recipe.precision=bfloat16"
+    assert departures(half)["recipe.precision"] == ("bfloat16", "float32")
+    before = to_dict(usual)
+    del before["recipe"]["precision"]  # as configurations were written before there was a choice
+    assert digest(before) == digest(to_dict(usual))
+    assert not difference(before, to_dict(usual)) and difference(before, to_dict(half))
+
+
+def test_bfloat16_computes_in_it_and_keeps_weights_and_norms_in_float32(tmp_path: Path, data_root: Path) -> None:
+    config = tiny(tmp_path, data_root, "+step=layer_norm", "recipe.precision=bfloat16")
+    network = build(config.model, num_classes=10, in_chans=1)
+    seen: dict[type, set[torch.dtype]] = {}
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(lambda m, _, y: seen.setdefault(type(m), set()).add(y.dtype))
+    with arithmetic(Precision.bfloat16, CPU):
+        loss = network(torch.randn(4, 1, 32, 32)).float().square().mean()
+    loss.backward()
+    assert len(seen) >= 3 and all(dtypes == {torch.bfloat16} for dtypes in seen.values())
+    assert all(p.dtype is p.grad.dtype is torch.float32 for p in network.parameters())  # type: ignore[union-attr]
+    first, again = (runs.prepare(replace(config, runs_dir=str(tmp_path / name))) for name in ("a", "b"))
+    losses = [execute(directory)["train_loss"] for directory in (first, again)]
+    assert losses[0] == losses[1] < 2.6
+    usual = execute(runs.prepare(tiny(tmp_path / "float32", data_root, "+step=layer_norm")))["train_loss"]
+    assert losses[0] != usual and losses[0] == pytest.approx(usual, rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "bound"), [("large_kernel", None), ("fewer_norms", 1e-4), ("layer_scale", 1e-4)])
+def test_plain_and_fast_steps_give_one_loss_curve(step: str, bound: float | None, data_root: Path) -> None:
+    """200 steps; where ReLU and batch norm amplify rounding, ours may stray from float64 as the plain step does."""
+    words = ["budget.batch_size=32", "budget.bn_batch_size=32", "data.max_train=6400", f"data.root={data_root}"]
+    config = compose([f"+step={step}", *words])
+    passes = list(islice(epoch_passes(load(config, train=True), config.recipe, config.data, seed=0, epoch=0), 200))
+    torch.manual_seed(0)
+    network = build(config.model, num_classes=10, in_chans=1, init=config.recipe.init)
+    curves = {}
+    for name, net in (("fast", network), ("plain", plain(network)), ("exact", plain(network).double())):
+        optimizer, losses = make_optimizer(net.train(), config.recipe), []
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3
+        for images, targets in passes:
+            x = images if name == "fast" else images.reshape(-1, 1, 32, 32).clone()
+            loss = loss_function(net(x.double() if name == "exact" else x), targets, config.recipe.smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        curves[name] = torch.tensor(losses, dtype=torch.float64)
+    assert len(losses) == 200 and losses[-1] < 0.6 * losses[0]
+    off = {name: float((curves[name] / curves["exact"] - 1).abs().max()) for name in ("fast", "plain")}
+    assert off["fast"] < max(3 * off["plain"], 1e-6), off
+    if bound:
+        assert float((curves["fast"] / curves["plain"] - 1).abs().max()) < bound
+
+
+@pytest.mark.slow
+def test_a_compiled_run_computes_the_same(tmp_path: Path, data_root: Path) -> None:
+    usual, compiled = (
+        execute(runs.prepare(tiny(tmp_path / name, data_root, "+step=layer_norm", "data.max_train=64", *more)))
+        for name, more in (("usual", []), ("compiled", ["training.compile=true"]))
+    )
+    assert compiled["train_loss"] == pytest.approx(usual["train_loss"], rel=1e-4)
