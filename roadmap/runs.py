@@ -105,9 +105,8 @@ def freeze(config: Config) -> Path:
     directory = run_directory(config)
     directory.mkdir(parents=True, exist_ok=True)
     text = configuration.as_yaml(config)
-    if _told(directory, configuration.to_dict(config)):
-        return directory  # what is written beside a result is what it was made with
-    if not (directory / CONFIG).exists() or (directory / CONFIG).read_text() != text:
+    same = (directory / CONFIG).exists() and (directory / CONFIG).read_text() == text
+    if not same and not _told(directory, configuration.to_dict(config)):  # beside a result stays what it was made with
         write_atomic(directory / CONFIG, text)
     return directory
 
