@@ -56,7 +56,7 @@ class Report:
     bytes: int = 0
     pixels: int = 0
     turned: int = 0
-    digests: dict[str, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("Q")))
+    digests: "dict[str, array[int]]" = field(default_factory=lambda: defaultdict(lambda: array("Q")))
     """Of the images of each part."""
 
 
@@ -118,7 +118,7 @@ def look(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Report]]
         report.notes.append(f"{data.root}: a resized copy ({copy})")
     done, total = 0, sum(len(records.labels) for records in parts.values())
     for part, records in parts.items():
-        for some in _loader(records, workers):
+        for some in _seen(records, workers):
             for seen in some:
                 _note(report, seen, part, named_classes=bool(records.classes))
             done += len(some)
@@ -129,10 +129,10 @@ def look(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Report]]
     yield total, total, report
 
 
-def _loader(records: Records, workers: int) -> DataLoader[Seen]:
+def _seen(records: Records, workers: int) -> Iterator[list[Seen]]:
     with warnings.catch_warnings():  # more workers than cores is the caller's to choose, and no news of any image
         warnings.filterwarnings("ignore", message="This DataLoader will create")
-        return DataLoader(Inspected(records), batch_size=16, num_workers=workers, collate_fn=list)
+        return iter(DataLoader(Inspected(records), batch_size=16, num_workers=workers, collate_fn=list))
 
 
 def summary(report: Report) -> Iterable[str]:
