@@ -32,7 +32,7 @@ NOISE = re.compile(
 STEP_WORDS = tuple(road.value for road in Road)
 WHERE_DATA_LIE = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"))
 # What configurations from before a key existed meant by leaving it out.
-UNSAID = {"recipe.precision": "float32"}
+UNSAID = {"recipe.precision": "float32", "recipe.sync_bn": 1}
 # Not part of what a run computes, so not of its identity either.
 OUTSIDE_IDENTITY = (
     "study.seeds", "study.road", "study.design", "training", "tracking", "runs_dir", *WHERE_DATA_LIE, "budget",
