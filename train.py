@@ -21,7 +21,7 @@ from pathlib import Path
 from roadmap import config as configuration
 from roadmap import runs
 from roadmap.command import command
-from roadmap.data.prepare import prepare
+from roadmap.data.prepare import listed, prepare
 from roadmap.signals import Interrupted
 from roadmap.training.world import first_of_machine, of_environment
 
@@ -49,9 +49,12 @@ def main() -> int:
         print(configuration.as_yaml(config), end="")
         return 0
     runs.refuse_mixing(config)
+    data = None
     if first_of_machine():
         prepare(config.data)
-    directory = runs.prepare(config) if of_environment().first else runs.run_directory(config)
+        if runs.begun(runs.run_directory(config)):
+            data = listed(config.data)
+    directory = runs.prepare(config, data) if of_environment().first else runs.run_directory(config)
     return carry_out(directory, wait=0.0)
 
 

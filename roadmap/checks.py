@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from roadmap.schema import Config, ConfigError, Dataset, ModelConfig, Op, RecipeConfig
@@ -42,6 +43,20 @@ TEST_ONLY = (
     Dataset.imagenet_c,
 )
 """Data sets that only test networks which know ImageNet's classes."""
+
+
+def class_folders(part: Path) -> list[str]:
+    """The folders of a part's classes, sorted; a name that begins with a dot is none. Without such a part, none.
+
+    Raises:
+        ConfigError: it cannot be looked into.
+    """
+    try:
+        return sorted(path.name for path in part.iterdir() if not path.name.startswith(".") and path.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: {error.strerror}") from error
 
 
 def check(config: Config) -> None:

@@ -1,5 +1,6 @@
 """How every script ends: with an exit code, and with a line instead of a traceback where a person can help it."""
 
+import errno
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +9,12 @@ from roadmap.data.fetch import DataError
 from roadmap.files import Locked, NoSpace
 from roadmap.schema import ConfigError
 
+OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+"""Errors of a path that a person gave: it is not there, something else is, or it may not be read or written."""
+
 
 def command(main: Callable[[], int]) -> None:
-    """Run a script's `main` and exit: with its code, 2 if the words or the data were refused, 130 on Ctrl-C."""
+    """Run a script's `main` and exit: its code, 2 if words, data or a place were refused, 130 on Ctrl-C."""
     name = Path(sys.argv[0]).name
     try:
         code = main()
@@ -29,6 +33,8 @@ def _ending(error: BaseException) -> tuple[int, str] | None:
         return 130, "interrupted"
     if isinstance(error, (ConfigError, DataError, Locked)):
         return 2, str(error)
+    if isinstance(error, OSError) and error.errno in OUT_OF_REACH and error.filename:
+        return 2, f"{error.filename}: {error.strerror}"
     if isinstance(error, OSError):
         return 1, str(error) if isinstance(error, NoSpace) else f"{type(error).__name__}: {error}"
     return None

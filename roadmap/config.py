@@ -17,10 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from roadmap import formulas
-from roadmap.checks import check, require
+from roadmap.checks import check, class_folders, require
 from roadmap.files import write_atomic
 from roadmap.refusals import explain, explain_word
-from roadmap.schema import Config, ConfigError, Road, StepConfig, Tracking
+from roadmap.schema import Config, ConfigError, Dataset, Road, StepConfig, Tracking
 from roadmap.steps import CONF, regimes, steps
 
 STEP_WORDS = tuple(road.value for road in Road)
@@ -52,7 +52,7 @@ def compose(overrides: list[str], *, config_name: str = "config") -> Config:
         given = parse_overrides(overrides)
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             composed = hydra_compose(config_name, [in_quotes(word) for word in overrides])
-        config = parse(cast(dict[str, Any], OmegaConf.to_container(composed)))
+        config = parse(_with_classes(cast(dict[str, Any], OmegaConf.to_container(composed))))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
     except ValueError as error:  # Hydra's own checks of some words
@@ -78,6 +78,25 @@ def parse(raw: dict[str, Any]) -> Config:
         raise ConfigError(f"{missing[0]}: a value is needed")
     OmegaConf.resolve(cast(DictConfig, merged))
     return cast(Config, OmegaConf.to_object(merged))
+
+
+def _with_classes(raw: dict[str, Any]) -> dict[str, Any]:
+    """A composed configuration, with the classes of a tree of folders counted if nobody has said how many.
+
+    Raises:
+        ConfigError: there are none to be counted.
+    """
+    data = raw["data"]
+    if data["name"] is not Dataset.imagefolder or data["num_classes"] != "???" or data["root"] == "???":
+        return raw
+    root = Path(data["root"]).expanduser()
+    found = len(class_folders(root / "train"))
+    if not found:
+        flat = f"; classes lie in {root} itself, docs/data.md says how to split them" if class_folders(root) else ""
+        raise ConfigError(
+            f"data.num_classes: a value is needed, or {root / 'train'} (and val) with a folder for every class{flat}"
+        )
+    return raw | {"data": data | {"num_classes": found}}
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
+LOCK = ".lock"
+"""What a directory holds of whoever holds it."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -57,7 +59,7 @@ def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait
-    with (directory / ".lock").open("a+b", buffering=0) as stream:
+    with (directory / LOCK).open("a+b", buffering=0) as stream:
         while not _taken(stream):
             if time.monotonic() > deadline:
                 stream.seek(0)
@@ -73,7 +75,7 @@ def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
 def in_use(directory: Path) -> bool:
     """Whether a living process of this machine holds a directory."""
     try:
-        with (directory / ".lock").open() as stream:
+        with (directory / LOCK).open() as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

@@ -17,6 +17,7 @@ PROGRESS = "progress.json"
 LOG = "log.txt"
 FAILURE = "failure.json"
 RESULT = "result.json"
+DATA = "data.json"  # the fingerprint of the images, where the name of a data set does not tell them
 JOB = "job.json"  # of a cluster, as long as the sweep has not seen its end
 TRACKING = "tracking"  # a directory: what a tracker keeps of the run, and what its process had to say
 EXIT = "exit.json"  # how the training command of a job ended
@@ -46,11 +47,36 @@ def directory_of(study: Path, step: str, seed: int) -> Path:
     return study / step / f"seed-{seed}"
 
 
-def refuse_mixing(config: Config) -> None:
-    """See that a run's directory is free, or holds the same run, or one that never came to anything.
+def begun(directory: Path) -> bool:
+    """Whether there is anything of a run that another set of images must not be mixed with."""
+    return any((directory / name).exists() for name in (RESULT, CHECKPOINT, PREVIOUS_CHECKPOINT))
+
+
+def refuse_other_data(where: Path, there: dict[str, Any] | None, now: dict[str, Any] | None) -> None:
+    """See that two fingerprints of images are the same, where both are known: runs of before had none.
 
     Raises:
-        ConfigError: another configuration lives there; it names the keys that differ.
+        ConfigError: they are not.
+    """
+    if there and now and there != now:
+        raise ConfigError(
+            f"{where} is of other images: {count_of(there)}, and now {count_of(now)}\n"
+            "say their place (data.root=...), or give these a study of their own (study.name=...)"
+        )
+
+
+def count_of(data: dict[str, Any]) -> str:
+    """A fingerprint in words."""
+    return ", ".join(
+        f"{part}: {of['images']:,} in {of['classes']:,} classes, names {of['names'][:8]}" for part, of in data.items()
+    )
+
+
+def refuse_mixing(config: Config, data: dict[str, Any] | None = None) -> None:
+    """See that a run's directory is free, or holds the same run, of the images with this fingerprint if it is known.
+
+    Raises:
+        ConfigError: another configuration lives there, and it names the keys that differ; or it is of other images.
     """
     directory = run_directory(config)
     if not (directory / CONFIG).exists() or _came_to_nothing(directory):
@@ -65,21 +91,23 @@ def refuse_mixing(config: Config) -> None:
             f"{directory} holds another run: {listed}\n"
             "give this one a study of its own (study.name=...), or move the old directory away"
         )
+    if begun(directory):
+        refuse_other_data(directory, read_json(directory / DATA), data)
 
 
 def _came_to_nothing(directory: Path) -> bool:
     """Whether a run was frozen there and left no work behind, such as one that failed at once for its words."""
-    work = (CHECKPOINT, PREVIOUS_CHECKPOINT, METRICS, RESULT, JOB)
-    return not any((directory / name).exists() for name in work) and not in_use(directory)
+    left = begun(directory) or any((directory / name).exists() for name in (METRICS, JOB))
+    return not left and not in_use(directory)
 
 
-def prepare(config: Config) -> Path:
+def prepare(config: Config, data: dict[str, Any] | None = None) -> Path:
     """Make a run's directory and freeze its configuration there; how it is carried out may change, what it is may not.
 
     Raises:
-        ConfigError: another configuration lives there already.
+        ConfigError: another configuration lives there already, or a run of other images.
     """
-    refuse_mixing(config)
+    refuse_mixing(config, data)
     return freeze(config)
 
 
@@ -88,7 +116,8 @@ def freeze(config: Config) -> Path:
     directory = run_directory(config)
     directory.mkdir(parents=True, exist_ok=True)
     text = configuration.as_yaml(config)
-    if not (directory / CONFIG).exists() or (directory / CONFIG).read_text() != text:
+    same = (directory / CONFIG).exists() and (directory / CONFIG).read_text() == text
+    if not same and not _told(directory, configuration.to_dict(config)):  # beside a result stays what it was made with
         write_atomic(directory / CONFIG, text)
     return directory
 
@@ -157,8 +186,18 @@ def finished(directory: Path) -> bool:
         result = read_result(directory / RESULT)
     except ConfigError:
         return False
-    same_run = bool(result["config_hash"] == configuration.digest(frozen))
-    return same_run and bool(result["config"]["step"] == frozen["step"])
+    return _is_of(result, frozen)
+
+
+def _told(directory: Path, config: dict[str, Any]) -> bool:
+    """Whether a directory holds the result of a configuration, and the configuration that it came from."""
+    return finished(directory) and _is_of(read_result(directory / RESULT), config)
+
+
+def _is_of(result: dict[str, Any], config: dict[str, Any]) -> bool:
+    """Whether a result is of a configuration, and of its step with all that is said of it."""
+    same_run = bool(result["config_hash"] == configuration.digest(config))
+    return same_run and bool(result["config"]["step"] == config["step"])
 
 
 def find_results(study: Path) -> list[Path]:

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from roadmap.checks import IN_MEMORY, require
 from roadmap.command import command
+from roadmap.data.trees import counted as tree_counted
 from roadmap.ladder.board import counted, duration
 from roadmap.ladder.expense import (
     Expense,
@@ -59,7 +60,7 @@ def main() -> int:
     rates = Rates(devices, *(number(own, key) for key in ("watts", "co2", "price")))
     files = tuple(int(part) for part in own["images"].split(",") if part.isdecimal()) or None
     require(files is None or len(files) == 2, "images", own["images"], "TRAIN,TEST")
-    images = images_of(plan.configs[0], files)  # type: ignore[arg-type]
+    images = images_of(plan.configs[0], files or tree_counted(plan.configs[0].data))  # type: ignore[arg-type]
     console = Console(highlight=False, soft_wrap=True)
     given = number(own, "images_per_second", default=0)
     speeds = measured(plan, console, given)

@@ -23,7 +23,7 @@ from rich.console import Console
 
 from roadmap import runs
 from roadmap.command import command
-from roadmap.data.prepare import prepare
+from roadmap.data.prepare import listed, prepare
 from roadmap.ladder.board import State, counted, table
 from roadmap.ladder.plan import Plan, make_plan
 from roadmap.ladder.slurm import cancel
@@ -60,8 +60,9 @@ def main() -> int:
         return 0
     data = plan.configs[0].data
     prepare(data)
+    images = listed(data) if any(runs.begun(run.directory) for run in plan.runs) else None
     try:
-        rows = sweep(plan, console)
+        rows = sweep(plan, console, data=images)
     except Interrupted as interruption:
         print("stopped: the same command goes on from here", file=sys.stderr)
         return 128 + int(interruption.args[0])

@@ -1,10 +1,17 @@
 """The look at an image tree finds every fault that was planted."""
 
+import os
+import shutil
+from itertools import product
 from pathlib import Path
 
+import pytest
 from photographs import CLASSES, break_file, plant
-from PIL import Image
+from PIL import ExifTags, Image
 from smoke import inside, script
+
+from roadmap.config import compose
+from roadmap.data.inspection import look
 
 
 def check(root: Path, *words: str) -> tuple[int, str]:
@@ -46,6 +53,37 @@ def test_a_sound_tree_has_no_trouble_and_planted_faults_are_found(tmp_path: Path
         f"trouble: {root}: train and val have other classes: tea (1 in all)",
     ):
         assert line in output, (line, output)
+
+
+def test_what_is_likely_a_mistake_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = plant(tmp_path / "photos", train=2, val=1)
+    for part, name in product(("train", "val"), CLASSES[1:]):
+        shutil.rmtree(root / part / name)
+    shutil.rmtree(root / "val")
+    shutil.copytree(root / "train", root / "val")
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    Image.open(root / "train" / CLASSES[0] / "0.JPEG").save(root / "train" / CLASSES[0] / "0.JPEG", exif=turned)
+    (root / "train" / ".thumbnails").mkdir()
+    (root / "train" / ".thumbnails" / "1.JPEG").write_text("no image")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})  # torch would warn, and warnings are errors
+    *_, (done, total, report) = look(compose(["study=photos", f"data.root={root}"]).data, workers=2)
+    assert done == total == 4 and report.troubles == [] and report.classes["train"] == [CLASSES[0]]
+    assert report.notes == [
+        f"{root}/train/.thumbnails/1.JPEG: not used",
+        f"{root}: one class only: there is nothing to tell apart",
+        f"{root}: val: 1 of 2 images are, byte for byte, among those of train",
+        f"{root}: images that ask to be turned (EXIF), which is not heeded (docs/data.md): 1",
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", bytes(1024)])
+def test_one_cause_is_one_trouble(tmp_path: Path, content: bytes) -> None:
+    for part in ("train", "val"):
+        (tmp_path / f"{part}.tar").write_bytes(content)
+    words = ["study=photos", "data=webdataset", f"data.root={tmp_path}", f"data.cache={tmp_path}"]
+    *_, (_, _, report) = look(compose([*words, "data.num_classes=4"]).data, workers=0)
+    assert len(report.troubles) == 2 and "train" in report.troubles[0] and "val" in report.troubles[1], report.troubles
 
 
 def test_what_is_not_imagenet_is_said(tmp_path: Path) -> None:

@@ -129,7 +129,30 @@ def test_an_archive_that_breaks_off_is_named(root: Path, name: str, share: float
     os.truncate(root / name, int(share * (root / name).stat().st_size))
     with pytest.raises(DataError, match=f"^{root / name}: cannot be read: "):
         fetch("imagenet", root)
-    assert (root / "train").exists() == (name != TRAIN)
+    assert not (root / "train").exists()  # nothing is begun that would end in a refusal, hours later
+
+
+@pytest.mark.parametrize("spoil", ["devkit missing", "devkit a page", "images missing", "images empty"])
+def test_a_download_that_is_not_complete_is_noticed_before_anything_is_unpacked(root: Path, spoil: str) -> None:
+    path = root / (DEVKIT if spoil.startswith("devkit") else VAL)
+    path.unlink()
+    if not spoil.endswith("missing"):
+        path.write_text("<html>" if spoil.endswith("page") else "")
+    with pytest.raises(DataError, match=f"^{path}"):
+        fetch("imagenet", root)
+    assert not (root / "train").exists()
+
+
+@pytest.mark.parametrize("place", ["train", "ILSVRC2012_img_train"])
+def test_archives_of_classes_that_were_unpacked_by_hand_are_sorted(root: Path, tree: Path, place: str) -> None:
+    (root / place).mkdir()
+    with tarfile.open(root / TRAIN) as tar:
+        tar.extractall(root / place, filter="data")
+    (root / TRAIN).unlink()
+    fetch("imagenet", root)
+    for path in (root / "train").glob("*.tar"):
+        path.unlink()
+    assert is_sorted(root, tree)
 
 
 def test_a_class_that_breaks_off_inside_is_named_and_the_classes_before_it_stay(root: Path, tree: Path) -> None:
@@ -150,7 +173,7 @@ def test_what_is_missing_is_named(root: Path, tree: Path, monkeypatch: pytest.Mo
     (root / DEVKIT).unlink()
     with pytest.raises(DataError, match=f"{root / DEVKIT} is needed: it knows the classes of the validation images"):
         fetch("imagenet", root)
-    shutil.rmtree(root / "train")
+    write_devkit(root, [label for label, _ in shuffled(tree)])
     usage = shutil.disk_usage(root)
     monkeypatch.setattr(originals.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(DataError, match=r"train: 0\.0 GB are still to be unpacked, 0\.0 GB are free"):

@@ -1,6 +1,7 @@
 """Image files: what comes of a photograph, whoever decodes it, and what is refused."""
 
 import random
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,14 @@ import pytest
 import torch
 from photographs import CLASSES, break_file, photograph, plant
 from PIL import Image
-from smoke import script
+from smoke import inside, script
 from torch import Tensor
 from torchvision import transforms
+from torchvision.datasets import ImageFolder
 
 from roadmap.checks import check
 from roadmap.config import compose
+from roadmap.data import catalog, trees
 from roadmap.data.augment import epoch_passes, evaluation_batches
 from roadmap.data.load import load
 from roadmap.data.pil import eval_pipeline, seeded, train_pipeline
@@ -181,6 +184,38 @@ def test_what_is_no_tree_of_classes_is_refused(tmp_path: Path) -> None:
     (root / "val" / "coffee").rename(root / "val" / "tea")
     with pytest.raises(DataError, match=r"val: its folders are not those of .*/train"):
         load(config(root), train=False)
+
+
+def test_classes_and_files_of_folders_are_counted(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for part in ("train", "val"):
+        shutil.copytree(tree / part, tmp_path / "photos" / part)
+    for name in (".thumbnails", ".trash/coffee"):
+        (tmp_path / "photos" / "train" / name).mkdir(parents=True)
+    photograph("coffee").save(tmp_path / "photos" / "train" / ".thumbnails" / "1.jpg")
+    of = compose(["study=photos", f"data.root={tmp_path / 'photos'}"])
+    assert of.data.num_classes == 4 and of.study.name == "photos"
+    assert len(load(of, train=True)) == 32 and trees.counted(of.data) == (32, 16)
+    assert compose(["study=photos", f"data.root={tmp_path / 'photos'}", "data.num_classes=7"]).data.num_classes == 7
+    said = inside("scripts/plan.py", "study=photos", f"data.root={tmp_path / 'photos'}", "images_per_second=16")
+    assert said[0] == 0, said
+    for root, message in ((tree / "train", "classes lie in .* itself, docs/data.md says how"), (tmp_path / "no", "$")):
+        with pytest.raises(ConfigError, match=rf"^data.num_classes: a value is needed, or {root}/train \(.*{message}"):
+            compose(["study=photos", f"data.root={root}"])
+    assert trees.counted(compose(["study=photos", f"data.root={tmp_path}", "data.num_classes=4"]).data) is None
+
+
+def test_files_are_listed_as_torchvision_lists_them(tree: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(tree, tmp_path / "photos")
+    deeper = root / "train" / "coffee" / "a" / "b"
+    deeper.mkdir(parents=True)
+    for name in ("x.PNG", "y.txt", "z.webp"):
+        (deeper / name).touch()
+    (root / "train" / "coffee" / "linked").symlink_to(tree / "val" / "rocket")
+    found = catalog.find(config(root).data, "train")
+    known = ImageFolder(str(root / "train"))
+    assert [*zip(found.paths, found.labels.tolist(), strict=True)] == known.samples  # type: ignore[attr-defined]
+    assert found.classes == known.classes and len(known.samples) == 32 + 4 + 2
 
 
 @pytest.mark.parametrize(

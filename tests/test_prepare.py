@@ -1,10 +1,13 @@
 """A resized copy of photographs: what is in it, that it survives being killed, and that what uses it says so."""
 
+import errno
 import io
 import json
 import os
+import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +15,20 @@ import pytest
 import torch
 from photographs import CLASSES, break_file, photograph, plant
 from PIL import Image
-from smoke import evaluate, script
+from smoke import evaluate, inside, script
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import functional
 
 from roadmap import runs
 from roadmap.config import compose, load
+from roadmap.data.fetch import fetch
+from roadmap.data.load import load as data_load
 from roadmap.data.pil import eval_pipeline
-from roadmap.data.resized import EXTENSIONS, MANIFEST, encoded, finished_copy, image_files, shrunk
+from roadmap.data.resized import MANIFEST, Resized, encoded, finished_copy, refuse_another, shrunk, write_manifest
 from roadmap.data.sources import DataError
+from roadmap.data.trees import EXTENSIONS, image_files
 from roadmap.files import lock
+from roadmap.schema import ConfigError
 from roadmap.training.run import execute, resized
 
 SMALL = ("short_side=100", "quality=80")
@@ -146,6 +153,67 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with lock(to):
         code, output = prepare(root, to, *SMALL)
     assert code == 2 and "is in use by process" in output
+
+
+def test_nothing_that_is_not_a_copy_is_written_into_and_a_refusal_leaves_nothing(tmp_path: Path) -> None:
+    root, other = plant(tmp_path / "photos", train=1, val=1), plant(tmp_path / "other", train=2, val=1)
+    shutil.rmtree(other / "val")
+    (tmp_path / "text.pth").write_text("mine")
+    before = {path: path.read_bytes() for path in other.rglob("*.JPEG")}
+    for words, message in (
+        ([f"to={other}"], f"to={other}: allowed is an empty folder or a copy begun before: train there would be mixed"),
+        ([f"to={other}", "parts=train,val"], f"to={other}: allowed is an empty folder"),
+        ([f"to={tmp_path / 'text.pth'}"], "text.pth: Not a directory"),
+        (["to=/proc/nowhere"], "/proc/nowhere: "),
+    ):
+        code, output = inside("scripts/prepare.py", f"data.root={root}", *words, "short_side=64")
+        assert code == 2 and message in output, output
+    assert before == {path: path.read_bytes() for path in other.rglob("*.JPEG")}
+    assert sorted(path.name for path in other.iterdir()) == ["train"]
+    to = tmp_path / "small"
+    assert inside("scripts/prepare.py", f"data.root={root}", f"to={to}", *SMALL)[0] == 0
+    (to / MANIFEST).unlink()
+    with pytest.raises(ConfigError, match="train there would be mixed with it"):
+        refuse_another(to, Resized(str(root), 100, 80, ("train",)))
+    to.rename(tmp_path / "gone")
+    (to / "val").mkdir(parents=True)
+    write_manifest(to, Resized(str(root), 100, 80, ("train",), images=4))
+    known = (to / MANIFEST).read_bytes()
+    code, output = inside("scripts/prepare.py", f"data.root={root}", f"to={to}", *SMALL)
+    assert code == 2 and f"{to / 'val'}: is there, and is not a link" in output
+    assert (to / MANIFEST).read_bytes() == known
+
+
+def test_a_copy_is_not_copied_and_one_that_is_not_finished_is_not_ready(tmp_path: Path) -> None:
+    root = plant(tmp_path / "photos", train=1, val=1)
+    copy = Resized("/originals", 100, 80, ("train",), images=4)
+    write_manifest(root, copy)
+    code, output = inside("scripts/prepare.py", f"data.root={root}", f"to={tmp_path / 'small'}")
+    assert code == 2 and f"data.root={root}: allowed is originals: this is a resized copy of /originals" in output
+    fetch("imagefolder", root)
+    words = ["data=imagefolder", f"data.root={root}", "data.num_classes=4", "training.workers=0"]
+    code, output = inside("scripts/check_data.py", *words)
+    assert code == 0 and f"note: {root}: a resized copy (train: short side 100, quality 80)" in output, output
+    write_manifest(root, replace(copy, images=None))
+    with pytest.raises(DataError, match="a resized copy that is not finished"):
+        fetch("imagefolder", root)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = plant(tmp_path / "photos", train=1, val=1)
+    words, scandir = ["study=photos", f"data.root={root}", "data.num_classes=4"], os.scandir
+
+    def refusing(path: str | Path) -> object:
+        if str(path) == str(root / "train" / "coffee"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    code, output = inside("scripts/prepare.py", f"data.root={root}", f"to={tmp_path / 'small'}", *SMALL)
+    assert code == 2 and f"{root / 'train' / 'coffee'}: Permission denied" in output, output
+    assert not (tmp_path / "small").exists()
+    with pytest.raises(DataError, match=r"train/coffee: Permission denied$"):
+        data_load(compose(words), train=True)
 
 
 def test_a_run_on_a_copy_says_so_and_one_that_is_not_finished_is_refused(tmp_path: Path) -> None:

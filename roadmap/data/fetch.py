@@ -8,8 +8,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from roadmap.checks import TEST_ONLY
+from roadmap.checks import TEST_ONLY, class_folders
 from roadmap.data import originals, sources
+from roadmap.data.resized import finished_copy
 from roadmap.data.sources import DataError
 from roadmap.files import Locked, lock, write_atomic
 from roadmap.schema import ConfigError
@@ -85,7 +86,7 @@ def _find_folders(name: str, root: Path) -> None:
             originals.sort(root)
         except (OSError, Locked) as error:
             raise DataError(f"{name}: cannot work in {root}: {error}") from error
-    missing = [str(root / part) for part in ("train", "val") if not any((root / part).glob("*/"))]
+    missing = [str(root / part) for part in ("train", "val") if not class_folders(root / part)]
     if missing:
         raise DataError(
             f"{name}: {' and '.join(missing)} must hold a folder of images for every class: "
@@ -96,6 +97,7 @@ def _find_folders(name: str, root: Path) -> None:
                 else ""
             )
         )
+    finished_copy(root)
     _say(f"{name}: ready in {root}")
 
 

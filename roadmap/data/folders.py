@@ -1,14 +1,16 @@
 """Images as files, a folder a class."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision.datasets import ImageFolder
 
+from roadmap.checks import class_folders
 from roadmap.data.sources import DataError
+from roadmap.data.trees import image_paths
 from roadmap.schema import DataConfig
 
 
@@ -26,6 +28,10 @@ class Folders:
         """Its path."""
         return self.paths[place]
 
+    def bare_names(self) -> Iterable[str]:
+        """Paths below the part."""
+        return (path[len(self.where) + 1 :] for path in self.paths)
+
     def read(self, place: int) -> bytes:
         """The file."""
         return Path(self.paths[place]).read_bytes()
@@ -40,23 +46,22 @@ def find(data: DataConfig, part: str) -> Folders:
     """The images of a part, in torchvision's order.
 
     Raises:
-        DataError: there are no folders.
+        DataError: there are no folders, or one cannot be looked into.
     """
     folder = Path(data.root).expanduser() / part
-    try:
-        found = ImageFolder(str(folder), allow_empty=True)
-    except OSError as error:
-        raise DataError(f"{folder}: a folder of images for every class is needed: {error}") from error
-    filled = {label for _, label in found.samples}
+    names = class_folders(folder)
+    if not names:
+        raise DataError(f"{folder}: a folder of images for every class is needed")
+    found = [[*image_paths(str(folder / name))] for name in names]
     return Folders(
         where=str(folder),
-        paths=[path for path, _ in found.samples],
-        labels=torch.tensor([label for _, label in found.samples], dtype=torch.int64),
-        classes=found.classes,
-        troubles=[f"{folder / name}: no images" for name, label in found.class_to_idx.items() if label not in filled],
+        paths=[path for paths in found for path in paths],
+        labels=torch.tensor([label for label, paths in enumerate(found) for _ in paths], dtype=torch.int64),
+        classes=names,
+        troubles=[f"{folder / name}: no images" for name, paths in zip(names, found, strict=True) if not paths],
     )
 
 
 def classes(data: DataConfig, part: str) -> list[str]:
     """The folders of a part, sorted; none where there is no such part."""
-    return sorted(path.name for path in (Path(data.root).expanduser() / part).glob("*/") if path.is_dir())
+    return class_folders(Path(data.root).expanduser() / part)

@@ -1,18 +1,22 @@
 """Look at every image of a data set: what is there, and what of it cannot be trained with."""
 
+import hashlib
 import re
+import warnings
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from PIL import Image
+from PIL import ExifTags, Image
 from torch.utils.data import DataLoader, Dataset
 
 from roadmap import schema
 from roadmap.data import catalog
 from roadmap.data.records import PARTS, Records, opened, reason
+from roadmap.data.resized import finished_copy
 from roadmap.data.sources import DataError
 from roadmap.schema import DataConfig
 
@@ -33,6 +37,10 @@ class Seen(NamedTuple):
     size: tuple[int, int]
     """Width and height in pixels."""
     bytes: int
+    digest: int = 0
+    """Of its bytes."""
+    turned: bool = False
+    """Whether it asks to be turned (EXIF's orientation), which nothing here or in torchvision and timm heeds."""
 
 
 @dataclass
@@ -47,6 +55,9 @@ class Report:
     """Those in the names of a class's images, where classes are but numbers."""
     bytes: int = 0
     pixels: int = 0
+    turned: int = 0
+    digests: "dict[str, array[int]]" = field(default_factory=lambda: defaultdict(lambda: array("Q")))
+    """Of the images of each part."""
 
 
 class Inspected(Dataset[Seen]):
@@ -66,11 +77,22 @@ class Inspected(Dataset[Seen]):
             with opened(encoded) as image:
                 image.load()
                 form, mode, size = image.format or "?", image.mode, image.size
+                turned = _turned(image)
         except Exception as error:  # Pillow's decoders raise nearly anything; every one of them is the image's
             return Seen(name, label, reason(error), None, (0, 0), length)
         notes = [f"{form} by another name"] if named(name) not in (form, None) else []
         notes += [f"{mode} colours"] if mode not in ("RGB", "L") else []
-        return Seen(name, label, None, ", ".join(notes) or None, size, length)
+        digest = int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big")
+        return Seen(name, label, None, ", ".join(notes) or None, size, length, digest, turned)
+
+
+def _turned(image: Image.Image) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of EXIF data that are damaged: the image is not
+            return image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
+    except Exception:
+        return False
 
 
 def named(name: str) -> str | None:
@@ -89,17 +111,28 @@ def look(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Report]]
             report.troubles.append(f"{error}")
             continue
         report.classes[part] = [*records.classes] or [str(label) for label in records.labels.unique().tolist()]
-        report.troubles += records.troubles
+        report.troubles += records.troubles or ([] if len(records.labels) else [f"{records.where}: no images"])
+    report.troubles = [*dict.fromkeys(report.troubles)]
     report.notes += sorted({f"{path}: not used" for records in parts.values() for path in records.unused()})
+    if copy := finished_copy(Path(data.root).expanduser()):
+        report.notes.append(f"{data.root}: a resized copy ({copy})")
     done, total = 0, sum(len(records.labels) for records in parts.values())
     for part, records in parts.items():
-        for some in DataLoader(Inspected(records), batch_size=16, num_workers=workers, collate_fn=list):
+        for some in _seen(records, workers):
             for seen in some:
                 _note(report, seen, part, named_classes=bool(records.classes))
             done += len(some)
             yield done, total, report
-    report.troubles += list(_contradictions(report, data))
+    if all(len(records.labels) for records in parts.values()) and len(parts) == len(PARTS):
+        report.troubles += list(_contradictions(report, data))
+        report.notes += list(_oddities(report, data))
     yield total, total, report
+
+
+def _seen(records: Records, workers: int) -> Iterator[list[Seen]]:
+    with warnings.catch_warnings():  # more workers than cores is the caller's to choose, and no news of any image
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        return iter(DataLoader(Inspected(records), batch_size=16, num_workers=workers, collate_fn=list))
 
 
 def summary(report: Report) -> Iterable[str]:
@@ -128,6 +161,8 @@ def _note(report: Report, seen: Seen, part: str, *, named_classes: bool) -> None
         return
     report.images[part] += 1
     report.bytes += seen.bytes
+    report.turned += seen.turned
+    report.digests[part].append(seen.digest)
     report.pixels += seen.size[0] * seen.size[1]
     if seen.note:
         report.notes.append(f"{seen.name}: {seen.note}")
@@ -150,6 +185,19 @@ def _contradictions(report: Report, data: DataConfig) -> Iterator[str]:
     for part, count in IMAGENET.items():
         if report.images[part] != count:
             yield f"{data.root}: {part}: {report.images[part]:,} images, ImageNet-1K has {count:,}"
+
+
+def _oddities(report: Report, data: DataConfig) -> Iterator[str]:
+    """What is likely to be a mistake, but can be trained with."""
+    if len(report.classes["train"]) == 1:
+        yield f"{data.root}: one class only: there is nothing to tell apart"
+    known = {*report.digests["train"]}
+    both = sum(digest in known for digest in report.digests["val"])
+    if both:
+        total = len(report.digests["val"])
+        yield f"{data.root}: val: {both:,} of {total:,} images are, byte for byte, among those of train"
+    if report.turned:
+        yield f"{data.root}: images that ask to be turned (EXIF), which is not heeded (docs/data.md): {report.turned:,}"
 
 
 def _disorder(report: Report, data: DataConfig) -> Iterator[str]:

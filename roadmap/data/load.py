@@ -1,9 +1,21 @@
 """The images of a configuration, wherever they lie."""
 
+from typing import Any
+
 from roadmap.checks import IN_MEMORY, TEST_ONLY, require
 from roadmap.data import memory
 from roadmap.data.augment import Part
 from roadmap.schema import Config
+
+
+def fingerprint(training: Part, test: Part) -> dict[str, Any] | None:
+    """What tells these images from others (`roadmap.data.fingerprint`); None where their data set's name does."""
+    if isinstance(training, memory.Images):
+        return None
+    from roadmap.data import fingerprint, photos
+
+    assert isinstance(training, photos.Photos) and isinstance(test, photos.Photos)
+    return fingerprint.fingerprint({"train": training.records, "val": test.records})
 
 
 def load(config: Config, *, train: bool) -> Part:

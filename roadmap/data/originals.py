@@ -8,13 +8,14 @@ import os
 import shutil
 import tarfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from rich.console import Console
 from rich.progress import track
 
+from roadmap.checks import class_folders
 from roadmap.data.devkit import DEVKIT, validation_wnids
 from roadmap.data.sources import DataError
 from roadmap.data.tars import regular
@@ -23,6 +24,8 @@ from roadmap.files import lock
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 FLAT = ("val", "ILSVRC2012_img_val", ".")
 """Folders in which the validation images may lie side by side."""
+APART = ("train/*.tar", "n????????.tar", "ILSVRC2012_img_train/*.tar")
+"""Where the archives of the classes may lie, if somebody has unpacked the one that holds them."""
 LOCK_SECONDS = 600.0
 
 
@@ -38,12 +41,16 @@ class Unsorted(NamedTuple):
 def sort(root: Path) -> None:
     """Make the folders of root/train and root/val that are missing, if there is something to make them from.
 
+    Archives and devkit are looked at before hours of work begin.
+
     Raises:
-        DataError: an archive is damaged, the devkit is missing, or there is too little room; whole classes stay.
+        DataError: something is missing or damaged, or there is too little room; whole classes stay.
         Locked: another process is still at it after LOCK_SECONDS.
     """
-    for part, unsorted in (("train", _train), ("val", _val)):
-        with unsorted(root) as classes:
+    with _train(root) as train, _val(root) as val:
+        if train and not val and not class_folders(root / "val"):
+            raise DataError(f"{root / VAL} is needed, or the images of the validation side by side in {root / 'val'}")
+        for part, classes in (("train", train), ("val", val)):
             if not classes:
                 continue
             with lock(root, wait=LOCK_SECONDS):
@@ -71,25 +78,46 @@ def _write(part: Path, classes: list[Unsorted]) -> None:
 
 @contextmanager
 def _train(root: Path) -> Iterator[list[Unsorted]]:
-    """Of the archive of a thousand archives, one a class, those that have no folder."""
+    """Of the archive of a thousand archives, one a class, or of these side by side, those that have no folder."""
     path = root / TRAIN
-    if not path.is_file():
-        yield []
-        return
-    with _opened(path) as tar:
+    apart = {inner.stem: inner for place in APART for inner in sorted(root.glob(place))}
+    beside = [Unsorted(wnid, inner.stat().st_size, _unpacked(inner)) for wnid, inner in apart.items()]
+    with ExitStack() as stack:
+        inside = []
+        if path.is_file():
+            tar = stack.enter_context(_opened(path))
+            inside = [
+                Unsorted(PurePosixPath(member.name).stem, member.size, _unpacked_from(tar, member, str(path)))
+                for member in regular(tar, str(path))
+            ]
+        found = {each.wnid: each for each in (*beside, *inside)}
+        yield [each for wnid, each in sorted(found.items()) if not (root / "train" / wnid).is_dir()]
 
-        def unpacked(member: tarfile.TarInfo) -> Callable[[Path], None]:
-            def write(folder: Path) -> None:
-                name = f"{path}:{member.name}"
-                with tar.extractfile(member) as stream, _opened(name, stream) as inner:  # type: ignore[union-attr]
-                    for image in regular(inner, name):
-                        _extract(inner, image, folder)
 
-            return write
+def _unpacked(path: Path) -> Callable[[Path], None]:
+    """What fills a folder from the archive of a class."""
 
-        archives = {PurePosixPath(member.name).stem: member for member in regular(tar, str(path))}
-        missing = {wnid: member for wnid, member in archives.items() if not (root / "train" / wnid).is_dir()}
-        yield [Unsorted(wnid, member.size, unpacked(member)) for wnid, member in missing.items()]
+    def write(folder: Path) -> None:
+        with _opened(path) as inner:
+            _extract_all(inner, str(path), folder)
+
+    return write
+
+
+def _unpacked_from(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> Callable[[Path], None]:
+    """The same from an archive inside another."""
+
+    def write(folder: Path) -> None:
+        name = f"{path}:{member.name}"
+        with tar.extractfile(member) as stream, _opened(name, stream) as inner:  # type: ignore[union-attr]
+            _extract_all(inner, name, folder)
+
+    return write
+
+
+def _extract_all(tar: tarfile.TarFile, name: str, folder: Path) -> None:
+    for image in regular(tar, name):
+        _extract(tar, image, folder)
 
 
 @contextmanager
@@ -97,7 +125,7 @@ def _val(root: Path) -> Iterator[list[Unsorted]]:
     """Of the classes of the validation images, in their archive or side by side, those that have no folder."""
     folder, archive = root / "val", root / VAL
     flat = {path.name: path for place in FLAT for path in (root / place).glob("ILSVRC2012_val_*.JPEG")}
-    by_another = any(folder.glob("*/")) and not (root / DEVKIT).is_file()
+    by_another = bool(class_folders(folder)) and not (root / DEVKIT).is_file()
     if by_another or not (flat or archive.is_file()):
         yield []
         return

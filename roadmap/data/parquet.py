@@ -7,6 +7,7 @@ are, and maps them into memory from there; nothing is decoded by it, and nothing
 import os
 import sys
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -41,6 +42,11 @@ class Parquet:
         row = place - (self.ends[file - 1] if file else 0)
         return f"{self.files[file]}:{row}:{self.table[place]['image']['path'] or ''}".rstrip(":")
 
+    def bare_names(self) -> Iterable[str]:
+        """What the tables call the images; their bytes are not touched."""
+        chunks = self.table.data.column("image").chunks
+        return (f"{path or ''}" for chunk in chunks for path in chunk.field("path").to_pylist())
+
     def read(self, place: int) -> bytes:
         """The bytes in its row."""
         return self.table[place]["image"]["bytes"] or b""
@@ -59,7 +65,7 @@ def find(data: DataConfig, part: str) -> Parquet:
     root = Path(data.root).expanduser()
     paths = records.files_of(root, part, "parquet")
     if not paths:
-        raise DataError(f"{root}: no tables named {part}*.parquet, there or in a folder there")
+        raise DataError(f"{root}: no tables named *{part}*.parquet, there or in a folder there")
     files, rows, troubles = list[str](), list[int](), list[str]()
     footer = records.library("pyarrow.parquet", "parquet").read_metadata
     for path in paths:

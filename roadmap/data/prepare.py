@@ -1,10 +1,25 @@
 """Make the data of a configuration ready, whatever that takes; no torch where it takes none."""
 
 from pathlib import Path
+from typing import Any
 
+from roadmap.checks import IN_MEMORY
 from roadmap.data.fetch import SHARDED, fetch
 from roadmap.data.sources import DataError
 from roadmap.schema import DataConfig
+
+
+def listed(data: DataConfig) -> dict[str, Any] | None:
+    """The fingerprint of what lies there now, for comparison with that of a run; see `roadmap.data.fingerprint`.
+
+    Raises:
+        DataError, ConfigError: it cannot be listed.
+    """
+    if data.name in IN_MEMORY:
+        return None
+    from roadmap.data import fingerprint  # torch, for those who need it
+
+    return fingerprint.listed(data)
 
 
 def prepare(data: DataConfig) -> None:

@@ -3,7 +3,7 @@
 import importlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
@@ -38,6 +38,9 @@ class Records(Protocol):
 
     def name(self, place: int) -> str:
         """What the image at a place is called: enough to find it."""
+
+    def bare_names(self) -> Iterable[str]:
+        """What the images are called, in their order, wherever the files lie."""
 
     def read(self, place: int) -> bytes:
         """The image at a place, encoded."""

@@ -7,9 +7,7 @@ byte for byte. Needs no torch: many processes import it.
 
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from os import walk
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,9 @@ from PIL import Image
 
 from roadmap.checks import require
 from roadmap.data.sources import DataError
-from roadmap.files import write_atomic
+from roadmap.files import LOCK, write_atomic
 
 MANIFEST = "resized.json"
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""Of image files, as torchvision has them."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +45,17 @@ def read_manifest(root: Path) -> Resized | None:
     """What the copy in root is; None where root is no copy.
 
     Raises:
-        DataError: the manifest is damaged.
+        DataError: the manifest is damaged, or out of reach.
     """
     path = root / MANIFEST
-    if not path.exists():
-        return None
     try:
         read: dict[str, Any] = json.loads(path.read_text())
         fields: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in read.items()}
         return Resized(**fields)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: damaged: {error}") from error
 
@@ -74,25 +72,28 @@ def finished_copy(root: Path) -> Resized | None:
     return manifest
 
 
-def write_manifest(root: Path, manifest: Resized) -> None:
-    """Write what a copy is.
+def refuse_another(root: Path, manifest: Resized) -> None:
+    """See that root holds nothing, or what was made of this copy so far.
 
     Raises:
-        ConfigError: another copy lives there.
+        ConfigError: something else lies there, or another copy.
+        DataError: it cannot be looked into, or its manifest is damaged.
     """
     before = read_manifest(root)
+    try:
+        strange = sorted(path.name for path in root.iterdir() if path.name != LOCK) if root.exists() else []
+    except OSError as error:
+        raise DataError(f"{root}: {error.strerror}") from error
+    allowed = f"an empty folder or a copy begun before: {strange[0] if strange else ''} there would be mixed with it"
+    require(before is not None or not strange, "to", root, allowed)
     for key in ("source", "short_side", "quality", "parts"):
         there, wanted = getattr(before or manifest, key), getattr(manifest, key)
         require(there == wanted, key, wanted, f"{there} in {root}, which holds that copy; choose another place")
+
+
+def write_manifest(root: Path, manifest: Resized) -> None:
+    """Write what a copy is."""
     write_atomic(root / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")
-
-
-def image_files(folder: Path) -> Iterator[Path]:
-    """Image files below a folder, in order, through links too, as training finds them; paths relative to it."""
-    for at, _, names in sorted(walk(folder, followlinks=True)):
-        for name in sorted(names):
-            if name.lower().endswith(EXTENSIONS):
-                yield Path(at, name).relative_to(folder)
 
 
 def shrunk(size: tuple[int, int], short_side: int) -> tuple[int, int]:

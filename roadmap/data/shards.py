@@ -5,6 +5,7 @@ fetches those of URLs and groups a shard's files to samples; where each image be
 them is read on its own, and an epoch has the same order and the same bits as from folders.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -39,6 +40,10 @@ class Shards:
     def name(self, place: int) -> str:
         """The shard's path, and the name inside."""
         return f"{self.shards[int(self.spans[place, 0])]}:{self.names[place]}"
+
+    def bare_names(self) -> Iterable[str]:
+        """The names inside the shards, and how many bytes each has."""
+        return (f"{name}:{size}" for name, size in zip(self.names, self.spans[:, 2].tolist(), strict=True))
 
     def read(self, place: int) -> bytes:
         """The member of the archive."""
@@ -87,7 +92,7 @@ def urls(data: DataConfig, part: str) -> list[str]:
         found = records.files_of(Path(data.root).expanduser(), part, "tar")
         if not found:
             raise DataError(
-                f"{data.root}: no shards named {part}*.tar; or say data.{part}=names or URLs, with {{0..9}}"
+                f"{data.root}: no shards named *{part}*.tar; or say data.{part}=names or URLs, with {{0..9}}"
             )
         return [str(path) for path in found]
     expand = records.library("webdataset.shardlists", "webdataset").expand_urls

@@ -10,8 +10,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from roadmap.data.resized import Resized, image_files, make_file, write_manifest
+from roadmap.checks import require
+from roadmap.data.resized import Resized, make_file, read_manifest, refuse_another, write_manifest
 from roadmap.data.sources import DataError
+from roadmap.data.trees import image_files
 from roadmap.files import lock, remove_leftovers
 
 PARTS = ("train", "val")
@@ -25,20 +27,26 @@ def shrink(wanted: Resized, to: Path, *, workers: int) -> Iterator[tuple[int, in
     The manifest says how many images there are when, at the end, all of them have been seen to be whole.
 
     Raises:
-        DataError: a part of the source holds no images, or something else lies where a link should.
-        ConfigError: `to` holds another copy.
+        DataError: a part of the source holds no images or cannot be looked into, or `to` cannot be written.
+        ConfigError: the source is itself a copy, or `to` holds something else; nothing is written then.
         Locked: another process works in `to`.
     """
     source = Path(wanted.source)
+    if copy := read_manifest(source):
+        require(False, "data.root", source, f"originals: this is a resized copy of {copy.source}")
     files = [Path(part) / path for part in wanted.parts for path in image_files(source / part)]
     for part in wanted.parts:
         if not any(path.parts[0] == part for path in files):
             raise DataError(f"{source / part}: no images")
+    refuse_another(to, wanted)
+    links = {to / part: source / part for part in PARTS if part not in wanted.parts}
+    for place, target in links.items():
+        refuse_other_than_link(place, target)
     with lock(to):
         write_manifest(to, wanted)
-        for part in PARTS:
-            if part not in wanted.parts:
-                link(to / part, source / part)
+        for place, target in links.items():
+            if target.is_dir() and not place.is_symlink():
+                place.symlink_to(target, target_is_directory=True)
         for folder in {path.parent for path in files}:
             remove_leftovers(to / folder)
         troubles: dict[Path, str] = {}
@@ -57,18 +65,15 @@ def shrink(wanted: Resized, to: Path, *, workers: int) -> Iterator[tuple[int, in
         write_manifest(to, replace(wanted, images=there, unreadable=tuple(map(str, troubles))))
 
 
-def link(place: Path, target: Path) -> None:
-    """Make a place lead to the originals.
+def refuse_other_than_link(place: Path, target: Path) -> None:
+    """See that a place is free, or leads to the originals.
 
     Raises:
         DataError: there is something else.
     """
-    if place.is_symlink() and place.resolve() == target.resolve():
-        return
-    if place.is_symlink() or place.exists():
+    leads = place.is_symlink() and place.resolve() == target.resolve()
+    if not leads and (place.is_symlink() or place.exists()):
         raise DataError(f"{place}: is there, and is not a link to {target}")
-    if target.is_dir():
-        place.symlink_to(target, target_is_directory=True)
 
 
 def follow_parent() -> None:

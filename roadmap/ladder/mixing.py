@@ -4,6 +4,7 @@ from collections.abc import Container, Sequence, Set
 from typing import Any
 
 from roadmap.config import difference, under
+from roadmap.runs import count_of
 from roadmap.schema import ConfigError, Design, Road
 from roadmap.steps import Step, steps
 
@@ -48,6 +49,7 @@ def refuse_mixed(results: Sequence[dict[str, Any]]) -> None:
         _compare(by_recipe.setdefault(recipe, result), result, ["recipe"], why=f"both call their recipe {recipe}")
         _refuse_other_departures(by_recipe[recipe], result)
         _refuse_other_departures(results[0], result, only=("augmentation", "data.resized"))
+        _refuse_other_images(results[0], result)
     if results:
         _refuse_undeclared(by_step, road_of(results[0]))
 
@@ -81,6 +83,16 @@ def _refuse_other_departures(a: dict[str, Any], b: dict[str, Any], only: Sequenc
             raise ConfigError(
                 f"{key}: {left} in {_run(a)}, {right} in {_run(b)}: they depart from the paper differently"
             )
+
+
+def _refuse_other_images(a: dict[str, Any], b: dict[str, Any]) -> None:
+    """See that both were trained and tested with the same images, as far as they say so."""
+    why = "one table is one set of images"
+    if (left := a["test_images"]) != (right := b["test_images"]):
+        raise ConfigError(f"test_images: {left} in {_run(a)}, {right} in {_run(b)}: {why}")
+    ours, theirs = a.get("data"), b.get("data")
+    if ours and theirs and ours != theirs:
+        raise ConfigError(f"data: {count_of(ours)} in {_run(a)}; {count_of(theirs)} in {_run(b)}: {why}")
 
 
 def _refuse_undeclared(present: dict[str, dict[str, Any]], road: Road) -> None:

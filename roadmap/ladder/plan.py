@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -92,14 +92,14 @@ class Plan:
         composed = self.compose()
         return [replace(config, seed=seed) for seed in range(self.seeds) for config in composed]
 
-    def freeze(self) -> None:
+    def freeze(self, data: dict[str, Any] | None = None) -> None:
         """Write every run's configuration, after seeing that none would be mixed with another.
 
         Raises:
-            ConfigError: a directory holds another run.
+            ConfigError: a directory holds another run, or one of images with another fingerprint than `data`.
         """
         for config in self.configs:
-            runs.refuse_mixing(config)
+            runs.refuse_mixing(config, data)
         for config in self.configs:
             runs.freeze(config)
 

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -20,8 +21,10 @@ from roadmap.signals import Interrupted, caught
 HEARTBEAT_SECONDS = 60.0
 
 
-def sweep(plan: Plan, console: Console) -> list[Row]:
+def sweep(plan: Plan, console: Console, *, data: dict[str, Any] | None = None) -> list[Row]:
     """Bring every run of the plan to its result, `plan.jobs` at a time; returns how each stands.
+
+    `data` is the fingerprint of the images, where the name of their data set does not tell them.
 
     A run that fails is reported at once and the others go on.
 
@@ -31,7 +34,7 @@ def sweep(plan: Plan, console: Console) -> list[Row]:
         Interrupted: by a signal; local processes are gone, jobs of a cluster go on.
     """
     with lock(plan.study), caught() as stop:
-        plan.freeze()
+        plan.freeze(data)
         rows = [Row(run, State.finished if runs.finished(run.directory) else State.waiting) for run in plan.runs]
         for row in rows:
             row.look()

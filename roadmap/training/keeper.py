@@ -48,12 +48,28 @@ class Keeper:
             write_atomic(self.directory / runs.METRICS, runs.json_lines(state.history))
 
 
-def begin(directory: Path, config: Config, device: torch.device, world: World, progress: Progress) -> State:
-    """The state in the newest whole checkpoint, or the first of all."""
+def begin(
+    directory: Path,
+    config: Config,
+    device: torch.device,
+    world: World,
+    progress: Progress,
+    *,
+    data: dict[str, Any] | None = None,
+) -> State:
+    """The state in the newest whole checkpoint, or the first of all; `data` is the fingerprint of the images.
+
+    Raises:
+        ConfigError: the checkpoint is of other images; see also `restore`.
+    """
     state = initial_state(config, device, world)
+    state.data = data
     if saved := restore(directory, config, world):
+        runs.refuse_other_data(directory, saved.get("data"), data)
         load_state(state, saved)
         progress.say(f"going on from step {state.step}")
+    if world.first and data:
+        runs.write_json(directory / runs.DATA, data)
     return state
 
 

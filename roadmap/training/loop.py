@@ -11,7 +11,7 @@ import torch
 
 from roadmap.checks import require
 from roadmap.data.augment import Batch, Part, batches_per_epoch, epoch_passes, evaluation_batches, passes_per_step
-from roadmap.data.load import load
+from roadmap.data.load import fingerprint, load
 from roadmap.data.randomness import mix
 from roadmap.schema import Config, OnNonfinite
 from roadmap.signals import Interrupted
@@ -29,7 +29,7 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int], 
     """Train from the newest checkpoint, or from the start, to the end; signal numbers appear in `stop`.
 
     Raises:
-        ConfigError: the processes cannot share a step's forward passes evenly.
+        ConfigError: the processes cannot share a step's forward passes evenly, or a checkpoint is of other images.
         Interrupted: something appeared in `stop`, of any process; a checkpoint was written.
         NonFiniteLoss: naming the step, the rung and the first module whose output was not finite; with
             training.on_nonfinite=rollback only after training.rollbacks returns to the last checkpoint.
@@ -41,7 +41,8 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int], 
     require(together in (1, world.size), "recipe.sync_bn", together, f"1, or the number of processes: {world.size}")
     training, test = (load(config, train=part).to(device) for part in (True, False))
     epochs, per_epoch = config.recipe.epochs, batches_per_epoch(training, config.recipe)
-    state = begin(directory, config, device, world, progress)
+    data = fingerprint(training, test)
+    state = begin(directory, config, device, world, progress, data=data)
     keeper = Keeper(directory, config, writes=world.first, before=state.seconds)
     progress.begin(epochs * per_epoch)
     while len(state.history) < epochs:
@@ -53,7 +54,7 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int], 
             if config.training.on_nonfinite is OnNonfinite.stop or gone >= config.training.rollbacks:
                 raise
             progress.say(f"{error}: back to the last checkpoint, {gone + 1} of {config.training.rollbacks} times")
-            state = begin(directory, config, device, world, progress)
+            state = begin(directory, config, device, world, progress, data=data)
             state.rollbacks = gone + 1
             continue
         state.history.append(end_epoch(state, test, config, device, per_epoch))

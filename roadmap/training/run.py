@@ -132,6 +132,7 @@ def make_result(config: Config, state: State, origin: tuple[str | None, bool], l
         "images_per_second": images / training,
         "overhead_share": sum(line["overhead_share"] * line["training_seconds"] for line in state.history) / training,
         "departures": {key: list(pair) for key, pair in listed.items()},
+        **({"data": state.data} if state.data else {}),
         "config_hash": digest(plain),
         "config": plain,
         "commit": commit,

@@ -76,6 +76,8 @@ class State:
     """Of all work that led here."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """A line of metrics an epoch."""
+    data: dict[str, Any] | None = None
+    """The fingerprint of the images, where the name of their data set does not tell them."""
 
 
 def initial_state(config: Config, device: torch.device, world: World) -> State:
@@ -107,6 +109,7 @@ def dump_state(state: State) -> dict[str, Any]:
         "seconds": state.seconds,
         "clock": vars(state.clock),
         "history": state.history,
+        **({"data": state.data} if state.data else {}),
         "model": state.model.state_dict(),
         "ema": state.ema.module.state_dict(),
         "optimizer": state.optimizer.state_dict(),
