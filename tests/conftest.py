@@ -1,9 +1,11 @@
 """What tests share."""
 
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
-from smoke import tiny
+from smoke import ROOT, tiny
 
 from roadmap import runs
 from roadmap.data.fetch import fetch
@@ -24,4 +26,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Pa
 
     directory = runs.prepare(tiny(tmp_path_factory.mktemp("undisturbed"), data_root, "+step=gelu"))
     execute(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
+    """README, results and notebooks as committed, whatever has been swept here since; and the data."""
+    directory = tmp_path_factory.mktemp("committed")
+    archive = directory / "committed.tar"
+    parts = ("README.md", "results", "notebooks")
+    subprocess.run(["git", "archive", f"--output={archive}", "HEAD", *parts], cwd=ROOT, check=True)
+    with tarfile.open(archive) as stream:
+        stream.extractall(directory, filter="data")
+    (directory / "data").symlink_to(data_root.resolve())
     return directory

@@ -63,6 +63,7 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         seconds_of(text)
 
 
+@pytest.mark.slow
 def test_the_plan_of_a_small_study_is_measured(data_root: Path) -> None:
     words = ["study=smoke", "steps=[gelu]", "seeds=4", "jobs=1", "budget=1h", "devices=2", f"data.root={data_root}"]
     run = script("scripts/plan.py", *words)
@@ -73,6 +74,9 @@ def test_the_plan_of_a_small_study_is_measured(data_root: Path) -> None:
     assert "1h on 2 devices are enough for:\n  rungs: 1 of 1 with one seed\n  seeds: " in output
     assert "  epochs: 100% of them in all 4 runs (2 of 2)" in output
     assert output.startswith("measuring gelu (1 of 1), 1 at a time\n")
+
+
+def test_what_a_plan_cannot_take_is_refused() -> None:
     code, output = inside("scripts/plan.py", "study=smoke", "steps=gelu", "jobs=1", "images_per_second=100")
     assert code == 0 and "1 run: " in output and " on 1 device\n" in output
     code, output = inside("scripts/plan.py", "study=smoke", "device=8")

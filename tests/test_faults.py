@@ -180,8 +180,8 @@ def test_a_directory_that_cannot_be_written_is_named(device: Path, data_root: Pa
     subprocess.run(["mount", "-o", "remount,ro", str(device)], check=True)
     process = script("train.py", *words(device / "runs", data_root, RUNG))
     output, _ = process.communicate()
-    assert process.returncode == 1
-    assert f"Read-only file system: '{device / 'runs'}'" in output
+    assert process.returncode == 2
+    assert f"{device / 'runs'}" in output and "Read-only file system" in output
     assert "Traceback" not in output
 
 
@@ -290,7 +290,7 @@ def test_a_pickle_that_would_run_code_is_refused(undisturbed: Path, tmp_path: Pa
     with zipfile.ZipFile(directory / checkpoint.NEW, "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps(evil))
     for name in (runs.CHECKPOINT, runs.PREVIOUS_CHECKPOINT, checkpoint.NEW):
-        with pytest.raises(DataError, match="not a file of weights"):
+        with pytest.raises(DataError, match=r"not a file of weights|holds code"):
             read(directory / name)
     (directory / runs.RESULT).write_bytes(pickle.dumps(evil))
     execute(directory)

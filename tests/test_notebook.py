@@ -7,8 +7,6 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "ladder.ipynb"
-
 
 def texts(cell: Any) -> list[str]:
     """What a cell has printed or returned, as plain text; of figures nothing but that they are there."""
@@ -17,13 +15,14 @@ def texts(cell: Any) -> list[str]:
 
 
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
-def test_the_notebook_runs_and_shows_what_it_says(data_root: Path) -> None:
-    committed = nbformat.read(NOTEBOOK, as_version=4)
-    assert len(committed.cells) <= 10
-    assert NOTEBOOK.stat().st_size < 300_000
-    fresh = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(fresh, timeout=240, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
-    for cell, again in zip(committed.cells, fresh.cells, strict=True):
+def test_the_notebook_runs_and_shows_what_it_says(committed: Path) -> None:
+    notebook = committed / "notebooks" / "ladder.ipynb"
+    written = nbformat.read(notebook, as_version=4)
+    assert len(written.cells) <= 10
+    assert notebook.stat().st_size < 300_000
+    fresh = nbformat.read(notebook, as_version=4)
+    NotebookClient(fresh, timeout=240, resources={"metadata": {"path": str(notebook.parent)}}).execute()
+    for cell, again in zip(written.cells, fresh.cells, strict=True):
         if "execute(" not in cell.source:  # training says how fast it was
             assert texts(again) == texts(cell), cell.source
     figures = [cell for cell in fresh.cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]

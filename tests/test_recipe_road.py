@@ -104,7 +104,7 @@ def test_it_is_swept_collated_and_drawn_by_the_same_code(tmp_path: Path, data_ro
     losses = [results[name]["train_loss"] for name in ROAD]
     assert results["randaugment"]["train_loss"] == results["epochs"]["train_loss"]
     assert len(set(losses)) == len(ROAD) - 1
-    table, page = collate("tiny_recipe", tmp_path, tmp_path / "results")
+    table, page, _ = collate("tiny_recipe", tmp_path, tmp_path / "results")
     _, drawing = plot("tiny_recipe", tmp_path / "results")
     rows = read_csv(table)
     assert [(row.rung, row.road, row.n) for row in rows] == [(name, "recipe", 1) for name in ROAD]

@@ -10,37 +10,40 @@ from roadmap.ladder.collate import collate
 from roadmap.runs import find_results, read_result
 from roadmap.steps import steps
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "results" / "fashion_mnist"
+
+@pytest.fixture
+def results(committed: Path) -> Path:
+    return committed / "results" / "fashion_mnist"
 
 
 @pytest.mark.parametrize("study", ["fashion_mnist", "fashion_mnist_recipe"])
-def test_the_committed_table_is_what_its_result_files_say(study: str, tmp_path: Path) -> None:
-    shutil.copytree(RESULTS.parent / study / "runs", tmp_path / study / "runs")
+def test_the_committed_table_is_what_its_result_files_say(study: str, committed: Path, tmp_path: Path) -> None:
+    kept = committed / "results" / study
+    shutil.copytree(kept / "runs", tmp_path / study / "runs")
     for path in collate(study, tmp_path / "no runs", tmp_path):
-        assert path.read_text() == (RESULTS.parent / study / path.name).read_text()
+        assert path.read_text() == (kept / path.name).read_text()
 
 
-def test_every_rung_has_three_seeds_and_stands_above_a_linear_classifier() -> None:
-    with (RESULTS / "ladder.csv").open() as stream:
+def test_every_rung_has_three_seeds_and_stands_above_a_linear_classifier(results: Path) -> None:
+    with (results / "ladder.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["rung"] for row in rows] == [rung.name for rung in steps() if rung.section != "own"]
     assert all(int(row["n"]) == 3 for row in rows)
     assert all(float(row["top1"]) > 84 for row in rows)
-    assert (RESULTS / "ladder.png").stat().st_size > 10_000
-    assert (RESULTS / "ladder.svg").read_text().rstrip().endswith("</svg>")
+    assert (results / "ladder.png").stat().st_size > 10_000
+    assert (results / "ladder.svg").read_text().rstrip().endswith("</svg>")
 
 
-def test_the_loop_was_not_waiting() -> None:
-    results = [read_result(path) for path in find_results(RESULTS / "runs")]
-    assert len(results) == 54
-    assert max(result["overhead_share"] for result in results) < 0.05
+def test_the_loop_was_not_waiting(results: Path) -> None:
+    shares = [read_result(path)["overhead_share"] for path in find_results(results / "runs")]
+    assert len(shares) == 54
+    assert max(shares) < 0.05
 
 
 @pytest.mark.parametrize("step", [rung.name for rung in steps() if rung.section != "own"])
-def test_the_readme_shows_the_committed_numbers(step: str) -> None:
-    with (RESULTS / "ladder.csv").open() as stream:
+def test_the_readme_shows_the_committed_numbers(step: str, committed: Path, results: Path) -> None:
+    with (results / "ladder.csv").open() as stream:
         row = next(row for row in csv.DictReader(stream) if row["rung"] == step)
     change = f"{float(row['change']):+.2f}" if row["change"] else ""
     shown = [f"`{step}`", f"{float(row['top1']):.2f} ± {float(row['top1_std']):.2f}", change, row["told_from_zero"]]
-    assert f"| {' | '.join(shown)} |" in (ROOT / "README.md").read_text()
+    assert f"| {' | '.join(shown)} |" in (committed / "README.md").read_text()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from smoke import inside
 
 PACKAGE = Path(__file__).parents[1] / "roadmap"
 # From the ground up; a file may import its own room and those it names.
@@ -85,14 +86,9 @@ def test_networks_are_made_without_hydra() -> None:
 @pytest.mark.parametrize(
     "script", ["train.py", *(f"scripts/{p.name}" for p in sorted((PACKAGE.parent / "scripts").glob("*.py")))]
 )
-def test_every_script_helps(script: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(PACKAGE.parent / script), "--help"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0
-    assert "python " in done.stdout
+def test_every_script_helps(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, output = inside(script, "--help")
+    assert code == 0
+    assert "python " in output
     assert list(tmp_path.iterdir()) == []

@@ -58,6 +58,7 @@ def test_a_sweep_brings_every_run_to_its_result(swept: tuple[list[str], Path, st
     assert "4 of 4 runs finished, 4 of them now" in output
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_even_be_started_takes_nothing_from_the_others(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +140,8 @@ def test_a_second_sweep_over_the_same_study_is_refused(tmp_path: Path, data_root
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
+    "number",
+    [signal.SIGINT, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGKILL))],
 )
 def test_a_sweep_takes_its_processes_with_it_and_goes_on_later(
     number: signal.Signals, tmp_path: Path, data_root: Path, swept: tuple[list[str], Path, str]

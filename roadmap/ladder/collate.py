@@ -1,37 +1,33 @@
-"""From result files to the table of a study: means over seeds, changes, agreement with the paper."""
+"""From result files to the table of a study: means over seeds, changes, and what is to be known beside them."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from roadmap.designs import base_of, variants
 from roadmap.files import write_atomic
 from roadmap.ladder import curves
-from roadmap.ladder.board import duration
 from roadmap.ladder.changes import with_changes
-from roadmap.ladder.conclusions import intervals, sight
+from roadmap.ladder.conclusions import intervals
+from roadmap.ladder.facts import Result, facts
 from roadmap.ladder.latex import to_latex
 from roadmap.ladder.mixing import design_of, refuse_mixed, road_of
-from roadmap.ladder.paper import paper_regime, published
-from roadmap.ladder.statistics import deviation, kendall_tau, one_run, same_sign
+from roadmap.ladder.paper import published
+from roadmap.ladder.statistics import deviation, one_run
 from roadmap.ladder.table import Row, to_markdown, write_csv
 from roadmap.runs import RESULT, find_results, read_result
 from roadmap.schema import ConfigError, Design, Road
 from roadmap.steps import steps
 
-PAPER_TABLE = {"resnet50": "ResNet-50 regime, Table 10", "resnet200": "ResNet-200 regime, Table 11"}
-DEPARTURES = "Departs from the paper in"
 COMPARED = {
     Design.leave_one_out.name: "The parent is the end of the path, and each rung is that without one change: "
     "below zero, the network was better with it.",
     Design.add_one.name: "The parent is the start of the path, and each rung is that with one change alone: "
     "above zero, it is of use without the others.",
 }
-Result = dict[str, Any]
 
 
 def collate(study: str, runs_dir: Path = Path("runs"), results_dir: Path = Path("results")) -> list[Path]:
@@ -154,89 +150,6 @@ def _measured(row: Row, by_step: Mapping[str, Sequence[Result]]) -> Row:
         one_run_high=high,
         seconds=fmean([result["wall_seconds"] for result in results]),
     )
-
-
-def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
-    """What is to be known about a table beside its numbers, by heading."""
-    seconds = sum(result["wall_seconds"] for result in results)
-    listed = "; ".join(f"{key} {here} (paper: {paper})" for key, here, paper in departures(results))
-    return {
-        **_agreement_or_reasons(table),
-        **sight(table, results[0]["test_images"]),
-        **({DEPARTURES: listed} if listed else {}),
-        "Hardware": _distinct(_hardware(result["hardware"]) for result in results),
-        "Commit": _distinct(_commit(result) for result in results),
-        "Versions": _distinct(
-            ", ".join(f"{name} {version}" for name, version in result["versions"].items()) for result in results
-        ),
-        "Total time": f"{duration(seconds)} of training in {len(results)} runs",
-    }
-
-
-def _agreement_or_reasons(table: Sequence[Row]) -> dict[str, str]:
-    """How a road agrees with the paper; of a design, with which there is nothing to compare, what cannot be."""
-    if table[0].design != Design.path.name:
-        reasons = [f"{each.name}: {each.reason}" for each in variants(Design[table[0].design]) if each.reason]
-        return {
-            "Agreement with the paper": "it has none of these networks",
-            "Cannot be combined": "; ".join(reasons) or "none: every variant is a network",
-        }
-    agreement = _agreement(table) if table[0].road == Road.network.name else _in_all(table)
-    return {f"Agreement with the paper ({PAPER_TABLE[paper_regime(table[0].regime)]})": agreement}
-
-
-def departures(results: Sequence[Result]) -> list[tuple[str, str, str]]:
-    """What is other than in the paper: key, value here, value there; the recipes of a study may differ in both."""
-    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
-    for result in results:
-        for key, pair in result.get("departures", {}).items():
-            both = found.setdefault(key, ({}, {}))
-            for values, value in zip(both, pair, strict=True):
-                values[str(value)] = None
-    return [(key, " or ".join(here), " or ".join(paper)) for key, (here, paper) in found.items()]
-
-
-def _agreement(table: Sequence[Row]) -> str:
-    levels = [(row.top1, row.paper_top1) for row in table if row.top1 is not None and row.paper_top1 is not None]
-    changes = [
-        (row.change, row.paper_change, row.told_from_zero)
-        for row in table
-        if row.change is not None and row.paper_change is not None
-    ]
-    tau = kendall_tau([level for level, _ in levels], [level for _, level in levels])
-    text = f"Kendall's tau {'not defined' if tau is None else f'{tau:.2f}'} over {len(levels)} rungs"
-    if changes:
-        agree = same_sign([change for change, _, _ in changes], [change for _, change, _ in changes])
-        text += f"; {agree} of {len(changes)} changes have the same sign ({agree / len(changes):.0%})"
-    told = [(change, paper) for change, paper, told in changes if told]
-    if told:
-        agree = same_sign([change for change, _ in told], [change for _, change in told])
-        text += f", {agree} of the {len(told)} that can be told from zero"
-    return text
-
-
-def _in_all(table: Sequence[Row]) -> str:
-    """The change from the first to the last rung, which is all that the paper tells of its recipe."""
-    (_, first), (_, last) = ends = [(row.top1, row.paper_top1) for row in table if row.paper_top1 is not None]
-    here = [top1 for top1, _ in ends if top1 is not None]
-    assert first is not None and last is not None
-    change = f"{here[1] - here[0]:+.2f}" if len(here) == len(ends) else "not known yet"
-    return f"the whole recipe {change}, in the paper {last - first:+.2f}; it has nothing of the parts"
-
-
-def _hardware(hardware: Mapping[str, Any]) -> str:
-    gpu = f"{hardware['gpu']}, " if hardware.get("gpu") else ""
-    return f"{gpu}{hardware['cpu']}, {hardware['cores']} cores, threads a run: {hardware['threads']}"
-
-
-def _commit(result: Result) -> str:
-    if result["commit"] is None:
-        return "unknown"
-    return f"`{result['commit'][:12]}`" + (" with uncommitted changes" if result["dirty"] else "")
-
-
-def _distinct(texts: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(texts))
 
 
 def _place(result: Result) -> Path:

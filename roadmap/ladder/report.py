@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from roadmap.anatomy import parts
 from roadmap.config import difference
 from roadmap.designs import difference_of, variants
-from roadmap.ladder import collate, curves
+from roadmap.ladder import collate, curves, facts
 from roadmap.ladder.bars import GROUPS, group
 from roadmap.ladder.blocks import drawings
 from roadmap.ladder.board import duration
@@ -36,9 +36,9 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
     if not results:
         raise ConfigError(f"study={study}: no {directory}; first run: python scripts/collate.py study={study}")
     table = collate.rows(results)
-    facts = collate.facts(table, results)
-    facts.pop(collate.DEPARTURES, None)
-    agreement = next(key for key in facts if key.startswith("Agreement"))
+    told = facts.facts(table, results)
+    told.pop(facts.DEPARTURES, None)
+    agreement = next(key for key in told if key.startswith("Agreement"))
     return {
         "study": study,
         "road": table[0].road,
@@ -53,9 +53,9 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
         "finished_at": max(result["finished_at"] for result in results),
         "rungs": rungs(table, results),
         "curves": [point._asdict() for point in curves.read(directory / curves.CURVES)],
-        "agreement": [agreement, facts.pop(agreement)],
-        "departures": [list(line) for line in collate.departures(results)],
-        "facts": facts,
+        "agreement": [agreement, told.pop(agreement)],
+        "departures": [list(line) for line in facts.departures(results)],
+        "facts": told,
     }
 
 
