@@ -1,13 +1,9 @@
 """From words on a command line to one checked, resolved configuration; and that configuration as a file.
 
-The only module that knows Hydra. `compose` is for command lines; `load` reads a frozen configuration back.
+With `overrides` all that knows Hydra. `compose` is for command lines; `load` reads a frozen configuration back.
 """
 
-import hashlib
 import importlib.util
-import json
-import re
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -19,20 +15,10 @@ from omegaconf.errors import OmegaConfBaseException
 from roadmap import formulas
 from roadmap.checks import check, class_folders, require
 from roadmap.files import write_atomic
-from roadmap.refusals import explain, explain_word
+from roadmap.overrides import STEP_WORDS, in_quotes, named, parse_overrides
+from roadmap.refusals import explain
 from roadmap.schema import Config, ConfigError, Dataset, Road, StepConfig, Tracking
 from roadmap.steps import CONF, regimes, steps
-
-STEP_WORDS = tuple(road.value for road in Road)
-WHERE_DATA_LIE = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"))
-PLACES = ("runs_dir", *WHERE_DATA_LIE)
-# What configurations from before a key existed meant by leaving it out.
-UNSAID = {"recipe.precision": "float32", "recipe.sync_bn": 1}
-# Not part of what a run computes, so not of its identity either.
-OUTSIDE_IDENTITY = (
-    "study.seeds", "study.road", "study.design", "training", "tracking", "runs_dir", *WHERE_DATA_LIE, "budget",
-    "regime", "step",
-)  # fmt: skip
 
 
 def compose(overrides: list[str], *, config_name: str = "config") -> Config:
@@ -61,7 +47,7 @@ def compose(overrides: list[str], *, config_name: str = "config") -> Config:
     _check_road(config.study.road, given)
     _check_tracking(config.tracking)
     if "study.name" not in given:
-        config.study.name = _study_name(config.study.name, given)
+        config.study.name = named(config.study.name, given)
     if "step.name" in given:
         config.step = _own_step(config.step, given, config.study.road)
         if config.study.road is Road.recipe:
@@ -126,115 +112,6 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: {explain(error)}") from error
     check(config)
     return config
-
-
-def identity(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a plain configuration that decides what a run computes: dotted key to value."""
-    flat = flatten(config)
-    kept = {
-        key: value for key, value in flat.items() if not under(key, OUTSIDE_IDENTITY) and UNSAID.get(key, ...) != value
-    }
-    return kept | {"step.name": flat["step.name"], "regime.name": flat["regime.name"]}
-
-
-def digest(config: dict[str, Any]) -> str:
-    """A name for what a run computes: equal exactly when `identity` is."""
-    return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def difference(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Dotted keys in which two plain configurations differ, with both values."""
-    left, right = UNSAID | flatten(a), UNSAID | flatten(b)
-    return {k: (left.get(k), right.get(k)) for k in left | right if left.get(k) != right.get(k)}
-
-
-def told(there: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """In which keys two identities differ, in words; empty if in none."""
-    changed = sorted(difference(there, wanted).items())
-    return ", ".join(f"{key} ({old} there, now {new})" for key, (old, new) in changed)
-
-
-def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested dictionary as dotted keys; lists stay whole."""
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
-
-
-def under(key: str, parts: Sequence[str]) -> bool:
-    """Whether a dotted key is one of `parts` or lies below one."""
-    return any(f"{key}.".startswith(f"{part}.") for part in parts)
-
-
-def parse_overrides(overrides: list[str]) -> dict[str, str]:
-    """Override words as key to value text, with what Hydra would let pass refused.
-
-    Raises:
-        ConfigError: two steps at once, a step without its plus, several values for one key.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    given: dict[str, str] = {}
-    parser = OverridesParser.create()
-    for word in overrides:
-        try:
-            override = parser.parse_overrides([in_quotes(word)])[0]
-        except HydraException as error:
-            raise ConfigError(explain_word(word, error)) from error
-        key = override.key_or_group
-        if not key:
-            raise ConfigError(f"{override.input_line}: write key=value")
-        if override.is_sweep_override():
-            raise ConfigError(
-                f"{override.input_line}: one value a run; to train several rungs: scripts/sweep.py steps=[a,b]"
-            )
-        value = override.get_value_element_as_str()
-        if key in STEP_WORDS and (key in given or value.startswith("[")):
-            raise ConfigError(f"{key}={value}: allowed is one +{key}=NAME; a step contains all steps before it")
-        if key in STEP_WORDS and not override.is_add():
-            raise ConfigError(f"{key}={value}: a step is added to the ResNet, write +{key}={value}")
-        given[key] = value
-    return given
-
-
-def in_quotes(word: str) -> str:
-    """A word of a place, such as `data.root=Photos (2024)`, as Hydra takes it whatever letters it has."""
-    from hydra.core.override_parser.types import Quote, QuotedString
-
-    key, equals, value = word.partition("=")
-    plain = not value or value == "null" or (value[0] == value[-1] and value[0] in "'\"" and len(value) > 1)
-    if not equals or key not in PLACES or plain:
-        return word
-    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
-
-
-def study_name(overrides: list[str], *, study: str) -> str:
-    """The name of the study that `compose` makes of `study` and override words, without composing it.
-
-    Raises:
-        ConfigError: words that cannot be read.
-    """
-    given = parse_overrides(overrides)
-    return given["study.name"].strip("'\"") if "study.name" in given else _study_name(study, given)
-
-
-def _study_name(name: str, given: dict[str, str]) -> str:
-    """`name`, with the overrides that make it another study; a rung of one's own keeps its model to itself."""
-    inside = [
-        "study",
-        *STEP_WORDS,
-        "seed",
-        "training",
-        "tracking",
-        *PLACES,
-        "data.num_classes",
-        *(["model" if "recipe_step" not in given else "recipe"] if "step.name" in given else []),
-    ]
-    other = [f"{key}={value}" for key, value in sorted(given.items()) if not under(key, inside)]
-    full = re.sub(r"[^\w.,=+\[\]-]", "_", ",".join([name, *other]))
-    return full if len(full) < 120 else f"{name},{hashlib.sha256(full.encode()).hexdigest()[:12]}"
 
 
 def _check_road(road: Road, given: dict[str, str]) -> None:

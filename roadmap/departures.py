@@ -3,7 +3,8 @@
 from importlib.metadata import version
 
 from roadmap.checks import IN_MEMORY
-from roadmap.config import compose, difference, to_dict, under
+from roadmap.config import compose, to_dict
+from roadmap.identity import difference, under
 from roadmap.schema import Config, Road
 from roadmap.steps import CONF, steps
 

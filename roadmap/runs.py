@@ -7,6 +7,7 @@ from typing import Any
 
 from roadmap import config as configuration
 from roadmap.files import in_use, write_atomic
+from roadmap.identity import digest, identity, told
 from roadmap.schema import Config, ConfigError
 
 CONFIG = "config.yaml"
@@ -85,7 +86,7 @@ def refuse_mixing(config: Config, data: dict[str, Any] | None = None) -> None:
         configuration.to_dict(configuration.load(directory / CONFIG)),
         configuration.to_dict(config),
     )
-    listed = configuration.told(configuration.identity(there), configuration.identity(wanted))
+    listed = told(identity(there), identity(wanted))
     if listed:
         raise ConfigError(
             f"{directory} holds another run: {listed}\n"
@@ -167,7 +168,7 @@ def read_result(path: Path) -> dict[str, Any]:
     if missing:
         raise ConfigError(f"{path}: not a result: {', '.join(missing[:3])} missing")
     try:
-        sound = configuration.digest(result["config"]) == result["config_hash"]
+        sound = digest(result["config"]) == result["config_hash"]
     except (KeyError, TypeError, AttributeError):
         sound = False
     if not sound:
@@ -196,7 +197,7 @@ def _told(directory: Path, config: dict[str, Any]) -> bool:
 
 def _is_of(result: dict[str, Any], config: dict[str, Any]) -> bool:
     """Whether a result is of a configuration, and of its step with all that is said of it."""
-    same_run = bool(result["config_hash"] == configuration.digest(config))
+    same_run = bool(result["config_hash"] == digest(config))
     return same_run and bool(result["config"]["step"] == config["step"])
 
 

@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from roadmap.config import compose, digest, to_dict
+from roadmap.config import compose, to_dict
+from roadmap.identity import digest
 from roadmap.runs import write_json
 from roadmap.schema import Config, StepConfig
 from roadmap.steps import find, model_config, steps

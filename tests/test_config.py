@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from roadmap.config import compose, difference, digest, identity, load, save, to_dict
+from roadmap.config import compose, load, save, to_dict
+from roadmap.identity import difference, digest, identity
 from roadmap.schema import ConfigError, StepConfig
 from roadmap.steps import steps
 

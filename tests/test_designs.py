@@ -10,10 +10,11 @@ from smoke import inside, words
 from synthetic import result, write
 
 from roadmap.checks import check_model
-from roadmap.config import compose, digest, to_dict
+from roadmap.config import compose, to_dict
 from roadmap.departures import departures
 from roadmap.designs import NOTHING, base_of, difference_of, made_on, variant, variants
 from roadmap.edits import carry
+from roadmap.identity import digest
 from roadmap.ladder.collate import collate, report, rows
 from roadmap.ladder.page import build as build_page
 from roadmap.ladder.plan import make_plan

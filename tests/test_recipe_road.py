@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from smoke import TINY
 
-from roadmap.config import compose, difference, to_dict
+from roadmap.config import compose, to_dict
 from roadmap.departures import departures
+from roadmap.identity import difference
 from roadmap.ladder.collate import collate
 from roadmap.ladder.plan import make_plan
 from roadmap.ladder.plot import plot

@@ -11,10 +11,11 @@ from smoke import inside, tiny
 from torch import nn
 
 from roadmap import runs
-from roadmap.config import compose, difference, digest, to_dict
+from roadmap.config import compose, to_dict
 from roadmap.data.augment import epoch_passes
 from roadmap.data.load import load
 from roadmap.departures import departures
+from roadmap.identity import difference, digest
 from roadmap.ladder import speed
 from roadmap.ladder.speed import Measured, Setting
 from roadmap.model.create import build

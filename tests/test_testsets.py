@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from roadmap import runs
 from roadmap.checks import TEST_ONLY
-from roadmap.config import compose, digest, to_dict
+from roadmap.config import compose, to_dict
 from roadmap.data import testsets
 from roadmap.data.corruptions import EXTRA, alexnet_errors, corruption_error, mean_corruption_error
 from roadmap.data.load import load
 from roadmap.data.sources import DataError
 from roadmap.data.testsets import folders
+from roadmap.identity import digest
 from roadmap.model.create import build
 from roadmap.schema import ConfigError, Dataset
 from roadmap.training.evaluated import elsewhere

@@ -18,8 +18,9 @@ from PIL import Image
 from smoke import computed, inside, script, tiny, torchrun, words
 
 from roadmap import runs
-from roadmap.config import compose, digest, to_dict
+from roadmap.config import compose, to_dict
 from roadmap.files import lock
+from roadmap.identity import digest
 from roadmap.ladder.collate import collate
 from roadmap.ladder.plot import plot
 from roadmap.schema import ConfigError, Tracking

@@ -3,7 +3,7 @@
 from collections.abc import Container, Sequence, Set
 from typing import Any
 
-from roadmap.config import difference, under
+from roadmap.identity import difference, under
 from roadmap.runs import count_of
 from roadmap.schema import ConfigError, Design, Road
 from roadmap.steps import Step, steps

@@ -11,12 +11,12 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from roadmap import config as configuration
 from roadmap import runs
 from roadmap.checks import NAME, check, require
-from roadmap.config import STEP_WORDS, compose, parse_overrides
+from roadmap.config import compose
 from roadmap.designs import base_of, changes_of, variant
 from roadmap.ladder.cluster import ClusterConfig, Scheduler, read_cluster
+from roadmap.overrides import STEP_WORDS, parse_overrides, study_of
 from roadmap.refusals import did_you_mean
 from roadmap.schema import Config, ConfigError, Design, Road, StepConfig
 from roadmap.steps import Step, steps
@@ -138,7 +138,7 @@ def study_name(words: list[str]) -> str:
     options, _, overrides = _split([word for word in words if not word.startswith("study=")])
     study = next((word.removeprefix("study=") for word in reversed(words) if word.startswith("study=")), DEFAULT)
     require(bool(NAME.fullmatch(study)), "study", study, "letters, digits and _.,=+-")
-    return _of_design(configuration.study_name(overrides, study=study), options.design)
+    return _of_design(study_of(overrides, study=study), options.design)
 
 
 def _of_design(study: str, design: Design) -> str:

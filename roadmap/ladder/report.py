@@ -10,8 +10,8 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from roadmap.anatomy import parts
-from roadmap.config import difference
 from roadmap.designs import difference_of, variants
+from roadmap.identity import difference
 from roadmap.ladder import collate, curves, facts
 from roadmap.ladder.bars import GROUPS, group
 from roadmap.ladder.blocks import drawings

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from roadmap import runs
-from roadmap.config import digest, load, to_dict
+from roadmap.config import load, to_dict
 from roadmap.files import lock
+from roadmap.identity import digest
 from roadmap.schema import Config, Tracking
 from roadmap.tracking.trackers import Record, open_tracker
 

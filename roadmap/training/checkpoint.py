@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from roadmap.config import digest, identity, told
 from roadmap.files import write_atomic
+from roadmap.identity import digest, identity, told
 from roadmap.runs import CHECKPOINT, PREVIOUS_CHECKPOINT
 from roadmap.schema import ConfigError
 from roadmap.training.diagnosis import out_of_memory

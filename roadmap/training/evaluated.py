@@ -7,7 +7,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from roadmap.checks import TEST_ONLY, check, require
-from roadmap.config import compose, parse, parse_overrides, to_dict, under
+from roadmap.config import compose, parse, to_dict
+from roadmap.identity import under
+from roadmap.overrides import parse_overrides
 from roadmap.schema import Config, ConfigError, Dataset
 
 TEST_SETS = [name.value for name in TEST_ONLY]

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from roadmap import runs
-from roadmap.config import digest, load, to_dict
+from roadmap.config import load, to_dict
 from roadmap.data.resized import finished_copy
 from roadmap.departures import Departures, departures
 from roadmap.files import Locked, lock, remove_leftovers
+from roadmap.identity import digest
 from roadmap.model.costs import cost
 from roadmap.schema import Config
 from roadmap.signals import Interrupted, caught

@@ -14,8 +14,9 @@ from torch import nn
 
 from roadmap import runs
 from roadmap.checks import require
-from roadmap.config import digest, load, to_dict
+from roadmap.config import load, to_dict
 from roadmap.data.sources import DataError
+from roadmap.identity import digest
 from roadmap.model.convert import from_library, recognise
 from roadmap.model.create import build
 from roadmap.schema import Config
