@@ -24,8 +24,6 @@ from rich.table import Table
 
 from roadmap.checks import require
 from roadmap.command import command
-from roadmap.config import compose
-from roadmap.departures import STUDIES
 from roadmap.ladder import speed
 from roadmap.ladder.speed import PLAIN, Measured, Setting
 from roadmap.schema import Config, Precision
@@ -72,14 +70,16 @@ def measure(arguments: argparse.Namespace, path: Path) -> None:
     """Measure all rungs, keeping each as it is done, and print what came out."""
     import torch
 
-    from roadmap.training.bench import roofs
+    from roadmap.training.bench import configured, roofs
     from roadmap.training.machine import set_up
 
     wanted = arguments.precision.split(",")
     known = [precision.value for precision in Precision]
     require(set(wanted) <= set(known), "--precision", arguments.precision, " or ".join([*known, ",".join(known)]))
     names = arguments.steps.split(",") if arguments.steps else [rung.name for rung in steps() if rung.on_path]
-    configs = [configured(name, arguments) for name in names]
+    size = {"batch": arguments.batch, "threads": arguments.threads}
+    words = [f"data.img_size={arguments.size}"] if arguments.size else []
+    configs = [configured(name, arguments.regime, **size, words=words) for name in names]
     device, console, found = set_up(configs[0]), Console(highlight=False, width=110), list[Measured]()
     console.print(f"{arguments.regime}, batch {arguments.batch}, {torch.get_num_threads()} threads, {arguments.clock}")
     tops = {name: roofs(device, getattr(torch, name), arguments.clock) for name in ("float32", *wanted)}
@@ -102,15 +102,6 @@ def measure(arguments: argparse.Namespace, path: Path) -> None:
         worst = min(ratios, key=ratios.__getitem__)
         mean = speed.geometric_mean(list(ratios.values()))
         console.print(f"{arm}: geometric mean {mean:.2f} over {len(ratios)} rungs, worst {worst} {ratios[worst]:.2f}")
-
-
-def configured(step: str, arguments: argparse.Namespace) -> Config:
-    """A rung's configuration, with a batch in one forward pass."""
-    study, batch = STUDIES.get(arguments.regime, "fashion_mnist"), arguments.batch
-    words = [f"study={study}", f"regime={arguments.regime}", f"training.threads={arguments.threads}"]
-    words += [f"budget.batch_size={batch}", f"budget.bn_batch_size={batch}", "budget.batch_rule=keep"]
-    words += [f"data.img_size={arguments.size}"] if arguments.size else []
-    return compose([*words, *([f"+step={step}"] if step != "resnet" else [])])
 
 
 def measured(

@@ -43,7 +43,7 @@ from roadmap.ladder.place import train_command
 from roadmap.ladder.plan import Plan, make_plan
 from roadmap.ladder.words import apart, options
 from roadmap.runs import freeze
-from roadmap.schema import Config
+from roadmap.schema import Config, Tracking
 
 OWN = {"devices": "", "watts": "500", "co2": "400", "price": "2", "budget": "", "images_per_second": "", "images": ""}
 
@@ -56,11 +56,10 @@ def main() -> int:
     words = parser.parse_args().words
     its_own, of_sweep = apart(words, OWN)
     own, plan = options(its_own, OWN), make_plan(of_sweep)
-    devices = int(number(own, "devices", default=plan.jobs))
+    devices = whole(own["devices"] or str(plan.jobs))
     rates = Rates(devices, *(number(own, key) for key in ("watts", "co2", "price")))
-    files = tuple(int(part) for part in own["images"].split(",") if part.isdecimal()) or None
-    require(files is None or len(files) == 2, "images", own["images"], "TRAIN,TEST")
-    images = images_of(plan.configs[0], files or tree_counted(plan.configs[0].data))  # type: ignore[arg-type]
+    files = stated_images(own["images"]) if own["images"] else tree_counted(plan.configs[0].data)
+    images = images_of(plan.configs[0], files)
     console = Console(highlight=False, soft_wrap=True)
     given = number(own, "images_per_second", default=0)
     speeds = measured(plan, console, given)
@@ -91,14 +90,36 @@ def number(own: dict[str, str], key: str, *, default: float | None = None) -> fl
     return value
 
 
+def whole(devices: str) -> int:
+    """A number of devices.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    require(devices.isdecimal() and int(devices) > 0, "devices", devices, "a whole number more than 0")
+    return int(devices)
+
+
+def stated_images(text: str) -> tuple[int, int]:
+    """How many images there are for training and for the test.
+
+    Raises:
+        ConfigError: the text does not say.
+    """
+    train, _, test = text.partition(",")
+    require(train.isdecimal() and test.isdecimal(), "images", text, "TRAIN,TEST")
+    return int(train), int(test)
+
+
 def measured(plan: Plan, console: Console, given: float) -> dict[str, Speed]:
     """The speed of every rung, by as many processes at a time as will train; evaluation three times as given."""
     from roadmap.model.costs import cost
     from roadmap.training.speed import measure
 
-    rungs = {config.step.name: config for config in plan.configs}
+    rungs, config = {config.step.name: config for config in plan.configs}, plan.configs[0]
     if given:
-        return {name: Speed(given, 3 * given, cost(config.model).params) for name, config in rungs.items()}
+        shape = {"num_classes": config.data.num_classes, "in_chans": config.data.in_chans}
+        return {name: Speed(given, 3 * given, cost(each.model, **shape).params) for name, each in rungs.items()}
     found = {}
     with (
         ProcessPoolExecutor(plan.jobs, multiprocessing.get_context("spawn")) as pool,
@@ -132,7 +153,7 @@ def shortest(config: Config, seed: int, there: str) -> Config:
     images = config.recipe.batch_size
     recipe = replace(config.recipe, epochs=1, warmup_epochs=0.0)
     data = replace(config.data, max_train=images, max_test=images)
-    return replace(config, seed=seed, runs_dir=there, recipe=recipe, data=data)
+    return replace(config, seed=seed, runs_dir=there, recipe=recipe, data=data, tracking=Tracking.none)
 
 
 def table(plan: Plan, speeds: dict[str, Speed], expenses: list[Expense]) -> Table:

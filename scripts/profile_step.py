@@ -12,8 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from roadmap.command import command
-from roadmap.config import compose
-from roadmap.departures import STUDIES
 from roadmap.steps import regimes
 
 
@@ -26,16 +24,15 @@ def main() -> int:
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     arguments = parser.parse_args()
-    study, batch = STUDIES.get(arguments.regime, "fashion_mnist"), arguments.batch
-    words = [f"study={study}", f"regime={arguments.regime}", f"training.threads={arguments.threads}"]
-    words += [f"budget.batch_size={batch}", f"budget.bn_batch_size={batch}", "budget.batch_rule=keep"]
-    words += [f"recipe.precision={arguments.precision}"]
-    config = compose([*words, *([f"+step={arguments.step}"] if arguments.step != "resnet" else [])])
-    from roadmap.training.bench import our_step, profiled
+    from roadmap.training.bench import configured, our_step, profiled
     from roadmap.training.machine import set_up
 
+    size = {"batch": arguments.batch, "threads": arguments.threads}
+    config = configured(arguments.step, arguments.regime, **size, words=[f"recipe.precision={arguments.precision}"])
     found, total = profiled(our_step(config, set_up(config)))
-    title = f"{arguments.step}, {arguments.regime} regime, batch {batch}, {arguments.precision}: {total:.0f} ms"
+    title = (
+        f"{arguments.step}, {arguments.regime} regime, batch {arguments.batch}, {arguments.precision}: {total:.0f} ms"
+    )
     table = Table("operator", title=title)
     for heading in ("ms a step", "share", "calls"):
         table.add_column(heading, justify="right")

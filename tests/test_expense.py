@@ -27,7 +27,7 @@ def test_the_expense_of_a_run_by_hand() -> None:
     each = expense(config, Speed(1000, 5000, 25_557_032), images_of(config))
     # 5004 batches of 256 in each of 90 epochs; 50,000 images by raw and averaged weights
     assert each.seconds == pytest.approx(90 * (5004 * 256 / 1000 + 2 * 50_000 / 5000))
-    assert each.bytes == 2 * 3 * 4 * 25_557_032, "weights, average and momentum, twice"
+    assert each.bytes == 3 * 4 * 25_557_032, "weights, average and momentum"
     small = compose(["study=smoke"])
     assert images_of(small) == (512, 500)
     assert images_of(compose(["data=imagefolder", "data.root=x", "data.num_classes=4"]), (30, 20)) == (30, 20)
@@ -44,6 +44,8 @@ def test_sums_and_budgets_by_hand() -> None:
     assert (sums.hours, sums.days) == (6, 3 / 24), "no number of devices makes the longest run shorter"
     assert list(ends([*runs, runs[0]], 2)) == [3600, 7200, 4 * 3600, 3 * 3600], "whoever is free takes the next"
     assert (sums.kwh, sums.kg, sums.price) == (1.5, 0.6, 12)
+    sizes = [one._replace(bytes=size * 10**9) for size in (1, 2, 3)]
+    assert total(sizes, Rates(devices=2, watts=1, co2=1, price=1)).gigabytes == 6 + 5, "two at work have two"
     assert [within(runs, 1, 3600 * hours) for hours in (0.5, 1, 2.9, 3, 6)] == [0, 1, 1, 2, 3]
     assert [within(runs, 2, 3600 * hours) for hours in (1, 2, 4)] == [1, 2, 3]
     assert [seeds_within(runs, 1, 3600 * hours) for hours in (5, 6, 13)] == [0, 1, 2]
@@ -74,6 +76,20 @@ def test_the_plan_of_a_small_study_is_measured(data_root: Path) -> None:
     assert "1h on 2 devices are enough for:\n  rungs: 1 of 1 with one seed\n  seeds: " in output
     assert "  epochs: 100% of them in all 4 runs (2 of 2)" in output
     assert output.startswith("measuring gelu (1 of 1), 1 at a time\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("images=abc", "images=abc: allowed is TRAIN,TEST"),
+        ("images=10,20,more", "images=10,20,more: allowed is TRAIN,TEST"),
+        ("devices=0.5", "devices=0.5: allowed is a whole number more than 0"),
+        ("devices=0", "devices=0: allowed is a whole number more than 0"),
+    ],
+)
+def test_numbers_that_say_nothing_are_refused(word: str, message: str) -> None:
+    code, output = inside("scripts/plan.py", "study=smoke", "steps=gelu", "images_per_second=100", word)
+    assert code == 2 and message in output
 
 
 def test_what_a_plan_cannot_take_is_refused() -> None:

@@ -218,6 +218,7 @@ def test_what_else_a_rung_changes_is_drawn_too() -> None:
     assert [each["part"] for each in drawn] == ["block", "stem", "downsample", "head"]
     assert drawn[0]["before"] is None and changed(drawn[0]["after"]) == []
     assert texts(drawn[2]["before"]) == [] and texts(drawn[2]["after"]) == ["layer norm", "2×2 conv, stride 2"]
+    assert changed(drawn[2]["after"]) == ["layer norm", "2×2 conv, stride 2"]
     assert changed(drawn[3]["after"]) == ["layer norm"]
 
 

@@ -24,6 +24,7 @@ from roadmap.schema import Precision
 from roadmap.training import bench
 from roadmap.training.machine import arithmetic
 from roadmap.training.recipe import loss_function, make_optimizer
+from roadmap.training.replica import compiled_as_eager
 from roadmap.training.run import execute
 
 CPU = torch.device("cpu")
@@ -132,6 +133,11 @@ def test_plain_and_fast_steps_give_one_loss_curve(step: str, bound: float | None
     assert off["fast"] < max(3 * off["plain"], 1e-6), off
     if bound:
         assert float((curves["fast"] / curves["plain"] - 1).abs().max()) < bound
+
+
+def test_compiling_leaves_the_draws_alone() -> None:
+    compiled_as_eager(torch.nn.Identity())
+    assert torch._inductor.config.fallback_random
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """What tells one set of files from another, where the name of a data set does not: numbers, and a hash of its names.
 
-Not of what is in the images: that would be to read them all. A resized copy has the fingerprint of its originals.
+Not of what is in the images: that would be to read them all. A resized copy has the fingerprint of its originals,
+unless files were left out of it.
 """
 
 import hashlib

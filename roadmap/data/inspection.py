@@ -14,14 +14,13 @@ from PIL import ExifTags, Image
 from torch.utils.data import DataLoader, Dataset
 
 from roadmap import schema
+from roadmap.checks import IMAGENET_IMAGES
 from roadmap.data import catalog
 from roadmap.data.records import PARTS, Records, opened, reason
 from roadmap.data.resized import finished_copy
 from roadmap.data.sources import DataError
 from roadmap.schema import DataConfig
 
-IMAGENET = {"train": 1_281_167, "val": 50_000}
-"""Images of ImageNet-1K (Russakovsky et al., arXiv 1409.0575), which has 1000 classes."""
 WNID = re.compile(r"n\d{8}")
 
 
@@ -182,7 +181,7 @@ def _contradictions(report: Report, data: DataConfig) -> Iterator[str]:
     if strange:
         some = f"{' '.join(strange[:5])} ({len(strange)} in all)"
         yield f"{data.root}: train: not names of ImageNet's classes (wnid): {some}"
-    for part, count in IMAGENET.items():
+    for part, count in IMAGENET_IMAGES.items():
         if report.images[part] != count:
             yield f"{data.root}: {part}: {report.images[part]:,} images, ImageNet-1K has {count:,}"
 

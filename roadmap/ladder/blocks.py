@@ -57,7 +57,8 @@ def named(model: ModelConfig, part: str) -> list[tuple[str, str]]:
 
 def boxes(own: Sequence[tuple[str, str]], other: Sequence[tuple[str, str]] | None) -> list[Box]:
     """One side's layers, with those marked that are not, in this order, on the other."""
-    same = {i for block in SequenceMatcher(None, own, other or own, autojunk=False).get_matching_blocks()
+    other = own if other is None else other
+    same = {i for block in SequenceMatcher(None, own, other, autojunk=False).get_matching_blocks()
             for i in range(block.a, block.a + block.size)}  # fmt: skip
     return [Box(text, kind, i not in same) for i, (text, kind) in enumerate(own)]
 

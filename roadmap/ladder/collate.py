@@ -85,7 +85,7 @@ def rows(results: Sequence[Result]) -> list[Row]:
         by_step[result["step"]].append(result)
     first, road, design = results[0], road_of(results[0]), design_of(results[0])
     row = partial(Row, first["study"], road.name, first["regime"], first["config"]["data"]["name"], design=design.name)
-    blank = _blank(row, road, design)
+    blank = _blank(row, road, design, first["regime"])
     titles = {row.title for row in blank}
     for name in sorted(by_step.keys() - {row.rung for row in blank}):
         parent, title = by_step[name][0]["parent"], by_step[name][0]["title"]
@@ -94,13 +94,13 @@ def rows(results: Sequence[Result]) -> list[Row]:
     return with_changes([_measured(_with_paper(row), by_step) for row in blank])
 
 
-def _blank(row: Callable[..., Row], road: Road, design: Design) -> list[Row]:
+def _blank(row: Callable[..., Row], road: Road, design: Design, regime: str) -> list[Row]:
     """The rows of a ladder before anything was run."""
     rungs = steps(road=road)
     if design is Design.path:
         return [row(rung.name, rung.parent, rung.group, rung.title, rung.on_path) for rung in rungs]
     base = base_of(design, rungs)
-    there = [each for each in variants(design) if not each.reason]
+    there = [each for each in variants(design, regime) if not each.reason]
     return [
         row(base.name, None, base.group, base.title, True),
         *(row(each.name, base.name, each.step.group, each.title, False) for each in there),

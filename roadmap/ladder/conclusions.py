@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from roadmap.ladder.changes import pooled_deviation
-from roadmap.ladder.statistics import EFFECT, LEVEL, POWER
+from roadmap.ladder.statistics import EFFECT, LEVEL, MOST_SEEDS, POWER
 from roadmap.ladder.table import Row, p_value
 
 
@@ -23,13 +23,14 @@ def intervals(table: Sequence[Row]) -> str:
 def sight(table: Sequence[Row], images: int) -> dict[str, str]:
     """How small a change can be seen: by one run, and by how many seeds."""
     measured = [row for row in table if row.n]
-    least = min((row.one_run_high or 0) - (row.top1 or 0) for row in measured)
-    most = max((row.top1 or 0) - (row.one_run_low or 0) for row in measured)
+    sides = [abs((end or 0) - (row.top1 or 0)) for row in measured for end in (row.one_run_low, row.one_run_high)]
+    least, most = min(sides), max(sides)
     found = {"One run": f"{images:,} test images leave it uncertain by {least:.2f} to {most:.2f} points (95 %)"}
     needed, std = measured[0].seeds_needed, pooled_deviation(table)
     if std is not None:
-        text = f"{needed:,} a rung would show a change of {EFFECT:g} points in {POWER:.0%} of ladders"
-        found["Seeds"] = f"{text}, at the deviation of {std:.2f} pooled over the rungs"
+        many = f"more than {MOST_SEEDS:,}" if needed == MOST_SEEDS else f"{needed:,}"
+        text = f"{many} a rung would show a change of {EFFECT:g} points in {POWER:.0%} of ladders"
+        found["Seeds"] = f"{text} (p below {LEVEL:g} for it alone), at the deviation of {std:.2f} pooled over the rungs"
     return found
 
 

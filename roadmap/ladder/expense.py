@@ -52,7 +52,7 @@ class Expense(NamedTuple):
     startup: float
     """Seconds of those that do not depend on the epochs."""
     bytes: int
-    """On disk: two checkpoints of the weights, their average, and what the optimizer keeps of each."""
+    """On disk: a checkpoint of the weights, their average, and what the optimizer keeps of each."""
 
 
 class Total(NamedTuple):
@@ -88,17 +88,19 @@ def expense(config: Config, speed: Speed, images: tuple[int, int], startup: floa
     trained = images[0] // recipe.batch_size * recipe.batch_size * recipe.epochs
     seconds = startup + trained / speed.training + 2 * images[1] * recipe.epochs / speed.evaluation
     copies = 3 if recipe.opt is Opt.sgd else 4
-    return Expense(config.step.name, seconds, recipe.epochs, startup, 2 * copies * 4 * speed.params)
+    return Expense(config.step.name, seconds, recipe.epochs, startup, copies * 4 * speed.params)
 
 
 def total(expenses: Sequence[Expense], rates: Rates) -> Total:
     """What all runs take; no number of devices makes one of them faster."""
     hours = sum(each.seconds for each in expenses) / 3600
     energy = hours * rates.watts / 1000
+    sizes = [each.bytes for each in expenses]
     return Total(
         hours=hours,
         days=max(ends(expenses, rates.devices)) / 86400,
-        gigabytes=sum(each.bytes for each in expenses) / 1e9,
+        # A run at work has a second checkpoint, the one before.
+        gigabytes=(sum(sizes) + sum(sorted(sizes)[-rates.devices :])) / 1e9,
         kwh=energy,
         kg=energy * rates.co2 / 1000,
         price=hours * rates.price,

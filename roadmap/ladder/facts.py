@@ -38,7 +38,9 @@ def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
 def _agreement_or_reasons(table: Sequence[Row]) -> dict[str, str]:
     """How a road agrees with the paper; of a design, with which there is nothing to compare, what cannot be."""
     if table[0].design != Design.path.name:
-        reasons = [f"{each.name}: {each.reason}" for each in variants(Design[table[0].design]) if each.reason]
+        reasons = [
+            f"{each.name}: {each.reason}" for each in variants(Design[table[0].design], table[0].regime) if each.reason
+        ]
         return {
             "Agreement with the paper": "it has none of these networks",
             "Cannot be combined": "; ".join(reasons) or "none: every variant is a network",

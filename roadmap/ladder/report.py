@@ -122,7 +122,8 @@ def _rung(row: Row, runs: dict[str, list[Data]], titles: dict[str, str]) -> Data
         "delta": changed,
         "differs": differs if differs != changed else [],
         "blocks": drawings(before, after) if after else [],
-        "stages": [asdict(part) for part in parts(after, **shape)] if after else [],
+        # A study may have sizes of its own, which only its runs tell.
+        "stages": [asdict(part) for part in parts(after, **shape)] if after and own else [],
         "words": {
             "top1": _top1(row),
             "change": _change(row, titles.get(row.parent or "", row.parent)),

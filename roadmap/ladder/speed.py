@@ -5,7 +5,6 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +15,7 @@ from matplotlib.lines import Line2D
 
 from roadmap.files import write_atomic
 from roadmap.ladder.bars import FAINT, group
-from roadmap.ladder.plot import style
-from roadmap.ladder.sheet import GRID
+from roadmap.ladder.sheet import GRID, save, style
 
 PLAIN = "plain"
 """The arm that all others are measured against."""
@@ -102,14 +100,11 @@ def _short(value: object) -> object:
 def plot(path: Path) -> list[Path]:
     """Draw the table's figure beside it, as .png and .svg: images a second against multiply-adds, a panel a setting."""
     panels = [(s, list(rows)) for s, rows in groupby(sorted(read(path), key=lambda r: r.setting), lambda r: r.setting)]
-    metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     with style():
         figure = Figure(figsize=(8.5, 0.5 + 4.3 * len(panels)), facecolor="white", layout="constrained")
         for axes, (setting, rows) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
             _draw(axes, setting, rows)
-        for kind, unsaid in metadata.items():
-            write_atomic(path.with_suffix(f".{kind}"), partial(figure.savefig, format=kind, dpi=200, metadata=unsaid))
-    return [path.with_suffix(f".{kind}") for kind in metadata]
+        return save(figure, path.with_suffix(""))
 
 
 def _draw(axes: Axes, setting: Setting, rows: Sequence[Measured]) -> None:

@@ -5,7 +5,7 @@ its optimizer as it comes. Batches are made beforehand, and lie on the device.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
@@ -14,7 +14,9 @@ from torch import Tensor, nn, optim
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
+from roadmap.config import compose
 from roadmap.data.augment import channels_last
+from roadmap.departures import STUDIES
 from roadmap.model.create import build
 from roadmap.model.plain import plain
 from roadmap.schema import Config, Opt, RecipeConfig
@@ -30,6 +32,14 @@ ACTIVATION_PASSES = 5
 ROOF_ROUNDS = 5
 
 Step = Callable[[], object]
+
+
+def configured(step: str, regime: str, *, batch: int, threads: int, words: Sequence[str] = ()) -> Config:
+    """A rung's configuration in the study of a regime, with a batch in one forward pass."""
+    study = STUDIES.get(regime, "fashion_mnist")
+    all_words = [f"study={study}", f"regime={regime}", f"training.threads={threads}", *words]
+    all_words += [f"budget.batch_size={batch}", f"budget.bn_batch_size={batch}", "budget.batch_rule=keep"]
+    return compose([*all_words, *([f"+step={step}"] if step != "resnet" else [])])
 
 
 def our_step(config: Config, device: torch.device) -> Step:

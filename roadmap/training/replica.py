@@ -5,6 +5,7 @@ of batch norm are those that one process would have gathered from all forward pa
 """
 
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -21,7 +22,7 @@ class Replica:
         self._world = world
         alone = world.size == 1
         self._network = model if alone else parallel(model)
-        self._called = torch.compile(self._network) if compiled else self._network
+        self._called = compiled_as_eager(self._network) if compiled else self._network
         # Synchronized ones are alike in all processes already.
         self._norms = [] if alone else [m for m in model.modules() if type(m) is nn.BatchNorm2d]
         self._before: list[Tensor] = []
@@ -69,6 +70,14 @@ class Replica:
     def _statistics(self) -> list[Tensor]:
         values = [value for norm in self._norms for value in (norm.running_mean, norm.running_var)]
         return [value for value in values if value is not None]
+
+
+def compiled_as_eager(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """A network compiled so that stochastic depth draws what it draws uncompiled: torch would take other generators."""
+    import torch._inductor.config
+
+    torch._inductor.config.fallback_random = True
+    return torch.compile(network)
 
 
 def parallel(model: nn.Module) -> DistributedDataParallel:

@@ -31,7 +31,7 @@ def measure(config: Config) -> tuple[float, float, int]:
     size = min(config.recipe.bn_batch_size, config.recipe.batch_size)
     if device.type == "cpu":
         size = min(size, max(2, CPU_PIXELS // data.img_size**2 // 2 * 2))
-    recipe = replace(config.recipe, batch_size=size, bn_batch_size=size, aa="none")
+    recipe = replace(config.recipe, batch_size=size, bn_batch_size=size, sync_bn=1, aa="none")
     config = replace(config, recipe=recipe)
     state = initial_state(config, device, World())
     shape = (size, data.in_chans, data.img_size, data.img_size)

@@ -17,13 +17,14 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         """(N, C, H, W) -> (N, C, H, W)."""
         if not (self.training and torch.is_grad_enabled()):  # one process alone looks for what is not finite
             return super().forward(x)
+        dtype, x = x.dtype, x.double() if x.dtype is torch.float64 else x.float()  # sums want more than half precision
         size = torch.distributed.get_world_size() * x.numel() // x.shape[1]
         mean = summed(x.sum((0, 2, 3))) / size
         centred = x - mean.view(-1, 1, 1)
         var = summed(centred.square().sum((0, 2, 3))) / size
         self._remember(mean.detach(), var.detach() * (size / (size - 1)))
         factor = self.weight * torch.rsqrt(var + self.eps)
-        return centred * factor.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+        return (centred * factor.view(-1, 1, 1) + self.bias.view(-1, 1, 1)).to(dtype)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, var: Tensor) -> None:
