@@ -102,7 +102,8 @@ def test_what_is_not_known_stays_blank(half: Path) -> None:
     blank = rungs["kernel_9"]
     assert (blank["n"], blank["top1"], blank["change"], blank["seconds"], blank["seeds"]) == (0, None, None, None, {})
     assert (blank["words"]["top1"], blank["words"]["cost"]) == ("not run", "")
-    assert blank["delta"] == [("model.kernel_size", "3", "9")] and blank["blocks"] and blank["stages"]
+    assert blank["delta"] == [("model.kernel_size", "3", "9")] and blank["blocks"]
+    assert blank["stages"] == [] and rungs["gelu"]["stages"], "sizes of its own a study tells by its runs alone"
     conclusions = {name: rung["conclusion"] for name, rung in rungs.items()}
     assert conclusions["resnet"] is None
     assert conclusions["gelu"] == conclusions["kernel_9"] == "blank"  # the parent of gelu was not run
@@ -242,7 +243,7 @@ def test_the_front_is_what_no_other_rung_beats() -> None:
 
 def test_charts_are_there_as_far_as_the_data_go(half: Path) -> None:
     cost = {"gflops", "images_per_second", "seconds"}
-    assert set(drawn("fashion_mnist")) == {"levels", "changes", "agreement"} | cost
+    assert set(drawn("fashion_mnist")) >= {"levels", "changes", "agreement"} | cost
     # All rungs of the recipe road are one network, and of the parts of its recipe the paper says nothing.
     assert set(drawn("fashion_mnist_recipe")) == {"levels", "changes"} | cost - {"gflops"}
     found = drawn("smoke", half)
