@@ -14,8 +14,6 @@ from roadmap.ladder.paper import published
 from roadmap.ladder.sheet import style
 from roadmap.ladder.table import Row, read_csv
 
-RESULTS = Path(__file__).parents[1] / "results"
-
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:

@@ -331,6 +331,7 @@ def test_a_name_that_would_leave_its_directory_is_refused(name: str) -> None:
 # Other processes
 
 
+@pytest.mark.slow
 def test_a_config_edited_during_a_sweep_is_not_looked_at(undisturbed: Path, tmp_path: Path, data_root: Path) -> None:
     copy = tmp_path / "copy"
     for name in ("roadmap", "conf", "scripts"):
@@ -390,6 +391,7 @@ def test_a_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
         assert (tmp_path / ".lock").read_text() == str(os.getpid())
 
 
+@pytest.mark.slow
 def test_out_of_memory_in_one_run_is_recorded_and_the_sweep_goes_on(tmp_path: Path, data_root: Path) -> None:
     # From increase_width on, the network needs terabytes.
     huge = "regime.increase_width.width=1000000"

@@ -265,6 +265,7 @@ def test_missing_files_and_missing_libraries_are_named(
         load(config(words), train=True)
 
 
+@pytest.mark.slow
 def test_from_the_command_line(sources: dict[str, list[str]], faulty: dict[str, list[str]], tmp_path: Path) -> None:
     words = [*SMALL, *sources["parquet"], "+step=gelu", f"runs_dir={tmp_path}", "training.threads=1"]
     run = script("train.py", *words)

@@ -121,6 +121,7 @@ def test_a_resumed_run_is_one_run_with_every_epoch_once(
     assert computed(directory) == computed(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_mirror_ends_with_a_training_that_is_killed(tmp_path: Path, data_root: Path) -> None:
     directory = runs.prepare(tiny(tmp_path, data_root, RUNG, "tracking=wandb", "recipe.epochs=500"))
     process = script("train.py", "--run", str(directory))
