@@ -142,6 +142,7 @@ def test_disk_full_at_any_file_stops_the_run_which_goes_on_when_there_is_room(
     assert computed(directory) == computed(undisturbed)
 
 
+@pytest.mark.slow
 def test_disk_full_on_a_real_device_is_told_in_a_line(device: Path, undisturbed: Path, data_root: Path) -> None:
     arguments = words(device, data_root, RUNG)
     directory = runs.prepare(tiny(device, data_root, RUNG))
