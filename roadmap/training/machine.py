@@ -11,8 +11,9 @@ import torch
 from roadmap.checks import require
 from roadmap.schema import Config, Device, Precision
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
-MOST_MMAP_THRESHOLD, NEVER = 32 << 20, 2**31 - 1
+M_TRIM_THRESHOLD, M_MMAP_MAX, NEVER, NONE = -1, -4, -1, 0  # options of glibc's mallopt, and values
+MADV_HUGEPAGE = 14
+HUGE_PAGE = 2 << 20
 
 
 def set_up(config: Config) -> torch.device:
@@ -41,11 +42,21 @@ def arithmetic(precision: Precision, device: torch.device) -> torch.autocast:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what a step frees for the next step, instead of giving it back and having it zeroed again."""
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, MOST_MMAP_THRESHOLD)
-        libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+    """Let glibc keep what a step frees for the next step, instead of giving it back and having it zeroed again.
+
+    Half of the machine's memory is set aside by address alone, to be taken in huge pages where Linux has them: of
+    ordinary ones a step touches so many that finding them costs a twentieth of its time.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_MMAP_MAX, NONE)
+    libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+    libc.malloc.restype, size = ctypes.c_void_p, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    if block := libc.malloc(ctypes.c_size_t(size)):
+        start = -(-block // HUGE_PAGE) * HUGE_PAGE
+        libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(block + size - start), MADV_HUGEPAGE)
+        libc.free(ctypes.c_void_p(block))
 
 
 def peak_memory_mb(device: torch.device) -> float:
