@@ -92,6 +92,7 @@ def _check_numbers(config: Config) -> None:
         "data.max_train": d.max_train,
         "data.max_test": d.max_test,
         "training.threads": t.threads,
+        "training.memory_gb": t.memory_gb,
         "training.eval_batch_size": t.eval_batch_size,
         "training.checkpoint_epochs": t.checkpoint_epochs,
     }

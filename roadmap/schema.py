@@ -318,6 +318,9 @@ class TrainingConfig:
     workers: int = 0
     """Processes that decode image files for this one; 0: none but itself."""
     channels_last: bool = True
+    memory_gb: float | None = None
+    """Most memory of each process of a run, without those that decode: a pass that does not fit is computed in parts,
+    or with batch norm each block twice. Unset: whatever it takes."""
     compile: bool = False
     """By torch.compile: a minute or two before the first step, so for runs of hours on a GPU."""
     eval_batch_size: int = 500

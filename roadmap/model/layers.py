@@ -91,10 +91,14 @@ class DropPath(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
+        self.whole: int | None = None
+        self.part = slice(None)
+        """Which images of a pass of `whole` images are given, for which all is drawn; unset: those given are all."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W), the kept branches scaled by 1 / (1 - p)."""
         if not self.training:
             return x
-        kept = torch.empty(x.shape[0], 1, 1, 1, dtype=x.dtype, device=x.device).bernoulli_(1 - self.p)
+        n = self.whole or x.shape[0]
+        kept = torch.empty(n, 1, 1, 1, dtype=x.dtype, device=x.device).bernoulli_(1 - self.p)[self.part]
         return x * (kept.div_(1 - self.p) if self.p < 1 else kept)

@@ -1,9 +1,12 @@
 """The one network behind every rung: lists of words and a few numbers become layers."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from roadmap.model.layers import DropPath, LayerNorm2d, LayerScale, PatchConv2d, SpatialConv2d
 from roadmap.schema import Act, Init, ModelConfig, Norm, Op
@@ -24,10 +27,32 @@ class Block(nn.Module):
         self.shortcut = shortcut
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.after = after
+        self.recompute = False
+        """Keep the input alone for the backward pass, and compute everything else again there."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, D, H / stride, W / stride)."""
+        if not (self.recompute and torch.is_grad_enabled()):
+            return self.once(x)
+        y: Tensor = checkpoint(
+            self.once, x, use_reentrant=False, context_fn=lambda: (nullcontext(), unremembered(self))
+        )
+        return y
+
+    def once(self, x: Tensor) -> Tensor:
+        """The same, keeping what torch keeps."""
         return self.after(self.drop_path(self.branch(x)) + self.shortcut(x))
+
+
+@contextmanager
+def unremembered(module: nn.Module) -> Iterator[None]:
+    """Leave running statistics behind as they were: what passes has been counted."""
+    before = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in before:
+            buffer.copy_(value)
 
 
 class Network(nn.Module):

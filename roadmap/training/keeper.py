@@ -64,6 +64,8 @@ def begin(
     """
     state = initial_state(config, device, world)
     state.data = data
+    if told := state.room.told(min(config.recipe.bn_batch_size, config.recipe.batch_size)):
+        progress.say(f"to keep within training.memory_gb={config.training.memory_gb}: {told}")
     if saved := restore(directory, config, world):
         runs.refuse_other_data(directory, saved.get("data"), data)
         load_state(state, saved)

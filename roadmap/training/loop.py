@@ -19,6 +19,7 @@ from roadmap.training.diagnosis import NonFiniteLoss, finite, first_nonfinite, u
 from roadmap.training.evaluation import evaluate
 from roadmap.training.keeper import Keeper, begin
 from roadmap.training.machine import arithmetic, peak_memory_mb, set_up
+from roadmap.training.memory import enter, parts
 from roadmap.training.progress import Progress
 from roadmap.training.recipe import learning_rate, loss_function
 from roadmap.training.state import Clock, State
@@ -139,19 +140,24 @@ def train_step(state: State, passes: Iterator[Batch], config: Config, per_epoch:
     for place in range(own):
         seed = mix(config.seed, state.step * each + world.rank * own + place)  # for stochastic depth
         images, targets = next(passes)
-        torch.manual_seed(seed)
-        with state.replica.exchange(last=place == own - 1):
-            with arithmetic(recipe.precision, images.device):
-                logits = state.replica(images)
-                logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            loss = loss_function(logits, targets, recipe.smoothing) / each
-            state.replica.backward(loss)
-        total += loss.item()
-        if not trouble and not math.isfinite(total):
+        n = len(images)
+        for part in parts(n, state.room.images):
+            x, last = images[part], place == own - 1 and part.stop == n
+            if len(x) < n:
+                enter(part, n, state.model)
             torch.manual_seed(seed)
-            trouble = f"loss is {total} at step {state.step} of {config.step.name}: "
-            with arithmetic(recipe.precision, images.device):
-                trouble += f"first not finite: {first_nonfinite(state.model, images)}"
+            with state.replica.exchange(last=last):
+                with arithmetic(recipe.precision, x.device):
+                    logits = state.replica(x)
+                    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+                loss = loss_function(logits, targets[part], recipe.smoothing) / (each * n / len(x))
+                state.replica.backward(loss)
+            total += loss.item()
+            if not trouble and not math.isfinite(total):
+                torch.manual_seed(seed)
+                trouble = f"loss is {total} at step {state.step} of {config.step.name}: "
+                with arithmetic(recipe.precision, x.device):
+                    trouble += f"first not finite: {first_nonfinite(state.model, x)}"
     gradients = [parameter.grad for parameter in state.model.parameters() if parameter.grad is not None]
     if not trouble and not finite(gradients):
         where = unsound(state.model, gradients=True) or "their norm"
@@ -177,7 +183,7 @@ def refuse_nonfinite_weights(state: State, config: Config) -> None:
 def end_epoch(state: State, test: Part, config: Config, device: torch.device, per_epoch: int) -> dict[str, Any]:
     """Evaluate raw and averaged weights; returns the epoch's line of metrics."""
     started = time.perf_counter()
-    size = config.training.eval_batch_size
+    size = state.room.evaluated or config.training.eval_batch_size
     batches = evaluation_batches(test, config.data, size, share=state.world.share)
     raw, ema = evaluate([state.model, state.ema.module], batches, num_classes=config.data.num_classes)
     for counts in (raw, ema):

@@ -5,6 +5,7 @@ import os
 import platform
 import resource
 import sys
+from pathlib import Path
 
 import torch
 
@@ -57,6 +58,16 @@ def keep_freed_memory() -> None:
         start = -(-block // HUGE_PAGE) * HUGE_PAGE
         libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(block + size - start), MADV_HUGEPAGE)
         libc.free(ctypes.c_void_p(block))
+
+
+def memory_mb(device: torch.device) -> float:
+    """The memory that this process holds now, in MB: of the accelerator where there is one."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device) / 1e6
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except OSError:  # not on Linux
+        return peak_memory_mb(device)
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from roadmap.data.randomness import mix
 from roadmap.model.create import build
 from roadmap.schema import Config
+from roadmap.training.memory import Room, apply, fit
 from roadmap.training.recipe import make_optimizer
 from roadmap.training.replica import Replica
 from roadmap.training.synchronized import synchronize
@@ -64,6 +65,8 @@ class State:
     """The model as it is called in training, in step with the other processes."""
     ema: Average
     optimizer: torch.optim.Optimizer
+    room: Room = field(default_factory=Room)
+    """What of a pass is computed at a time."""
     step: int = 0
     loss_sum: float = 0.0
     """Of the steps of this epoch so far."""
@@ -81,7 +84,11 @@ class State:
 
 
 def initial_state(config: Config, device: torch.device, world: World) -> State:
-    """Weights as the seed gives them, the same for every rung that has the same layers."""
+    """Weights as the seed gives them, the same for every rung that has the same layers.
+
+    Raises:
+        ConfigError: its passes cannot be made to fit into training.memory_gb.
+    """
     torch.manual_seed(mix(config.seed))
     data, recipe = config.data, config.recipe
     model = build(
@@ -92,11 +99,14 @@ def initial_state(config: Config, device: torch.device, world: World) -> State:
         init=recipe.init,
         channels_last=config.training.channels_last,
     ).to(device)
+    average = Average(model, recipe.model_ema_decay)
+    room = fit(model, config, device)
+    room = room._replace(twice=world.sum(room.twice)[0] > 0)  # synchronized norms wait for each other both times
+    apply(room, model)
     if recipe.sync_bn > 1:
         synchronize(model)
-    average = Average(model, recipe.model_ema_decay)
     replica = Replica(model, world, compiled=config.training.compile)
-    return State(model, world, replica, average, make_optimizer(model, recipe))
+    return State(model, world, replica, average, make_optimizer(model, recipe), room)
 
 
 def dump_state(state: State) -> dict[str, Any]:

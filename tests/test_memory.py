@@ -1,0 +1,104 @@
+"""training.memory_gb: what does not fit is computed otherwise, and comes out the same."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from smoke import script, tiny, words
+
+from roadmap import runs
+from roadmap.data.augment import epoch_passes
+from roadmap.data.load import load
+from roadmap.schema import Config, ConfigError
+from roadmap.training import memory
+from roadmap.training.loop import train_step
+from roadmap.training.memory import Room
+from roadmap.training.state import State, initial_state
+from roadmap.training.world import World
+
+CPU = torch.device("cpu")
+LARGE = ["data.img_size=64", "budget.batch_size=64", "budget.bn_batch_size=64", "study.name=large"]
+
+
+def stepped(config: Config, room: Room) -> tuple[State, float]:
+    """A state after one step in some room, and its loss."""
+    state = initial_state(config, CPU, World())
+    state.room = room
+    memory.apply(room, state.model)
+    passes = epoch_passes(load(config, train=True), config.recipe, config.data, seed=0, epoch=0)
+    return state, train_step(state, passes, config, per_epoch=10)
+
+
+def gradients(state: State) -> torch.Tensor:
+    return torch.cat([p.grad.flatten().double() for p in state.model.parameters() if p.grad is not None])
+
+
+def test_a_pass_in_parts_adds_up_to_the_whole(tmp_path: Path, data_root: Path) -> None:
+    config = tiny(tmp_path, data_root, "+step=layer_norm", "recipe.drop_path=0.5", "recipe.mixup_prob=1")
+    (whole, loss), (divided, same) = (stepped(config, Room(images)) for images in (None, 5))
+    assert same == pytest.approx(loss, rel=1e-6)
+    one, other = gradients(whole), gradients(divided)
+    assert 0 < (one - other).norm() < 1e-6 * one.norm()
+
+
+def test_blocks_computed_twice_leave_the_same_bits(tmp_path: Path, data_root: Path) -> None:
+    config = tiny(tmp_path, data_root, "+step=gelu", "recipe.drop_path=0.5")
+    (once, loss), (twice, same) = (stepped(config, Room(twice=twice)) for twice in (False, True))
+    assert same == loss and torch.equal(gradients(once), gradients(twice))
+    for (name, a), b in zip(once.model.state_dict().items(), twice.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_parts_are_few_and_alike() -> None:
+    assert memory.parts(8, None) == [slice(0, 8)] == memory.parts(8, 8)
+    assert [part.stop - part.start for part in memory.parts(10, 4)] == [3, 3, 4]
+    assert memory.parts(3, 1) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("step", "mb", "room"),
+    [
+        ("gelu", None, Room()),
+        ("gelu", 1000, Room(64, False, 500)),
+        ("gelu", 40, Room(64, True, 356)),
+        ("separate_downsampling", 1000, Room(64, False, 500)),
+        ("separate_downsampling", 40, Room(54, False, 355)),
+    ],
+)
+def test_what_fits_is_found(
+    step: str, mb: int | None, room: Room, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "held_mb", lambda _device: 0.0)
+    limit = [] if mb is None else [f"training.memory_gb={mb / 1000}"]
+    assert initial_state(tiny(tmp_path, data_root, f"+step={step}", *LARGE, *limit), CPU, World()).room == room
+
+
+def test_what_cannot_fit_is_refused_with_what_would(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "held_mb", lambda _device: 0.0)
+    said = r"memory_gb=0\.01: allowed is 0\.03 or more for gelu, whose batch norm wants 64 images .*; or .*size=16,"
+    with pytest.raises(ConfigError, match=said):
+        initial_state(tiny(tmp_path, data_root, "+step=gelu", *LARGE, "training.memory_gb=0.01"), CPU, World())
+    for enough in ("training.memory_gb=0.03", "recipe.bn_batch_size=16"):
+        config = tiny(tmp_path, data_root, "+step=gelu", *LARGE, "training.memory_gb=0.01", enough)
+        assert initial_state(config, CPU, World()).room.twice
+    with pytest.raises(ConfigError, match=r"training\.memory_gb=-1(\.0)?: allowed is finite and more than 0"):
+        tiny(tmp_path, data_root, "training.memory_gb=-1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "said"), [("gelu", "computed twice"), ("separate_downsampling", "images at a time")])
+def test_a_process_keeps_to_what_is_stated(step: str, said: str, tmp_path: Path, data_root: Path) -> None:
+    own = ["data.img_size=128", "budget.batch_size=128", "budget.bn_batch_size=128", "budget.epochs=1"]
+    peaks = []
+    for name, limit in (("free", "null"), ("kept", "1.2")):
+        run = words(tmp_path / name, data_root, f"+step={step}", "regime=micro", *own, f"training.memory_gb={limit}")
+        process = script("train.py", *run)
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+        assert (said in output) == (name == "kept")
+        metrics = (tmp_path / name / "tiny" / step / "seed-0" / runs.METRICS).read_text().splitlines()
+        peaks.append(json.loads(metrics[-1])["peak_memory_mb"])
+    assert peaks[1] < 1200 < peaks[0]
