@@ -4,6 +4,7 @@ import io
 import os
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from smoke import computed, script, words, working_on
 
 from roadmap import runs
 from roadmap.files import lock
-from roadmap.ladder import local
+from roadmap.ladder import cores, local
 from roadmap.ladder import sweep as sweeping
 from roadmap.ladder.board import Row, State, duration, seconds_left
 from roadmap.ladder.plan import Run, make_plan
@@ -21,6 +22,7 @@ from roadmap.schema import ConfigError
 from roadmap.steps import steps
 
 pytestmark = pytest.mark.xdist_group("sweep")  # one process makes the sweep that many of these look at
+SAY_THREADS = "import os; print(os.environ['OMP_NUM_THREADS'], end='')"
 TWO = "steps=[resnet,gelu]"
 
 
@@ -196,9 +198,29 @@ def test_the_plan_takes_what_is_asked_for() -> None:
         ("gelu", 1),
     ]
     assert make_plan(["study=smoke", "jobs=7", "steps=[gelu]"]).jobs == 7
+    for wrong in ("jobs=0", "jobs=many"):
+        with pytest.raises(ConfigError, match=f"{wrong}: allowed is auto, or a number more than 0"):
+            make_plan(["study=smoke", wrong])
     assert planned("study=imagenet", "steps=[gelu]") == [("gelu", 0), ("gelu", 1), ("gelu", 2)]
     changed = make_plan(["study=smoke", "recipe.lr=1", "steps=[gelu]"])
     assert str(changed.study) == "runs/smoke,recipe.lr=1"
+
+
+def test_the_cores_are_shared_among_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    planned = {words: make_plan(["steps=[gelu]", *words]).jobs for words in ((), ("jobs=auto",), ("jobs=3",))}
+    assert planned == {(): 8, ("jobs=auto",): 8, ("jobs=3",): 3}, "the default study has one thread a run"
+    assert make_plan(["study=imagenet", "steps=[gelu]"]).jobs == 1
+    monkeypatch.setattr(local, "train_command", lambda _: [sys.executable, "-c", SAY_THREADS])
+    for stated, threads in ((None, "2"), ("5", "5")):
+        if stated:
+            monkeypatch.setenv("OMP_NUM_THREADS", stated)
+        place, row = local.Local(3), Row(Run("gelu", 0, tmp_path))
+        assert place.start([row]) == []
+        while not place.ended():
+            time.sleep(0.02)
+        assert (tmp_path / runs.LOG).read_text() == threads
 
 
 def test_time_left_is_the_mean_of_what_is_known() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from roadmap import runs
 from roadmap.ladder.board import Row, State
+from roadmap.ladder.cores import environment
 from roadmap.ladder.place import afresh, train_command
 from roadmap.ladder.verdict import Ending, checkpoint_time
 from roadmap.schema import ConfigError
@@ -27,7 +28,7 @@ class Local:
     """A place to run (`roadmap.ladder.place`)."""
 
     def __init__(self, jobs: int) -> None:
-        self._jobs = jobs
+        self._jobs, self._environment = jobs, environment(jobs)
         self._at_work: list[AtWork] = []
 
     def adopt(self, rows: list[Row]) -> None:
@@ -50,7 +51,7 @@ class Local:
         for row in rows:
             found = checkpoint_time(row.run.directory)
             try:
-                self._at_work.append(AtWork(row, start(row), found))
+                self._at_work.append(AtWork(row, start(row, self._environment), found))
             except OSError as error:  # no memory, no space: this run's trouble, maybe not the next's
                 refused.append((row, str(error)))
         return refused
@@ -76,13 +77,15 @@ def ending(work: AtWork) -> Ending:
     return Ending(work.process.returncode, progressed=progressed)
 
 
-def start(row: Row) -> Process:
+def start(row: Row, environment: dict[str, str]) -> Process:
     """Start a run's process, which ends when this one is gone, and keep what it prints in its directory."""
     afresh(row, State.running)
     with (row.run.directory / runs.LOG).open("ab") as log:
         command = [*train_command(row.run.directory), "--child"]
         # A session of its own: Ctrl-C reaches the sweep alone, which then stops its processes in good order.
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=environment
+        )
 
 
 def end(processes: list[Process]) -> None:

@@ -1,6 +1,5 @@
 """What a sweep is asked to do, as a list of frozen runs."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -16,11 +15,13 @@ from roadmap.checks import NAME, check, require
 from roadmap.config import compose
 from roadmap.designs import base_of, changes_of, variant
 from roadmap.ladder.cluster import ClusterConfig, Scheduler, read_cluster
+from roadmap.ladder.cores import runs_at_a_time
 from roadmap.overrides import STEP_WORDS, parse_overrides, study_of
 from roadmap.refusals import did_you_mean
 from roadmap.schema import Config, ConfigError, Design, Road, StepConfig
 from roadmap.steps import Step, steps
 
+AUTO = "auto"
 DEFAULT = "fashion_mnist"
 """The study of conf/config.yaml."""
 
@@ -38,8 +39,8 @@ class Options:
 
     seeds: int | None = None
     """Seeds 0 to seeds - 1; unset: as many as the study says."""
-    jobs: int | None = None
-    """Runs at a time; unset: as many as the threads of one fit into the cores, or cluster.array_parallelism."""
+    jobs: int | str = AUTO
+    """Runs at a time; auto: as many as the threads of one fit into the cores, or cluster.array_parallelism."""
     steps: list[str] = field(default_factory=list)
     """These rungs only; empty: all of `only`."""
     only: Only = Only.all
@@ -122,9 +123,11 @@ def make_plan(words: list[str]) -> Plan:
     else:
         composed, skipped = compose_design(options, rungs, overrides, first)
         first, names, composing = composed[0], [config.step.name for config in composed], lambda: composed
-    jobs = options.jobs or (
-        cluster.array_parallelism if cluster.scheduler is Scheduler.slurm else _fitting(first.training.threads)
-    )
+    jobs = cluster.array_parallelism
+    if options.jobs != AUTO:
+        jobs = int(options.jobs)
+    elif cluster.scheduler is Scheduler.local:
+        jobs = runs_at_a_time(first.training.threads)
     seeds = options.seeds or first.study.seeds
     return Plan(runs.study_directory(first), names, seeds, jobs, composing, cluster, skipped)
 
@@ -197,12 +200,6 @@ def compose_design(
     return composed, skipped
 
 
-def _fitting(threads: int | None) -> int:
-    """How many processes of so many threads fit into the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // (threads or cores))
-
-
 def _split(words: list[str]) -> tuple[Options, list[str], list[str]]:
     """Separate the sweep's own words, those of its cluster, and those of a run."""
     own: list[str] = []
@@ -219,7 +216,7 @@ def _split(words: list[str]) -> tuple[Options, list[str], list[str]]:
         options = cast(Options, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{' '.join(own)}: {str(error).splitlines()[0]}") from error
-    for key in ("seeds", "jobs"):
-        value = getattr(options, key)
-        require(value is None or value > 0, key, value, "more than 0")
+    seeds, jobs = options.seeds, options.jobs
+    require(seeds is None or seeds > 0, "seeds", seeds, "more than 0")
+    require(jobs == AUTO or (isinstance(jobs, int) and jobs > 0), "jobs", jobs, "auto, or a number more than 0")
     return options, of_cluster, overrides
