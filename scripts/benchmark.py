@@ -97,11 +97,8 @@ def measure(arguments: argparse.Namespace, path: Path) -> None:
             table.add_row(row.step, row.arm, f"{row.images_per_second:,.1f}", f"{row.ratio:.2f}", spread, *shares)
         console.print(time.strftime("%H:%M:%S"), *(f"{row.arm} {row.ratio:.2f}" for row in rows), config.step.name)
     console.print(table)
-    for arm in wanted:
-        ratios = {row.step: row.ratio for row in found if row.arm == arm}
-        worst = min(ratios, key=ratios.__getitem__)
-        mean = speed.geometric_mean(list(ratios.values()))
-        console.print(f"{arm}: geometric mean {mean:.2f} over {len(ratios)} rungs, worst {worst} {ratios[worst]:.2f}")
+    for line in speed.conclusions(found):
+        console.print(line, soft_wrap=True)
 
 
 def measured(

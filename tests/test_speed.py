@@ -1,13 +1,14 @@
 """Measuring training steps, and the options that make them fast: precision, compiling."""
 
 import csv
+import re
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
-from smoke import inside, tiny
+from smoke import ROOT, inside, tiny
 from torch import nn
 
 from roadmap import runs
@@ -36,7 +37,7 @@ def test_the_benchmark_measures_writes_and_draws(tmp_path: Path) -> None:
     words = ["--regime", "nano", "--batch", "8", "--rounds", "1", "--precision", "float32,bfloat16"]
     code, said = inside("scripts/benchmark.py", *words, "--steps", "large_kernel", "--results-dir", str(tmp_path))
     assert code == 0, said
-    assert "float32: geometric mean" in said and "bfloat16: geometric mean" in said
+    assert all(re.search(rf"{arm}: \d\.\d\d times \(geometric mean of 1 rungs", said) for arm in speed.OURS)
     (table,) = (tmp_path / "bench").glob("*.csv")
     with table.open() as stream:
         rows = {row["arm"]: row for row in csv.DictReader(stream)}
@@ -57,6 +58,22 @@ def test_a_table_keeps_what_was_not_measured_again(tmp_path: Path) -> None:
     assert speed.record(path, [faster, elsewhere]) == [faster, other, elsewhere] == speed.read(path)
     assert speed.file_name("AMD EPYC 9R14", 2, None) == "amd-epyc-9r14-2-cores"
     assert speed.geometric_mean([1.0, 4.0]) == pytest.approx(2)
+
+
+def test_the_released_network_is_not_in_the_mean() -> None:
+    rows = [ROW._replace(step=step, ratio=ratio) for step, ratio in (("gelu", 4.0), ("large_kernel", 1.0))]
+    rows += [ROW._replace(step="layer_scale", group="convnext", ratio=9.0), ROW._replace(arm="plain", ratio=1.0)]
+    least = "geometric mean of 2 rungs; least 1.00, `large_kernel`"
+    assert speed.conclusions(rows) == [
+        f"nano regime at 32 pixels, batch 8, 1 thread, cpu time, float32: 2.00 times ({least})"
+    ]
+
+
+def test_the_documents_say_what_was_measured() -> None:
+    tables = list((ROOT / "results/bench").glob("*.csv"))
+    assert tables
+    for line in (line for path in tables for line in speed.conclusions(speed.read(path))):
+        assert line in (ROOT / "docs/performance.md").read_text(), line
 
 
 def test_both_steps_of_the_benchmark_train_the_same_network(data_root: Path) -> None:

@@ -19,7 +19,10 @@ from roadmap.ladder.sheet import GRID, save, style
 
 PLAIN = "plain"
 """The arm that all others are measured against."""
-MARKS = {PLAIN: "x", "float32": "o", "bfloat16": "D"}
+OURS = ("float32", "bfloat16")
+RELEASED = "convnext"
+"""The group of the released network."""
+MARKS = {PLAIN: "x", **dict(zip(OURS, "oD", strict=True))}
 
 
 class Setting(NamedTuple):
@@ -31,6 +34,11 @@ class Setting(NamedTuple):
     threads: int
     clock: str
     """wall, or cpu: time of the process where other work runs beside it."""
+
+    def told(self) -> str:
+        """The same in words."""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{self.regime} regime at {self.img_size} pixels, batch {self.batch}, {threads}, {self.clock} time"
 
 
 class Measured(NamedTuple):
@@ -125,17 +133,29 @@ def _draw(axes: Axes, setting: Setting, rows: Sequence[Measured]) -> None:
     axes.set_axisbelow(True)
     for spine in ("top", "right"):
         axes.spines[spine].set_visible(False)
-    threads = f"{setting.threads} thread{'s' if setting.threads > 1 else ''}"
-    said = (
-        f"{setting.regime} regime at {setting.img_size} pixels, batch {setting.batch}, {threads}, {setting.clock} time"
-    )
-    axes.set_title(said, loc="left", fontsize=9)
+    axes.set_title(setting.told(), loc="left", fontsize=9)
     handles = [Line2D([], [], color=FAINT, marker=MARKS[arm], linestyle="", label=_name(arm)) for arm in arms]
     axes.legend(handles=handles, frameon=False, loc="lower left")
 
 
 def _name(arm: str) -> str:
     return "plain step, float32" if arm == PLAIN else f"this project, {arm}"
+
+
+def conclusions(rows: Sequence[Measured]) -> list[str]:
+    """A line a setting and precision: how many times as fast as plain the rungs of the paper's road are.
+
+    The released network at its end, which is not one of its steps, is left out of the mean.
+    """
+    lines = []
+    for setting, arm in sorted({(row.setting, row.arm) for row in rows if row.arm in OURS}):
+        ratios = {r.step: r.ratio for r in rows if (r.setting, r.arm) == (setting, arm) and r.group != RELEASED}
+        if not ratios:
+            continue
+        least, mean = min(ratios, key=ratios.__getitem__), geometric_mean(list(ratios.values()))
+        over = f"geometric mean of {len(ratios)} rungs; least {ratios[least]:.2f}, `{least}`"
+        lines.append(f"{setting.told()}, {arm}: {mean:.2f} times ({over})")
+    return lines
 
 
 def geometric_mean(ratios: Sequence[float]) -> float:
