@@ -1,12 +1,15 @@
-"""Measure how fast one core makes training images out of photographs, and where the time goes.
+"""Measure how fast one core makes training images, and where the time goes.
 
+    python scripts/benchmark_data.py                          the default study's images, held in memory
     python scripts/benchmark_data.py study=imagenet +step=training_recipe data.root=/path/to/imagenet
     python scripts/benchmark_data.py study=photos +step=training_recipe data.root=photos data.num_classes=4 --images 200
 
-Our path and timm's own (create_transform to normalized tensors, random erasing included, over an ImageFolder) alternate
-in one process on the same files; the ratio is the median over the rounds. The recipe is the same, but for the deviation
-of RandAugment's magnitude, with which timm's own path raises an error on Pillow 13. Then, apart: decoding, crop and
-flip, the same with RandAugment, and the batch's normalization.
+Our path and what is usual alternate in one process on the same images; the ratio is the median over the rounds. Usual
+for files is timm's create_transform to normalized tensors, random erasing included, over an ImageFolder; for images in
+memory torchvision's dataset and transforms with torch's DataLoader. The recipe is the same, at full strength, without
+mixup and, for files, without the deviation of RandAugment's magnitude, with which timm's own path raises an error on
+Pillow 13. Then, apart: of files decoding, crop and flip, the same with RandAugment, and the batch's normalization; of
+images in memory the share of a training step.
 """
 
 import argparse
@@ -17,57 +20,70 @@ from dataclasses import replace
 from itertools import islice
 
 import torch
+import torchvision
 from rich.console import Console
 from timm.data import create_transform
+from torch.utils.data import DataLoader, Subset
+from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from roadmap.checks import require
+from roadmap.checks import IN_MEMORY, require
 from roadmap.command import command
 from roadmap.config import compose
-from roadmap.data.augment import epoch_passes
-from roadmap.data.fetch import FOLDERS
+from roadmap.data.augment import Part, epoch_passes
+from roadmap.data.fetch import FOLDERS, TORCHVISION
 from roadmap.data.load import load
 from roadmap.data.photos import Photos
 from roadmap.data.pil import train_pipeline
 from roadmap.data.records import opened
 from roadmap.data.transforms import normalize
 from roadmap.schema import Config
+from roadmap.training.bench import our_step
 
 
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="key=value", help="options of conf/, as for train.py")
-    parser.add_argument("--images", type=int, default=256, help="images a round, in batches of 32")
+    parser.add_argument("--images", type=int, help="images a round; else 256, or 12,800 held in memory")
     parser.add_argument("--rounds", type=int, default=5, help="how often the two paths alternate")
     arguments = parser.parse_args()
-    words = ["recipe.batch_size=32", "recipe.bn_batch_size=32", "recipe.batch_rule=keep", "recipe.mixup_prob=0"]
-    words += ["training.workers=0", f"data.max_train={max(arguments.images, 32)}"]
+    given = compose(arguments.words).data.name
+    in_memory = given in IN_MEMORY
+    require(in_memory or given.value in FOLDERS, "data", given.value, " or ".join((*TORCHVISION, *FOLDERS)))
+    images, batch = (arguments.images or 12_800, 128) if in_memory else (arguments.images or 256, 32)
+    words = [f"recipe.batch_size={batch}", f"recipe.bn_batch_size={batch}", "recipe.batch_rule=keep"]
+    words += ["recipe.mixup_prob=0", "budget.strength=1", "training.workers=0", f"data.max_train={max(images, batch)}"]
     config = compose([*arguments.words, *words])
-    require(config.data.name.value in FOLDERS, "data", config.data.name.value, " or ".join(FOLDERS))
     torch.set_num_threads(1)
     console = Console(highlight=False)
-    photos = load(config, train=True)
-    assert isinstance(photos, Photos)
-    paths = {"ours": ours(photos, config, arguments.images), "timm": timms(photos, config, arguments.images)}
+    part = load(config, train=True)
+    usual, theirs = ("timm", timms) if isinstance(part, Photos) else ("torchvision", torchvisions)
+    paths = {"ours": ours(part, config, images), usual: theirs(part, config, images)}
     seconds = [{name: timed(path) for name, path in paths.items()} for _ in range(arguments.rounds + 1)][1:]
-    ratios = [each["timm"] / each["ours"] for each in seconds]
+    ratios = [each[usual] / each["ours"] for each in seconds]
     for name in paths:
-        rate = arguments.images / statistics.median(each[name] for each in seconds)
+        rate = images / statistics.median(each[name] for each in seconds)
         console.print(f"{name}: {rate:,.0f} images/s")
     console.print(f"ratio {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}")
-    for stage, each in stages(photos, config).items():
-        console.print(f"{stage}: {1e3 * each:.2f} ms an image")
+    if isinstance(part, Photos):
+        for stage, each in stages(part, config).items():
+            console.print(f"{stage}: {1e3 * each:.2f} ms an image")
+    else:
+        made = statistics.median(each["ours"] for each in seconds) / images
+        step = our_step(config, torch.device("cpu"))
+        trained = statistics.median([timed(step) for _ in range(7)][2:]) / batch
+        console.print(f"of a step of {config.step.name}, {config.regime.name} regime: {made / trained:.1%}")
     return 0
 
 
-def ours(photos: Photos, config: Config, images: int) -> Callable[[], None]:
+def ours(part: Part, config: Config, images: int) -> Callable[[], object]:
     """Our path: batches, normalized and erased."""
 
     def go() -> None:
         left, epoch = images, 0
         while left > 0:
-            batches = epoch_passes(photos, config.recipe, config.data, seed=0, epoch=epoch)
+            batches = epoch_passes(part, config.recipe, config.data, seed=0, epoch=epoch)
             for x, _ in islice(batches, -(-left // config.recipe.batch_size)):
                 left -= len(x)
             epoch += 1
@@ -75,7 +91,7 @@ def ours(photos: Photos, config: Config, images: int) -> Callable[[], None]:
     return go
 
 
-def timms(photos: Photos, config: Config, images: int) -> Callable[[], None]:
+def timms(part: Part, config: Config, images: int) -> Callable[[], object]:
     """timm's path: one image after another, normalized and erased, stacked to batches."""
     recipe, data = config.recipe, config.data
     transform = create_transform(
@@ -93,7 +109,8 @@ def timms(photos: Photos, config: Config, images: int) -> Callable[[], None]:
         re_mode="pixel",
     )
     folder = ImageFolder(f"{data.root}/train", transform)
-    folder.samples = [folder.samples[place] for place in photos.chosen.tolist()]
+    assert isinstance(part, Photos)
+    folder.samples = [folder.samples[place] for place in part.chosen.tolist()]
 
     def go() -> None:
         order = torch.randint(len(folder), (images,)).tolist()
@@ -101,6 +118,27 @@ def timms(photos: Photos, config: Config, images: int) -> Callable[[], None]:
             torch.stack([folder[i][0] for i in order[start : start + recipe.batch_size]])
 
     return go
+
+
+def torchvisions(_part: Part, config: Config, images: int) -> Callable[[], object]:
+    """The usual path: a dataset of PIL images, a transform an image, torch's loader."""
+    recipe, data = config.recipe, config.data
+    kind = getattr(torchvision.datasets, TORCHVISION[data.name.value])
+    own = transforms.Compose(
+        [
+            transforms.Pad((data.img_size - kind(data.root)[0][0].width) // 2),
+            transforms.RandomResizedCrop(
+                data.img_size, (recipe.scale[0], recipe.scale[1]), (recipe.ratio[0], recipe.ratio[1])
+            ),
+            transforms.RandomHorizontalFlip(recipe.hflip),
+            transforms.ToTensor(),
+            transforms.Normalize(data.mean, data.std),
+            transforms.RandomErasing(recipe.reprob, value="random"),
+        ]
+    )
+    some = Subset(kind(data.root, train=True, transform=own), range(images))
+    loader = DataLoader(some, recipe.batch_size, shuffle=True, drop_last=True)
+    return lambda: [None for _ in loader]
 
 
 def stages(photos: Photos, config: Config) -> dict[str, float]:
@@ -122,7 +160,7 @@ def stages(photos: Photos, config: Config) -> dict[str, float]:
     return found
 
 
-def timed(path: Callable[[], None]) -> float:
+def timed(path: Callable[[], object]) -> float:
     """Seconds that a path takes."""
     started = time.perf_counter()
     path()
