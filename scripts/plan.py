@@ -12,6 +12,7 @@ given; a budget is a time: 48h, 90min, 2d. Not in the estimate: decoding image f
 
 import argparse
 import multiprocessing
+import os
 import subprocess
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -22,10 +23,12 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
+from roadmap.anatomy import parts
 from roadmap.checks import IN_MEMORY, require
 from roadmap.command import command
 from roadmap.data.trees import counted as tree_counted
 from roadmap.ladder.board import counted, duration
+from roadmap.ladder.cores import environment
 from roadmap.ladder.expense import (
     Expense,
     Rates,
@@ -57,10 +60,11 @@ def main() -> int:
     its_own, of_sweep = apart(words, OWN)
     own, plan = options(its_own, OWN), make_plan(of_sweep)
     devices = whole(own["devices"] or str(plan.jobs))
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{counted(len(plan.runs), 'run')}: {plan.study}")
     rates = Rates(devices, *(number(own, key) for key in ("watts", "co2", "price")))
     files = stated_images(own["images"]) if own["images"] else tree_counted(plan.configs[0].data)
     images = images_of(plan.configs[0], files)
-    console = Console(highlight=False, soft_wrap=True)
     given = number(own, "images_per_second", default=0)
     speeds = measured(plan, console, given)
     startup = 0.0 if given else started(plan)
@@ -113,16 +117,16 @@ def stated_images(text: str) -> tuple[int, int]:
 
 def measured(plan: Plan, console: Console, given: float) -> dict[str, Speed]:
     """The speed of every rung, by as many processes at a time as will train; evaluation three times as given."""
-    from roadmap.model.costs import cost
+    rungs, data = {config.step.name: config for config in plan.configs}, plan.configs[0].data
+    if given:
+        shape = {"num_classes": data.num_classes, "in_chans": data.in_chans}
+        sizes = {name: sum(part.params for part in parts(c.model, **shape)) for name, c in rungs.items()}
+        return {name: Speed(given, 3 * given, size) for name, size in sizes.items()}
     from roadmap.training.speed import measure
 
-    rungs, config = {config.step.name: config for config in plan.configs}, plan.configs[0]
-    if given:
-        shape = {"num_classes": config.data.num_classes, "in_chans": config.data.in_chans}
-        return {name: Speed(given, 3 * given, cost(each.model, **shape).params) for name, each in rungs.items()}
-    found = {}
+    found, spawn = {}, multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(plan.jobs, multiprocessing.get_context("spawn")) as pool,
+        ProcessPoolExecutor(plan.jobs, spawn, os.environ.update, (environment(plan.jobs),)) as pool,
         console.status("measuring") as status,
     ):
         for number, (name, config) in enumerate(rungs.items(), 1):
@@ -143,7 +147,8 @@ def started(plan: Plan) -> float:
     with TemporaryDirectory() as there:
         directories = [freeze(shortest(plan.configs[0], seed, there)) for seed in range(plan.jobs)]
         begun, quiet = time.monotonic(), subprocess.DEVNULL
-        processes = [subprocess.Popen(train_command(each), stdout=quiet, stderr=quiet) for each in directories]
+        commands, given = [train_command(each) for each in directories], environment(plan.jobs)
+        processes = [subprocess.Popen(command, stdout=quiet, stderr=quiet, env=given) for command in commands]
         taken = [(process.wait(), time.monotonic() - begun) for process in processes]
     return fmean(seconds for _, seconds in taken) if all(code == 0 for code, _ in taken) else 0.0
 

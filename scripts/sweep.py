@@ -76,10 +76,10 @@ def main() -> int:
 
 def show(plan: Plan, console: Console) -> int:
     """Print what a sweep would do, or refuse what it would."""
-    plan.configs  # noqa: B018  composes every rung
+    console.print(f"{counted(len(plan.runs), 'run')}, {plan.jobs} at a time")
+    plan.configs  # noqa: B018  composes every rung, which takes seconds
     for run in plan.runs:
         console.print(f"{'finished' if runs.finished(run.directory) else 'to do':9} {run.directory}")
-    console.print(f"{counted(len(plan.runs), 'run')}, {plan.jobs} at a time")
     return 0
 
 

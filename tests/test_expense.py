@@ -75,7 +75,7 @@ def test_the_plan_of_a_small_study_is_measured(data_root: Path) -> None:
     assert "on this machine, 1 at a time: " in output and re.search(r"in each run: \d+\.\d s before and after", output)
     assert "1h on 2 devices are enough for:\n  rungs: 1 of 1 with one seed\n  seeds: " in output
     assert "  epochs: 100% of them in all 4 runs (2 of 2)" in output
-    assert output.startswith("measuring gelu (1 of 1), 1 at a time\n")
+    assert output.startswith("4 runs: runs/smoke\nmeasuring gelu (1 of 1), 1 at a time\n")
 
 
 @pytest.mark.parametrize(
