@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from roadmap.config import to_dict
 from roadmap.files import Locked, lock
 from roadmap.schema import Config, ConfigError
 from roadmap.signals import Interrupted
-from roadmap.training import checkpoint
+from roadmap.training import checkpoint, provenance
 from roadmap.training.diagnosis import NonFiniteLoss, first_nonfinite
 from roadmap.training.evaluation import evaluate
 from roadmap.training.run import execute
 from roadmap.training.state import Average, dump_state, initial_state
 from roadmap.training.world import World
 
+GIT = ["git", "-c", "user.name=x", "-c", "user.email=x@localhost"]
 RUNG = "+step=separate_downsampling"
 
 
@@ -244,3 +246,18 @@ def test_the_average_is_the_formula() -> None:
     for name, value in average.module.state_dict().items():
         if value.is_floating_point():
             torch.testing.assert_close(value, expected[name])
+
+
+def test_results_are_no_change_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, table = tmp_path / "roadmap/code.py", tmp_path / "results/ladder.csv"
+    for file in (code, table):
+        file.parent.mkdir()
+        file.write_text("before")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run([*GIT, *command], cwd=tmp_path, check=True)
+    monkeypatch.setattr(provenance, "__file__", str(code))
+    first = provenance.commit()
+    table.write_text("after")
+    assert len(first[0] or "") == 40 and first[1] is False and provenance.commit() == first
+    code.write_text("after")
+    assert provenance.commit() == (first[0], True)

@@ -13,14 +13,15 @@ LIBRARIES = ("torch", "torchvision", "timm", "hydra-core", "omegaconf", "numpy",
 
 
 def commit() -> tuple[str | None, bool]:
-    """The commit of this code and whether files differ from it; None outside of a repository."""
+    """The commit of this code and whether files differ from it, but for results; None outside of a repository."""
     here = Path(__file__).parent
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
+        return git("rev-parse", "HEAD"), bool(changed)
     except (OSError, subprocess.CalledProcessError):
         return None, False
 
