@@ -94,11 +94,11 @@ lint: setup ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-FEW := resnet,increase_width,large_kernel,separate_downsampling
-bench: setup ## the training step of every rung against the plain one, at 32 pixels and of four at 224: an hour
-	$(BIN)/python scripts/benchmark.py $(if $(STEPS),--steps $(STEPS)) $(OPTIONS)
-	$(if $(OPTIONS),,$(BIN)/python scripts/benchmark.py --regime resnet50 --batch 8 --precision float32,bfloat16 \
-	  --rounds 3 --steps $(or $(STEPS),$(FEW)))
+FEW := resnet,increase_width,large_kernel,separate_downsampling,layer_scale
+BOTH := --precision float32,bfloat16
+bench: setup ## the training step of every rung against the plain one, at 32 pixels and of five at 224
+	$(BIN)/python scripts/benchmark.py $(if $(OPTIONS),$(OPTIONS),$(BOTH)) $(if $(STEPS),--steps $(STEPS))
+	$(if $(OPTIONS),,$(BIN)/python scripts/benchmark.py --regime resnet50 --batch 8 $(BOTH) --steps $(or $(STEPS),$(FEW)))
 
 profile: setup ## the ten dearest operators of a training step (STEP=gelu)
 	$(BIN)/python scripts/profile_step.py $(or $(STEP),separate_downsampling) $(OPTIONS)

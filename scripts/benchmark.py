@@ -4,12 +4,12 @@ float32, with its optimizer as it comes; and against timm's and torchvision's ne
     python scripts/benchmark.py                                     the path in the micro regime, batch 256
     python scripts/benchmark.py --steps resnet,gelu --rounds 9      some rungs, more rounds
     python scripts/benchmark.py --regime resnet50 --batch 8 --precision float32,bfloat16
-    python scripts/benchmark.py --plot                              nothing but the figure, from the table
+    python scripts/benchmark.py --show                              nothing but text and figure, from the table
 
 All arms of a rung alternate in one process; a ratio is the median over the rounds, its spread from the lowest to the
 highest. Ours is the whole step with the average of the weights. Shares are of the roofs measured just before: of the
 highest rate of multiply-adds, and of the memory's bandwidth if only the layers' outputs moved. Rows are added to
-results/bench/<machine>.csv, from which the figure beside it is drawn.
+results/bench/<machine>.csv, from which text and figure beside it are made.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="how often the arms alternate")
     parser.add_argument("--clock", default="wall", choices=("wall", "cpu"), help="cpu: where other work runs too")
     parser.add_argument("--results-dir", type=Path, default=Path("results"), help="where bench/ is")
-    parser.add_argument("--plot", action="store_true", help="only draw the figure")
+    parser.add_argument("--show", action="store_true", help="only text and figure")
     arguments = parser.parse_args()
     import torch
 
@@ -58,11 +58,11 @@ def main() -> int:
     machine = hardware(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     file = speed.file_name(machine["cpu"], machine["cores"], machine["gpu"])
     path = arguments.results_dir / "bench" / f"{file}.csv"
-    if not arguments.plot:
+    if not arguments.show:
         path.parent.mkdir(parents=True, exist_ok=True)
         measure(arguments, path)
-    for drawn in speed.plot(path):
-        print(drawn)
+    for shown in speed.show(path):
+        print(shown)
     return 0
 
 

@@ -5,7 +5,6 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,9 +104,36 @@ def _short(value: object) -> object:
     return f"{value:.4g}" if isinstance(value, float) else value
 
 
-def plot(path: Path) -> list[Path]:
-    """Draw the table's figure beside it, as .png and .svg: images a second against multiply-adds, a panel a setting."""
-    panels = [(s, list(rows)) for s, rows in groupby(sorted(read(path), key=lambda r: r.setting), lambda r: r.setting)]
+def show(path: Path) -> list[Path]:
+    """Put a table for people (.md) and its figure (.png, .svg) beside a table."""
+    rows = read(path)
+    panels = [
+        (setting, [row for row in rows if row.setting == setting]) for setting in sorted({r.setting for r in rows})
+    ]
+    text = [f"# {path.stem}", *(_for_people(setting, members) for setting, members in panels)]
+    text += ["\n".join(f"- {line}" for line in conclusions(rows))]
+    write_atomic(path.with_suffix(".md"), "\n\n".join(text) + "\n")
+    return [path.with_suffix(".md"), *_plot(path, panels)]
+
+
+def _for_people(setting: Setting, rows: Sequence[Measured]) -> str:
+    """A line a rung: what plain does, and what the others do, as ratios with their spread."""
+    first, arms = rows[0], [arm for arm in dict.fromkeys(row.arm for row in rows) if arm != PLAIN]
+    heads = ["rung", "plain, images/s", *arms, *(f"{arm}, of the FLOPs, of the memory" for arm in arms if arm in OURS)]
+    lines = ["| " + " | ".join(heads) + " |", "|---|" + "--:|" * (len(heads) - 1)]
+    for step in dict.fromkeys(row.step for row in rows):
+        found = {row.arm: row for row in rows if row.step == step}
+        cells = [f"`{step}`", f"{found[PLAIN].images_per_second:,.4g}"]
+        cells += [f"{m.ratio:.2f} ({m.low:.2f} to {m.high:.2f})" if (m := found.get(arm)) else "" for arm in arms]
+        ours = [found.get(arm) for arm in arms if arm in OURS]
+        cells += [f"{m.flop_share:.0%}, {m.memory_share:.0%}" if m else "" for m in ours]
+        lines.append("| " + " | ".join(cells) + " |")
+    title = f"{setting.told()}; times plain, from lowest to highest of {first.rounds} rounds. torch {first.torch}."
+    return "\n".join([title[0].upper() + title[1:], "", *lines])
+
+
+def _plot(path: Path, panels: Sequence[tuple[Setting, Sequence[Measured]]]) -> list[Path]:
+    """Images a second against multiply-adds, a panel a setting."""
     with style():
         figure = Figure(figsize=(8.5, 0.5 + 4.3 * len(panels)), facecolor="white", layout="constrained")
         for axes, (setting, rows) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
@@ -116,26 +142,48 @@ def plot(path: Path) -> list[Path]:
 
 
 def _draw(axes: Axes, setting: Setting, rows: Sequence[Measured]) -> None:
-    """Every rung a column of marks over its multiply-adds, joined by a line, named at the lowest."""
+    """Every rung a column of marks over its multiply-adds, joined by a line, with its name beside the lowest."""
     arms = [arm for arm in MARKS if any(row.arm == arm for row in rows)]
     shown = [row for row in rows if row.arm in arms]
+    lowest = []
     for step in dict.fromkeys(row.step for row in shown):
         members = sorted((row for row in shown if row.step == step), key=lambda row: row.images_per_second)
         x, colour = members[0].macs / 1e6, group(members[0].group)[1]
         axes.plot([x] * len(members), [row.images_per_second for row in members], color=colour, linewidth=1, alpha=0.5)
         for row in members:
             axes.plot([x], [row.images_per_second], marker=MARKS[row.arm], color=colour, linestyle="", markersize=5)
-        axes.annotate(step, (x, members[0].images_per_second), (3, -9), textcoords="offset points", fontsize=6)
-    axes.set(xscale="log", yscale="log", xlabel="multiply-adds an image, millions", ylabel="training images/s")
-    rates = [row.images_per_second for row in shown]
-    axes.set_ylim(0.75 * min(rates), 1.2 * max(rates))
-    axes.grid(color=GRID, linewidth=0.7, which="both")
+        lowest.append((x, members[0].images_per_second, step))
+    axes.set(xlabel="multiply-adds an image, millions", ylabel="training images/s")
+    axes.set_ylim(0, 1.05 * max(row.images_per_second for row in shown))
+    axes.margins(x=0.12)
+    _label(axes, lowest)
+    axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     for spine in ("top", "right"):
         axes.spines[spine].set_visible(False)
     axes.set_title(setting.told(), loc="left", fontsize=9)
     handles = [Line2D([], [], color=FAINT, marker=MARKS[arm], linestyle="", label=_name(arm)) for arm in arms]
     axes.legend(handles=handles, frameon=False, loc="lower left")
+
+
+def _label(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Put a name right of each point (x, y, name), lower where another one is in the way."""
+    (left, right), (_, top) = axes.get_xlim(), axes.get_ylim()
+    letter, line = (right - left) / 150, top / 36  # of the plot, at this size of figure and of letters
+    placed: list[tuple[float, float, float]] = []
+    for x, y, name in sorted(points, key=lambda point: -point[1]):
+        start, end, own = x + 1.5 * letter, x + (2 + len(name)) * letter, y
+        while any(start < b and a < end and abs(own - other) < line for a, b, other in placed):
+            own -= line / 4
+        placed.append((start, end, own))
+        axes.annotate(
+            name,
+            (x, y),
+            (start, own),
+            fontsize=6.5,
+            va="center",
+            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": FAINT, "shrinkB": 3, "relpos": (0, 0.5)},
+        )
 
 
 def _name(arm: str) -> str:
