@@ -321,8 +321,8 @@ class TrainingConfig:
     memory_gb: float | None = None
     """Most memory of each process of a run, without those that decode: a pass that does not fit is computed in parts,
     or with batch norm each block twice. Unset: whatever it takes."""
-    compile: bool = False
-    """By torch.compile: a minute or two before the first step, so for runs of hours on a GPU."""
+    compile: bool | None = None
+    """By torch.compile, half a minute or two before the first step; unset: on a GPU, if the run is long enough."""
     eval_batch_size: int = 500
     checkpoint_minutes: float = 5.0
     """At least so often in mid-epoch; 0: never."""

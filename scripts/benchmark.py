@@ -4,7 +4,8 @@ float32, with its optimizer as it comes; and against timm's and torchvision's ne
     python scripts/benchmark.py                                     the path in the micro regime, batch 256
     python scripts/benchmark.py --steps resnet,gelu --rounds 9      some rungs, more rounds
     python scripts/benchmark.py --regime resnet50 --batch 8 --precision float32,bfloat16
-    python scripts/benchmark.py --show                              nothing but text and figure, from the table
+    python scripts/benchmark.py --regime resnet50 --batch 128 --precision float32,bfloat16 --amp --compile     on a GPU
+    python scripts/benchmark.py --show                              nothing but text and figures, from the tables
 
 All arms of a rung alternate in one process; a ratio is the median over the rounds, its spread from the lowest to the
 highest. Ours is the whole step with the average of the weights. Shares are of the roofs measured just before: of the
@@ -25,7 +26,7 @@ from rich.table import Table
 from roadmap.checks import require
 from roadmap.command import command
 from roadmap.ladder import speed
-from roadmap.ladder.speed import PLAIN, Measured, Setting
+from roadmap.ladder.speed import AUTOCAST, COMPILED, PLAIN, Measured, Setting
 from roadmap.schema import Config, Precision
 from roadmap.steps import regimes, steps
 
@@ -45,12 +46,17 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=256, help="images a step")
     parser.add_argument("--size", type=int, help="height and width of the images; else the regime's")
     parser.add_argument("--precision", default="float32", help="float32, bfloat16, or both with a comma")
+    parser.add_argument("--amp", action="store_true", help="the plain step also in bfloat16, by torch's autocast")
+    parser.add_argument("--compile", action="store_true", help="ours in bfloat16 also compiled: a minute or two a rung")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--rounds", type=int, default=5, help="how often the arms alternate")
     parser.add_argument("--clock", default="wall", choices=("wall", "cpu"), help="cpu: where other work runs too")
     parser.add_argument("--results-dir", type=Path, default=Path("results"), help="where bench/ is")
-    parser.add_argument("--show", action="store_true", help="only text and figure")
+    parser.add_argument("--show", action="store_true", help="only text and figures")
     arguments = parser.parse_args()
+    if arguments.show:
+        _show(sorted((arguments.results_dir / "bench").glob("*.csv")))
+        return 0
     import torch
 
     from roadmap.training.provenance import hardware
@@ -58,12 +64,15 @@ def main() -> int:
     machine = hardware(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     file = speed.file_name(machine["cpu"], machine["cores"], machine["gpu"])
     path = arguments.results_dir / "bench" / f"{file}.csv"
-    if not arguments.show:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        measure(arguments, path)
-    for shown in speed.show(path):
-        print(shown)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    measure(arguments, path)
+    _show([path])
     return 0
+
+
+def _show(tables: list[Path]) -> None:
+    for shown in (shown for path in tables for shown in speed.show(path)):
+        print(shown)
 
 
 def measure(arguments: argparse.Namespace, path: Path) -> None:
@@ -82,7 +91,7 @@ def measure(arguments: argparse.Namespace, path: Path) -> None:
     configs = [configured(name, arguments.regime, **size, words=words) for name in names]
     device, console, found = set_up(configs[0]), Console(highlight=False, width=110), list[Measured]()
     console.print(f"{arguments.regime}, batch {arguments.batch}, {torch.get_num_threads()} threads, {arguments.clock}")
-    tops = {name: roofs(device, getattr(torch, name), arguments.clock) for name in ("float32", *wanted)}
+    tops = {name: roofs(device, getattr(torch, name), arguments.clock) for name in known}
     for name, (operations, bandwidth) in tops.items():
         console.print(f"roofs, {name}: {operations / 1e9:,.0f} GFLOP/s, {bandwidth / 1e9:,.1f} GB/s")
     table = Table()
@@ -113,10 +122,17 @@ def measured(
     from roadmap.training import bench
     from roadmap.training.provenance import commit, versions
 
-    arms = {
-        name: bench.our_step(replace(config, recipe=replace(config.recipe, precision=Precision[name])), device)
-        for name in wanted
-    } | {PLAIN: bench.plain_step(config, device)}
+    def ours(name: str, *, compiled: bool = False) -> bench.Step:
+        recipe = replace(config.recipe, precision=Precision[name])
+        training = replace(config.training, compile=compiled)
+        return bench.our_step(replace(config, recipe=recipe, training=training), device)
+
+    arms = {name: ours(name) for name in wanted} | {PLAIN: bench.plain_step(config, device)}
+    if arguments.amp:
+        arms[AUTOCAST] = bench.plain_step(config, device, Precision.bfloat16)
+    if arguments.compile:
+        arms[COMPILED] = ours("bfloat16", compiled=True)
+        print(f"{config.step.name}: {bench.timed(arms[COMPILED], 'wall'):.1f} s for the first compiled step")
     if peer := PEERS.get((config.step.name, config.regime.name)):
         import timm
         import torchvision
@@ -132,8 +148,8 @@ def measured(
     for arm in arms:
         each = [p / own for p, own in zip(seconds[PLAIN], seconds[arm], strict=True)]
         rate = config.recipe.batch_size / statistics.median(seconds[arm])
-        flops, bandwidth = tops.get(arm, tops["float32"])
-        shares = (6 * macs * rate / flops, numbers * (2 if arm == "bfloat16" else 4) * rate / bandwidth)
+        flops, bandwidth = tops["bfloat16" if "bfloat16" in arm else "float32"]
+        shares = (6 * macs * rate / flops, numbers * (2 if "bfloat16" in arm else 4) * rate / bandwidth)
         spread = (statistics.median(each), min(each), max(each))
         rung, origin = config.step, (versions()["torch"], (commit()[0] or "")[:12])
         rows.append(

@@ -3,6 +3,7 @@
 import io
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from roadmap import runs
 from roadmap.chaos.outcome import computed, working_on
 from roadmap.config import compose
 from roadmap.schema import Config
+from roadmap.signals import Interrupted
 
 __all__ = ["computed", "working_on"]
 ROOT = Path(__file__).parents[1]
@@ -33,6 +36,24 @@ def words(directory: Path, data_root: Path, *more: str) -> list[str]:
 def tiny(directory: Path, data_root: Path, *more: str) -> Config:
     """A tiny run's configuration."""
     return compose(words(directory, data_root, *more))
+
+
+def interrupt(directory: Path, step: int) -> None:
+    """Carry out a run that SIGTERM reaches in a step of it, counted from 1."""
+    from roadmap.training.run import execute
+
+    count = iter(range(1, 100))
+
+    def reach(*_: object) -> None:
+        if next(count) == step:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("roadmap.training.progress.Progress.step", reach)
+        with pytest.raises(Interrupted) as interruption:
+            execute(directory)
+    assert interruption.value.args == (signal.SIGTERM,)
+    assert not runs.finished(directory)
 
 
 def script(name: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from roadmap.model.depthwise import depthwise_conv2d
+from roadmap.model.depthwise import by_tiles, depthwise_conv2d
 from roadmap.model.layers import LayerNorm2d, LayerScale, PatchConv2d, SpatialConv2d
 
 MAPS = [(1, 1), (2, 2), (7, 7), (14, 14), (56, 56), (1, 9), (3, 5), (8, 4)]
@@ -105,6 +105,20 @@ def test_depthwise_gradients_are_as_near_as_the_numbers_allow(dtype: torch.dtype
             assert ours.dtype is dtype
             off = (ours.double() - exactly).norm() / exactly.norm()
             assert off < error, (n, c, size, kernel, stride)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 5, 7, 9, 11])
+def test_the_weight_gradient_by_tiles_is_torchs_on_every_map(kernel: int, stride: int) -> None:
+    """On a CPU, though it is for GPUs."""
+    for h, w in MAPS:
+        torch.manual_seed(0)
+        x, weight = batch(2, 4, h, w), torch.randn(4, 1, kernel, min(kernel, 2 * w - 1), dtype=torch.float64)
+        steps, padding = (stride, stride), (kernel // 2, weight.shape[3] // 2)
+        y = F.conv2d(x, weight.requires_grad_(), None, steps, padding, 1, 4)
+        grad = torch.randn_like(y)
+        (wanted,) = torch.autograd.grad(y, weight, grad)
+        assert torch.allclose(by_tiles(grad, x, weight, steps, padding), wanted, rtol=1e-9, atol=1e-9)
 
 
 def test_a_depthwise_conv_follows_autocast() -> None:

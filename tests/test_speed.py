@@ -25,9 +25,9 @@ from roadmap.model.create import build
 from roadmap.model.plain import plain
 from roadmap.schema import Precision
 from roadmap.training import bench
+from roadmap.training.compiling import compiled_as_eager, compiles
 from roadmap.training.machine import arithmetic, keep_freed_memory
 from roadmap.training.recipe import loss_function, make_optimizer
-from roadmap.training.replica import compiled_as_eager
 from roadmap.training.run import execute
 
 CPU = torch.device("cpu")
@@ -36,14 +36,15 @@ ROW = Measured(SETTING, "gelu", "micro", "float32", 10**6, 123.4, 2.5, 2.0, 3.0,
 
 
 def test_the_benchmark_measures_writes_and_draws(tmp_path: Path) -> None:
-    words = ["--regime", "nano", "--batch", "8", "--rounds", "1", "--precision", "float32,bfloat16"]
+    words = ["--regime", "nano", "--batch", "8", "--rounds", "1", "--precision", "float32,bfloat16", "--amp"]
     code, said = inside("scripts/benchmark.py", *words, "--steps", "large_kernel", "--results-dir", str(tmp_path))
     assert code == 0, said
-    assert all(re.search(rf"{arm}: \d\.\d\d times \(geometric mean of 1 rungs", said) for arm in speed.OURS)
+    arms = ("float32", "bfloat16", speed.AUTOCAST)
+    assert all(re.search(rf"time, {arm}: \d\.\d\d times \(geometric mean of 1 rungs", said) for arm in arms)
     (table,) = (tmp_path / "bench").glob("*.csv")
     with table.open() as stream:
         rows = {row["arm"]: row for row in csv.DictReader(stream)}
-    assert set(rows) == {"float32", "bfloat16", "plain"}
+    assert set(rows) == {*arms, "plain"}
     assert float(rows["plain"]["ratio"]) == 1 and float(rows["float32"]["images_per_second"]) > 0
     assert all(0 < float(row[key]) < 1 for row in rows.values() for key in ("flop_share", "memory_share"))
     assert all(table.with_suffix(kind).stat().st_size > 10_000 for kind in (".png", ".svg"))
@@ -167,6 +168,20 @@ def test_plain_and_fast_steps_give_one_loss_curve(step: str, bound: float | None
 def test_compiling_leaves_the_draws_alone() -> None:
     compiled_as_eager(torch.nn.Identity())
     assert torch._inductor.config.fallback_random
+
+
+def test_long_runs_on_a_gpu_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roadmap.training.compiling.find_spec", lambda _name: True)
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr("torch._dynamo.config.suppress_errors", False)
+    gpu, photos = torch.device("cuda"), compose(["study=imagenet", "+step=gelu"])
+    assert compiles(photos, 1_281_167, gpu)
+    assert not compiles(photos, 1_281_167, CPU) and not compiles(photos, 1000, gpu)
+    assert not compiles(compose(["+step=gelu"]), 60_000, gpu)
+    asked, refused = (compose([f"training.compile={word}"]) for word in ("true", "false"))
+    assert compiles(asked, 64, CPU) and not compiles(refused, 10**9, gpu)
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    assert not compiles(photos, 1_281_167, gpu)
 
 
 @pytest.mark.slow

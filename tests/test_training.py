@@ -1,7 +1,6 @@
 """One run: what it leaves, and that nothing which happens to it changes what it computes."""
 
 import json
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -9,13 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from smoke import computed, script, tiny, words
+from smoke import computed, interrupt, script, tiny, words
 
 from roadmap import runs
 from roadmap.config import to_dict
 from roadmap.files import Locked, lock
 from roadmap.schema import Config, ConfigError
-from roadmap.signals import Interrupted
 from roadmap.training import checkpoint, provenance
 from roadmap.training.diagnosis import NonFiniteLoss, first_nonfinite
 from roadmap.training.evaluation import evaluate
@@ -83,21 +81,10 @@ def test_the_same_seed_gives_the_same_bits_and_another_gives_others(
 
 @pytest.mark.parametrize("step", [1, 3, 4, 6])
 def test_stopped_anywhere_and_started_again_it_ends_with_the_same_bits(
-    undisturbed: Path, tmp_path: Path, data_root: Path, step: int, monkeypatch: pytest.MonkeyPatch
+    undisturbed: Path, tmp_path: Path, data_root: Path, step: int
 ) -> None:
     directory = runs.prepare(tiny(tmp_path, data_root, RUNG))
-    with monkeypatch.context() as patch:
-        count = iter(range(100))
-
-        def interrupt(*_: object) -> None:
-            if next(count) == step - 1:
-                signal.raise_signal(signal.SIGTERM)
-
-        patch.setattr("roadmap.training.progress.Progress.step", interrupt)
-        with pytest.raises(Interrupted) as interruption:
-            execute(directory)
-    assert interruption.value.args == (signal.SIGTERM,)
-    assert not runs.finished(directory)
+    interrupt(directory, step)
     execute(directory)
     assert same(weights(directory), weights(undisturbed))
     assert computed(directory) == computed(undisturbed)

@@ -60,21 +60,20 @@ class Photos:
         Raises:
             DataError: naming an image that cannot be read.
         """
-        cuda = self.device.type == "cuda"
         loader = DataLoader(
             Files(self, seed),
             batch_sampler=[piece.tolist() for index in indices for piece in index.split(PIECE)],
             num_workers=self.workers,
             collate_fn=_collate,
             worker_init_fn=_outlive_signals,
-            pin_memory=cuda,
+            pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # or it would draw from the process's own
         )
         pieces, labels = iter(loader), self.labels
         for index in indices:
             parts = [self._checked(next(pieces)) for _ in index.split(PIECE)]
             images, places = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
-            yield images.to(self.device, non_blocking=cuda), labels[places].to(self.device)
+            yield images, labels[places].to(self.device)
 
     def _checked(self, loaded: "Loaded") -> tuple[Tensor, Tensor]:
         images, places, unreadable = loaded
@@ -83,7 +82,7 @@ class Photos:
         if len(images) < len(places):
             raise DataError(f"{unreadable[0]}, and neither can those after it")
         self.skipped.extend(unreadable)
-        return images, places
+        return images.to(self.device, non_blocking=self.device.type == "cuda"), places
 
     def left(self, recipe: RecipeConfig) -> RecipeConfig:
         """The recipe without crop, flip and RandAugment, which the pipeline has done."""

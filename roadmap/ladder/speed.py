@@ -18,10 +18,13 @@ from roadmap.ladder.sheet import GRID, save, style
 
 PLAIN = "plain"
 """The arm that all others are measured against."""
-OURS = ("float32", "bfloat16")
+COMPILED = "bfloat16, compiled"
+OURS = ("float32", "bfloat16", COMPILED)
+AUTOCAST = "plain, bfloat16"
+"""The plain step under torch's autocast."""
 RELEASED = "convnext"
 """The group of the released network."""
-MARKS = {PLAIN: "x", **dict(zip(OURS, "oD", strict=True))}
+MARKS = {PLAIN: "x", AUTOCAST: "+", **dict(zip(OURS, "oDs", strict=True))}
 
 
 class Setting(NamedTuple):
@@ -47,7 +50,7 @@ class Measured(NamedTuple):
     step: str
     group: str
     arm: str
-    """plain, float32 or bfloat16 for ours, or the library whose network it is."""
+    """PLAIN, AUTOCAST, one of OURS, or the library whose network it is."""
     macs: int
     images_per_second: float
     ratio: float
@@ -187,7 +190,7 @@ def _label(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
 
 
 def _name(arm: str) -> str:
-    return "plain step, float32" if arm == PLAIN else f"this project, {arm}"
+    return {PLAIN: "plain step, float32", AUTOCAST: "plain step, bfloat16"}.get(arm, f"this project, {arm}")
 
 
 def conclusions(rows: Sequence[Measured]) -> list[str]:
@@ -196,7 +199,7 @@ def conclusions(rows: Sequence[Measured]) -> list[str]:
     The released network at its end, which is not one of its steps, is left out of the mean.
     """
     lines = []
-    for setting, arm in sorted({(row.setting, row.arm) for row in rows if row.arm in OURS}):
+    for setting, arm in sorted({(row.setting, row.arm) for row in rows if row.arm in (*OURS, AUTOCAST)}):
         ratios = {r.step: r.ratio for r in rows if (r.setting, r.arm) == (setting, arm) and r.group != RELEASED}
         if not ratios:
             continue

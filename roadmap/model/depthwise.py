@@ -1,6 +1,6 @@
-"""Depthwise convolution on a CPU whose gradients avoid the slow paths of oneDNN, which torch computes it with.
+"""Depthwise convolution past the slow paths of oneDNN and cuDNN, which torch computes it with.
 
-Three of them were measured (docs/performance.md), each in plain torch and exact but for rounding:
+They were measured (docs/performance.md), and what is done instead is plain torch and exact but for rounding. On a CPU:
 
 - The weight gradient of kernels wider than 3 is computed as that of a dense grouped convolution, at a sixteenth of its
   work. Three columns of the kernel at a time are a kernel that has a path of its own.
@@ -8,6 +8,12 @@ Three of them were measured (docs/performance.md), each in plain torch and exact
   pixels are a matrix product a channel, and a tap of the kernel is the sum of a diagonal.
 - The input gradient of a strided bfloat16 convolution falls to a reference loop. It is the convolution, without
   stride, of the gradient with zeros between, by the kernel turned around.
+
+On a GPU, channels last:
+
+- The float32 weight gradient of kernels of 7 is slow, and in TF32 at that. Of three by three pixels of the kernel it
+  is fast, and in float32.
+- Wider kernels are slow in all they do. torch has kernels of its own for them, in the other layout.
 """
 
 from itertools import product
@@ -19,6 +25,9 @@ from torch.nn import functional as F
 
 COLUMNS = 3
 """Widest kernel that has a fast path for the weight gradient."""
+CUDNN_FLOAT32, CUDNN = 5, 7
+"""Widest kernels whose weight gradient cuDNN is fast at in float32, and all else in any precision."""
+TILE = 3
 PRODUCTS_PIXELS = 16
 """A map of up to so many pixels is small enough for all products of two pixels."""
 
@@ -27,12 +36,28 @@ Pair = tuple[int, int]
 
 def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair) -> Tensor:
     """What F.conv2d computes with as many groups as channels: x (N, C, H, W), weight (C, 1, kh, kw), bias (C,)."""
+    if x.device.type == "cpu":
+        return _on_cpu(x, weight, bias, stride, padding)
+    widest = max(weight.shape[2:]) if x.is_cuda else 0
+    if CUDNN_FLOAT32 < widest <= CUDNN and not torch.is_autocast_enabled("cuda"):
+        return _differentiated(x, weight, bias, stride, padding)
+    if widest > CUDNN:
+        y = F.conv2d(x.contiguous(), weight, bias, stride, padding, 1, weight.shape[0])
+        return y.contiguous(memory_format=torch.channels_last)
+    return F.conv2d(x, weight, bias, stride, padding, 1, weight.shape[0])
+
+
+def _on_cpu(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair) -> Tensor:
     if torch.is_autocast_enabled("cpu"):  # it does not look into a function of one's own
         dtype = torch.get_autocast_dtype("cpu")
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     if weight.shape[2:] == (1, 1) and stride == (1, 1):
         scaled = x * weight.view(-1, 1, 1)
         return scaled if bias is None else scaled + bias.view(-1, 1, 1)
+    return _differentiated(x, weight, bias, stride, padding)
+
+
+def _differentiated(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair) -> Tensor:
     y: Tensor = _Depthwise.apply(x, weight, bias, stride, padding)
     return y
 
@@ -74,6 +99,8 @@ def input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, paddin
 def weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
     """Gradient (C, 1, kh, kw) of the weight from that of the output."""
     (h, w), (kh, kw) = x.shape[2:], weight.shape[2:]
+    if x.is_cuda:
+        return by_tiles(grad, x, weight, stride, padding)
     if max(kh, kw) <= COLUMNS and kh <= h and kw <= w:
         return _torchs(grad, x, weight, stride, padding, of_weight=True)
     if h * w <= PRODUCTS_PIXELS:
@@ -94,6 +121,24 @@ def _by_columns(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: 
             columns.copy_(_torchs(grad, seen, columns, (1, 1), (padding[0] - rows, 0), of_weight=True))
             phase = phase[..., COLUMNS:]
     return found
+
+
+def by_tiles(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+    """The same by squares of the kernel, which may overlap, each with what it sees of the padded input."""
+    (kh, kw), (oh, ow) = weight.shape[2:], grad.shape[2:]
+    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, padding[1], padding[1], padding[0], padding[0])).permute(0, 3, 1, 2)
+    found = torch.empty_like(weight)
+    for top, left in product(_starts(kh), _starts(kw)):
+        tile = found[:, :, top : top + TILE, left : left + TILE]
+        rows, columns = (oh - 1) * stride[0] + tile.shape[2], (ow - 1) * stride[1] + tile.shape[3]
+        seen = padded[:, :, top : top + rows, left : left + columns]
+        tile.copy_(_torchs(grad, seen, tile, stride, (0, 0), of_weight=True))
+    return found
+
+
+def _starts(k: int) -> list[int]:
+    """Where tiles of a kernel of k pixels begin."""
+    return [max(0, min(start, k - TILE)) for start in range(0, k, TILE)]
 
 
 def _by_products(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:

@@ -57,9 +57,9 @@ class SpatialConv2d(nn.Conv2d):
         trim_h, trim_w = max(0, (k + 1) // 2 - x.shape[2]), max(0, (k + 1) // 2 - x.shape[3])
         weight = self.weight[:, :, trim_h : k - trim_h, trim_w : k - trim_w] if trim_h or trim_w else self.weight
         stride, padding = (self.stride[0], self.stride[1]), (k // 2 - trim_h, k // 2 - trim_w)
-        if x.device.type != "cpu" or self.groups < self.out_channels or self.groups == 1:
-            return F.conv2d(x, weight, self.bias, stride, padding, 1, self.groups)
-        return depthwise_conv2d(x, weight, self.bias, stride, padding)
+        if 1 < self.groups == self.out_channels:
+            return depthwise_conv2d(x, weight, self.bias, stride, padding)
+        return F.conv2d(x, weight, self.bias, stride, padding, 1, self.groups)
 
 
 class LayerNorm2d(nn.LayerNorm):

@@ -5,7 +5,8 @@ its optimizer as it comes. Batches are made beforehand, and lie on the device.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import repeat
 from typing import NamedTuple
 
@@ -19,8 +20,9 @@ from roadmap.data.augment import channels_last
 from roadmap.departures import STUDIES
 from roadmap.model.create import build
 from roadmap.model.plain import plain
-from roadmap.schema import Config, Opt, RecipeConfig
+from roadmap.schema import Config, Opt, Precision, RecipeConfig
 from roadmap.training.loop import train_step
+from roadmap.training.machine import arithmetic
 from roadmap.training.recipe import loss_function
 from roadmap.training.state import initial_state
 from roadmap.training.world import World
@@ -55,28 +57,41 @@ def our_step(config: Config, device: torch.device) -> Step:
     return step
 
 
-def plain_step(config: Config, device: torch.device) -> Step:
+def plain_step(config: Config, device: torch.device, precision: Precision = Precision.float32) -> Step:
     """The step of the same network without anything of ours, and without an average."""
     data, recipe = config.data, config.recipe
     classes, rate = data.num_classes, recipe.drop_path
     network = plain(build(config.model, num_classes=classes, in_chans=data.in_chans, drop_path=rate, init=recipe.init))
-    return step_of(network, config, device)
+    return step_of(network, config, device, precision)
 
 
-def step_of(network: nn.Module, config: Config, device: torch.device) -> Step:
-    """The plain step of any network."""
+def step_of(network: nn.Module, config: Config, device: torch.device, precision: Precision = Precision.float32) -> Step:
+    """The plain step of any network; another precision is torch's autocast around its forward pass."""
     network = network.to(device).train()
     optimizer = plain_optimizer(network, config.recipe)
     images, targets = batch(config, device, torch.contiguous_format)
 
     def step() -> None:
-        optimizer.zero_grad()
-        loss = loss_function(network(images), targets, config.recipe.smoothing)
-        loss.backward()
-        optimizer.step()
-        loss.item()
+        with as_it_comes():
+            optimizer.zero_grad()
+            with arithmetic(precision, device):
+                loss = loss_function(network(images), targets, config.recipe.smoothing)
+            loss.backward()
+            optimizer.step()
+            loss.item()
 
     return step
+
+
+@contextmanager
+def as_it_comes() -> Iterator[None]:
+    """Arithmetic that need not be repeatable."""
+    before = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("default")
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before)
 
 
 def plain_optimizer(network: nn.Module, recipe: RecipeConfig) -> optim.Optimizer:
@@ -120,15 +135,16 @@ def roofs(device: torch.device, dtype: torch.dtype, clock: str) -> tuple[float, 
 
     The first is the best of matrix products and of a dense convolution, the second of scaling a large tensor in place.
     """
-    a = torch.randn(1536, 1536, device=device, dtype=dtype)
-    image = torch.randn(8, 128, 28, 28, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+    width, images, numbers = (1536, 8, 64 << 20) if device.type == "cpu" else (8192, 256, 1 << 30)
+    a = torch.randn(width, width, device=device, dtype=dtype)
+    image = torch.randn(images, 128, 28, 28, device=device, dtype=dtype).to(memory_format=torch.channels_last)
     kernel = torch.randn(128, 128, 3, 3, device=device, dtype=dtype).to(memory_format=torch.channels_last)
-    large = torch.ones(64 << 20 if device.type == "cpu" else 1 << 30, device=device)
+    large = torch.ones(numbers, device=device)
     with torch.no_grad():
         product = min(timed(lambda: a @ a, clock) for _ in range(ROOF_ROUNDS))
         conv = min(timed(lambda: F.conv2d(image, kernel, padding=1), clock) for _ in range(ROOF_ROUNDS))
         scaling = min(timed(lambda: large.mul_(1.0), clock) for _ in range(ROOF_ROUNDS))
-    return max(2 * 1536**3 / product, 2 * image.numel() * 128 * 9 / conv), 2 * 4 * large.numel() / scaling
+    return max(2 * width**3 / product, 2 * image.numel() * 128 * 9 / conv), 2 * 4 * large.numel() / scaling
 
 
 def traffic(config: Config) -> int:

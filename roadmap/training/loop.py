@@ -4,6 +4,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from roadmap.data.load import fingerprint, load
 from roadmap.data.randomness import mix
 from roadmap.schema import Config, OnNonfinite
 from roadmap.signals import Interrupted
+from roadmap.training.compiling import compiles
 from roadmap.training.diagnosis import NonFiniteLoss, finite, first_nonfinite, unsound
 from roadmap.training.evaluation import evaluate
 from roadmap.training.keeper import Keeper, begin
@@ -41,6 +43,8 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int], 
     together = config.recipe.sync_bn
     require(together in (1, world.size), "recipe.sync_bn", together, f"1, or the number of processes: {world.size}")
     training, test = (load(config, train=part).to(device) for part in (True, False))
+    compiled = compiles(config, len(training), device)
+    config = replace(config, training=replace(config.training, compile=compiled))
     epochs, per_epoch = config.recipe.epochs, batches_per_epoch(training, config.recipe)
     data = fingerprint(training, test)
     state = begin(directory, config, device, world, progress, data=data)

@@ -30,6 +30,7 @@ def set_up(config: Config) -> torch.device:
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     torch.backends.cudnn.benchmark = False
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not repeatable
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     # Deterministic mode fills every new tensor with NaN by default: a debugging aid, paid at every allocation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -5,13 +5,13 @@ of batch norm are those that one process would have gathered from all forward pa
 """
 
 import warnings
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from roadmap.training.compiling import compiled_as_eager
 from roadmap.training.world import World
 
 
@@ -70,14 +70,6 @@ class Replica:
     def _statistics(self) -> list[Tensor]:
         values = [value for norm in self._norms for value in (norm.running_mean, norm.running_var)]
         return [value for value in values if value is not None]
-
-
-def compiled_as_eager(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """A network compiled so that stochastic depth draws what it draws uncompiled: torch would take other generators."""
-    import torch._inductor.config
-
-    torch._inductor.config.fallback_random = True
-    return torch.compile(network)
 
 
 def parallel(model: nn.Module) -> DistributedDataParallel:

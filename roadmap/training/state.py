@@ -105,7 +105,7 @@ def initial_state(config: Config, device: torch.device, world: World) -> State:
     apply(room, model)
     if recipe.sync_bn > 1:
         synchronize(model)
-    replica = Replica(model, world, compiled=config.training.compile)
+    replica = Replica(model, world, compiled=bool(config.training.compile))
     return State(model, world, replica, average, make_optimizer(model, recipe), room)
 
 
