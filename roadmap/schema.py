@@ -322,7 +322,7 @@ class TrainingConfig:
     """Most memory of each process of a run, without those that decode: a pass that does not fit is computed in parts,
     or with batch norm each block twice. Unset: whatever it takes."""
     compile: bool | None = None
-    """By torch.compile, half a minute or two before the first step; unset: on a GPU, if the run is long enough."""
+    """By torch.compile, half a minute or two before the first step; unset: on a GPU in bfloat16, if the run is long."""
     eval_batch_size: int = 500
     checkpoint_minutes: float = 5.0
     """At least so often in mid-epoch; 0: never."""

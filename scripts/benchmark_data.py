@@ -39,6 +39,7 @@ from roadmap.data.records import opened
 from roadmap.data.transforms import normalize
 from roadmap.schema import Config
 from roadmap.training.bench import our_step
+from roadmap.training.machine import set_up
 
 
 def main() -> int:
@@ -53,9 +54,16 @@ def main() -> int:
     require(in_memory or given.value in FOLDERS, "data", given.value, " or ".join((*TORCHVISION, *FOLDERS)))
     images, batch = (arguments.images or 12_800, 128) if in_memory else (arguments.images or 256, 32)
     words = [f"recipe.batch_size={batch}", f"recipe.bn_batch_size={batch}", "recipe.batch_rule=keep"]
-    words += ["recipe.mixup_prob=0", "budget.strength=1", "training.workers=0", f"data.max_train={max(images, batch)}"]
+    words += [
+        "recipe.mixup_prob=0",
+        "budget.strength=1",
+        "training.workers=0",
+        "training.threads=1",
+        "training.device=cpu",
+    ]
+    words += [f"data.max_train={max(images, batch)}"]
     config = compose([*arguments.words, *words])
-    torch.set_num_threads(1)
+    device = set_up(config)
     console = Console(highlight=False)
     part = load(config, train=True)
     usual, theirs = ("timm", timms) if isinstance(part, Photos) else ("torchvision", torchvisions)
@@ -71,7 +79,7 @@ def main() -> int:
             console.print(f"{stage}: {1e3 * each:.2f} ms an image")
     else:
         made = statistics.median(each["ours"] for each in seconds) / images
-        step = our_step(config, torch.device("cpu"))
+        step = our_step(config, device)
         trained = statistics.median([timed(step) for _ in range(7)][2:]) / batch
         console.print(f"of a step of {config.step.name}, {config.regime.name} regime: {made / trained:.1%}")
     return 0

@@ -3,7 +3,7 @@
     python scripts/profile_step.py gelu
     python scripts/profile_step.py gelu --regime resnet50 --batch 8 --precision bfloat16
 
-Times are of the operator itself, without what it calls, of one step after two that warm up.
+Times are of the operator itself, without what it calls, of the quickest of six steps.
 """
 
 import argparse

@@ -59,7 +59,11 @@ def test_what_is_compiled_computes_the_same(step: str, tmp_path: Path, data_root
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
-@pytest.mark.parametrize(("step", "limit", "said"), [("gelu", 12, "twice"), ("separate_downsampling", 6, "at a time")])
+@pytest.mark.parametrize(
+    ("step", "limit", "said"),
+    [("gelu", 12, "computed twice"), ("separate_downsampling", 6, "images at a time")],
+    ids=["whole", "divided"],  # the words are looked for in what names the directory
+)
 def test_it_keeps_to_what_is_stated(step: str, limit: float, said: str, tmp_path: Path, data_root: Path) -> None:
     peaks = []
     own = ["budget.batch_size=128", "budget.bn_batch_size=128", *PHOTOGRAPHS]

@@ -42,7 +42,8 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pai
     if CUDNN_FLOAT32 < widest <= CUDNN and not torch.is_autocast_enabled("cuda"):
         return _differentiated(x, weight, bias, stride, padding)
     if widest > CUDNN:
-        y = F.conv2d(x.contiguous(), weight, bias, stride, padding, 1, weight.shape[0])
+        own = weight.clone(memory_format=torch.contiguous_format)  # torch asks its strides, too, for the layout
+        y = F.conv2d(x.contiguous(), own, bias, stride, padding, 1, weight.shape[0])
         return y.contiguous(memory_format=torch.channels_last)
     return F.conv2d(x, weight, bias, stride, padding, 1, weight.shape[0])
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from roadmap.model.costs import cost
-from roadmap.schema import Config
+from roadmap.schema import Config, Precision
 
 WORTHWHILE = 10**16
 """Multiply-adds of a run's forward passes: about ten minutes of a GPU that takes half a minute to compile."""
@@ -24,9 +24,10 @@ def compiles(config: Config, images: int, device: torch.device) -> bool:
         return config.training.compile
     data = config.data
     macs = cost(config.model, num_classes=data.num_classes, in_chans=data.in_chans, img_size=data.img_size).macs
+    measured = config.recipe.precision is Precision.bfloat16 and device.type == "cuda"
     long = macs * images * config.recipe.epochs >= WORTHWHILE
     able = find_spec("triton") is not None and any(map(shutil.which, COMPILERS))
-    if wanted := device.type == "cuda" and long and able:
+    if wanted := measured and long and able:
         import torch._dynamo.config
 
         torch._dynamo.config.suppress_errors = True
