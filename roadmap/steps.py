@@ -98,11 +98,12 @@ def _composed(step: str, regime: str, road: Road) -> DictConfig:
         base = {"regime": _read(f"regime/{regime}"), "model": model, "recipe": _recipe("original")}
         return cast(DictConfig, OmegaConf.merge({"budget": OmegaConf.structured(BudgetConfig)}, base))
     body = _body(step, road)
-    for default in body.pop("defaults"):
+    own = OmegaConf.masked_copy(body, [str(key) for key in body if key != "defaults"])
+    for default in body.defaults:
         if isinstance(default, DictConfig) and "override /recipe" in default:
-            body["recipe"] = _recipe(default["override /recipe"])
+            own["recipe"] = _recipe(default["override /recipe"])
     try:
-        return cast(DictConfig, OmegaConf.merge(_composed(_parent(step, road) or "resnet", regime, road), body))
+        return cast(DictConfig, OmegaConf.merge(_composed(_parent(step, road) or "resnet", regime, road), own))
     except OmegaConfBaseException as error:
         raise ConfigError(f"conf/{road.value}/{step}.yaml: {str(error).splitlines()[0]}") from error
 
@@ -120,22 +121,29 @@ def _step(name: str, parent: str | None, regime: str, *, road: Road, on_path: bo
         groups = [str(key).removeprefix("override /") for d in body.defaults if isinstance(d, DictConfig) for key in d]
         keys = [f"{part}.{key}" for part in ("model", "recipe") for key in body.get(part, {})]
         declares = frozenset([*groups, *keys])
-        before, after = (_values(_composed(step, regime, road), whole=groups) for step in (parent, name))
+        before, after = (_values(_resolved(step, regime, road), whole=groups) for step in (parent, name))
         changes = {key: (before[key], value) for key, value in after.items() if before[key] != value}
     identity = {key: own[key] for key in ("name", "parent", "section", "group", "title")}
     return Step(**identity, on_path=on_path, declares=declares, changes=changes)
 
 
-def _values(composed: DictConfig, *, whole: list[str]) -> dict[str, Any]:
-    """Dotted key to value; of a recipe nothing but its name where it is `whole`, all but its name where it is not."""
+@cache
+def _resolved(step: str, regime: str, road: Road) -> dict[str, dict[str, Any]]:
+    """The same as plain data, to be looked at only."""
     formulas.register()
+    composed = _composed(step, regime, road)
     parts: dict[str, Any] = {
         part: OmegaConf.to_container(composed[part], resolve=True, enum_to_str=True) for part in ("model", "recipe")
     }
-    name = parts["recipe"].pop("name")
-    if "recipe" in whole:
-        parts["recipe"] = {}
+    return parts
+
+
+def _values(parts: dict[str, dict[str, Any]], *, whole: list[str]) -> dict[str, Any]:
+    """Dotted key to value; of a recipe nothing but its name where it is `whole`, all but its name where it is not."""
     values = {f"{part}.{key}": value for part in parts for key, value in parts[part].items()}
+    name = values.pop("recipe.name")
+    if "recipe" in whole:
+        values = {key: value for key, value in values.items() if not key.startswith("recipe.")}
     return values | {group: name for group in whole}
 
 
@@ -164,7 +172,9 @@ def _chain(name: str, parents: dict[str, str | None], road: Road) -> list[str]:
     return chain
 
 
+@cache
 def _body(name: str, road: Road) -> DictConfig:
+    """What is in a step's file, to be looked at only."""
     body = _read(f"{road.value}/{name}")
     needed = ("name", "parent", "section", "group", "title")
     if "defaults" not in body or any(OmegaConf.select(body, f"step.{key}") is None for key in needed):

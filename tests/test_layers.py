@@ -60,6 +60,17 @@ def test_a_patch_conv_is_torchs_on_every_map(kernel: int, stride: int) -> None:
             torch.testing.assert_close(ours, torchs, rtol=1e-9, atol=1e-9, msg=f"{n}x4x{h}x{w}")
 
 
+@pytest.mark.parametrize("channels", [4, 6, 8])
+def test_narrow_strided_convs_on_large_maps_go_back(channels: int) -> None:
+    """torch's own write past their memory, and end the process, sooner or later."""
+    torch.manual_seed(0)
+    conv = PatchConv2d(channels, 2 * channels, 1, 2, bias=False)
+    x = batch(8, channels, 56, 56, dtype=torch.float32)
+    found, exact = gradients(conv, x), gradients(plainly(conv), x.double())
+    for one, other in zip(found, exact, strict=True):
+        assert (one - other).norm() < 1e-5 * other.norm()
+
+
 def test_one_pixel_and_its_gradient_lie_as_torch_lays_them() -> None:
     """Where they lie otherwise, torch's batch norm goes back ten times slower."""
     x, usual = batch(3, 4, 1, 1).requires_grad_() * 1, torch.empty(3, 4, 1, 1).stride()

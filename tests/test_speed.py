@@ -40,7 +40,7 @@ def test_the_benchmark_measures_writes_and_draws(tmp_path: Path) -> None:
     code, said = inside("scripts/benchmark.py", *words, "--steps", "large_kernel", "--results-dir", str(tmp_path))
     assert code == 0, said
     arms = ("float32", "bfloat16", speed.AUTOCAST)
-    assert all(re.search(rf"time, {arm}: \d\.\d\d times \(geometric mean of 1 rungs", said) for arm in arms)
+    assert all(re.search(rf"batch 8, {arm}: \d\.\d\d times \(geometric mean of 1 rungs", said) for arm in arms)
     (table,) = (tmp_path / "bench").glob("*.csv")
     with table.open() as stream:
         rows = {row["arm"]: row for row in csv.DictReader(stream)}
@@ -68,7 +68,7 @@ def test_the_released_network_is_not_in_the_mean() -> None:
     rows += [ROW._replace(step="layer_scale", group="convnext", ratio=9.0), ROW._replace(arm="plain", ratio=1.0)]
     least = "geometric mean of 2 rungs; least 1.00, `large_kernel`"
     assert speed.conclusions(rows) == [
-        f"nano regime at 32 pixels, batch 8, 1 thread, cpu time, float32: 2.00 times ({least})"
+        f"nano regime at 32 pixels, batch 8, CPU time, float32: 2.00 times ({least})"
     ]
 
 
@@ -160,9 +160,10 @@ def test_plain_and_fast_steps_give_one_loss_curve(step: str, bound: float | None
         curves[name] = torch.tensor(losses, dtype=torch.float64)
     assert len(losses) == 200 and losses[-1] < 0.6 * losses[0]
     off = {name: float((curves[name] / curves["exact"] - 1).abs().max()) for name in ("fast", "plain")}
-    assert off["fast"] < max(3 * off["plain"], 1e-6), off
-    if bound:
-        assert float((curves["fast"] / curves["plain"] - 1).abs().max()) < bound
+    apart = float((curves["fast"] / curves["plain"] - 1).abs().max())
+    print(f"{step}: off float64 {off}, from each other {apart:.1e}")
+    assert off["fast"] < max(3 * off["plain"], 1e-6)
+    assert bound is None or apart < bound
 
 
 def test_compiling_leaves_the_draws_alone() -> None:

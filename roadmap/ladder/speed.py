@@ -38,9 +38,10 @@ class Setting(NamedTuple):
     """wall, or cpu: time of the process where other work runs beside it."""
 
     def told(self) -> str:
-        """The same in words."""
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        return f"{self.regime} regime at {self.img_size} pixels, batch {self.batch}, {threads}, {self.clock} time"
+        """The same in words; one thread and wall time go without saying."""
+        told = f"{self.regime} regime at {self.img_size} pixels, batch {self.batch}"
+        told += f", {self.threads} threads" if self.threads > 1 else ""
+        return told + (", CPU time" if self.clock == "cpu" else "")
 
 
 class Measured(NamedTuple):

@@ -7,19 +7,21 @@ from torch.nn import functional as F
 from roadmap.model.depthwise import depthwise_conv2d
 
 LINEAR_PIXELS = 49  # on a map of up to so many pixels a linear layer is faster than a conv, measured on CPU
+NARROW = 8  # of up to so many channels, strided 1x1 convs on large maps write past their memory going back (torch 2.15)
 
 
 class PatchConv2d(nn.Conv2d):
     """A conv without padding whose patches do not overlap: its kernel is one pixel, or as wide as its stride.
 
-    On small maps on a CPU it is computed as the linear layer that it is.
+    On small maps on a CPU it is computed as the linear layer that it is, and where torch would crash.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, D, h, w) with as many patches."""
         k, stride = self.kernel_size[0], self.stride[0]
         h, w = (1 + (size - k) // stride for size in x.shape[2:])
-        if x.device.type != "cpu" or not 0 < h * w <= LINEAR_PIXELS:
+        narrow = self.in_channels <= NARROW and k < stride
+        if x.device.type != "cpu" or not (0 < h * w <= LINEAR_PIXELS or narrow):
             return super().forward(x)
         patches = pixels(x)
         if k == 1:
