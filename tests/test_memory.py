@@ -63,7 +63,7 @@ def test_parts_are_few_and_alike() -> None:
         ("gelu", 1000, Room(64, False, 500)),
         ("gelu", 40, Room(64, True, 356)),
         ("separate_downsampling", 1000, Room(64, False, 500)),
-        ("separate_downsampling", 40, Room(54, False, 355)),
+        ("separate_downsampling", 40, Room(61, False, 355)),
     ],
 )
 def test_what_fits_is_found(
@@ -78,10 +78,10 @@ def test_what_cannot_fit_is_refused_with_what_would(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "held_mb", lambda _device: 0.0)
-    said = r"memory_gb=0\.01: allowed is 0\.03 or more for gelu, whose batch norm wants 64 images .*; or .*size=16,"
+    said = r"memory_gb=0\.01: allowed is 0\.02 or more for gelu, whose batch norm wants 64 images .*; or .*size=32,"
     with pytest.raises(ConfigError, match=said):
         initial_state(tiny(tmp_path, data_root, "+step=gelu", *LARGE, "training.memory_gb=0.01"), CPU, World())
-    for enough in ("training.memory_gb=0.03", "recipe.bn_batch_size=16"):
+    for enough in ("training.memory_gb=0.02", "recipe.bn_batch_size=32"):
         config = tiny(tmp_path, data_root, "+step=gelu", *LARGE, "training.memory_gb=0.01", enough)
         assert initial_state(config, CPU, World()).room.twice
     with pytest.raises(ConfigError, match=r"training\.memory_gb=-1(\.0)?: allowed is finite and more than 0"):

@@ -12,7 +12,8 @@ import torch
 from roadmap.checks import require
 from roadmap.schema import Config, Device, Precision
 
-M_TRIM_THRESHOLD, M_MMAP_MAX, NEVER, NONE = -1, -4, -1, 0  # options of glibc's mallopt, and values
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # options of glibc's mallopt
+NEVER, NONE, USUAL, LARGE = -1, 0, 1 << 16, 1 << 20  # their values
 MADV_HUGEPAGE = 14
 HUGE_PAGE = 2 << 20
 
@@ -34,13 +35,24 @@ def set_up(config: Config) -> torch.device:
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     # Deterministic mode fills every new tensor with NaN by default: a debugging aid, paid at every allocation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    keep_freed_memory()
+    if config.training.memory_gb is None:
+        keep_freed_memory()
+    else:
+        return_freed_memory()
     return device
 
 
 def arithmetic(precision: Precision, device: torch.device) -> torch.autocast:
     """Within it, convs, linear layers and what lies between compute in a precision; norms sum in float32 in any."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision is Precision.bfloat16)
+
+
+def return_freed_memory() -> None:
+    """Let glibc give back at once what a step frees, so that no memory lies between what is in use."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, USUAL)
+        libc.mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
 def keep_freed_memory() -> None:

@@ -8,6 +8,7 @@ backward pass computes each block's forward pass again instead of keeping what i
 import copy
 import math
 from functools import cache
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -21,8 +22,8 @@ from roadmap.training.machine import arithmetic, memory_mb
 
 PROBES = (2, 4)
 """Images whose forward pass is looked at; memory is linear in their number."""
-AT_WORK = 4
-"""A layer's input and output and their gradients, all as large as the largest, beside what is kept."""
+AT_WORK, EVALUATING = 1, 4
+"""Tensors as large as the largest: beside what is kept when the backward pass begins, and of layers in evaluation."""
 MARGIN = 1.1
 """What is lost between blocks of memory."""
 
@@ -50,7 +51,7 @@ class Footprint(NamedTuple):
     kept: float
     """For the backward pass."""
     kept_twice: float
-    """The same where blocks are computed again: their inputs, and all of the largest block."""
+    """The same where blocks are computed again: the inputs of those up to the one at work, and all that is in it."""
     largest: float
     """One tensor."""
 
@@ -71,7 +72,7 @@ def fit(network: Network, config: Config, device: torch.device) -> Room:
     free = config.training.memory_gb * 1e9 - fixed
     work, n = AT_WORK * each.largest, min(config.recipe.bn_batch_size, config.recipe.batch_size)
     mixes = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-    evaluated = min(config.training.eval_batch_size, int(free / MARGIN / work))
+    evaluated = min(config.training.eval_batch_size, int(free / MARGIN / (EVALUATING * each.largest)))
     for twice, kept in ((False, each.kept), (True, each.kept_twice)):
         most = int(free / MARGIN / (kept + work))
         if evaluated > 0 and (most >= n or (most > 0 and not mixes)):
@@ -91,12 +92,12 @@ def footprint(network: Network, config: Config, device: torch.device, images: in
     blocks = [module for module in twin.modules() if isinstance(module, Block)]
     seen = {tensor.untyped_storage().data_ptr() for tensor in (*twin.parameters(), *twin.buffers())}
     kept: dict[nn.Module | None, int] = {None: 0}
-    inputs, largest, where = 0, 0, None
+    inputs: dict[nn.Module, int] = {}
+    largest, where = 0, None
 
     def entering(block: nn.Module, given: tuple[Tensor, ...]) -> None:
-        nonlocal inputs, where
-        inputs, where = inputs + given[0].nbytes, block
-        kept[block] = 0
+        nonlocal where
+        where, kept[block], inputs[block] = block, 0, given[0].nbytes
 
     def leaving(module: nn.Module, _given: object, made: Tensor) -> None:
         nonlocal largest, where
@@ -117,8 +118,9 @@ def footprint(network: Network, config: Config, device: torch.device, images: in
     saving = saved_tensors_hooks(keep, lambda tensor: tensor)
     with torch.random.fork_rng(devices=[]), saving, arithmetic(config.recipe.precision, device):
         twin(x)
-    insides = [kept[block] for block in blocks]
-    return Footprint(sum(kept.values()), kept[None] + inputs + max(insides), largest)
+    before = accumulate(inputs[block] for block in blocks)
+    twice = max(so_far + kept[block] for so_far, block in zip(before, blocks, strict=True))
+    return Footprint(sum(kept.values()), kept[None] + twice, largest)
 
 
 @cache
