@@ -23,8 +23,7 @@ def main() -> int:
         "words", nargs="*", metavar="key=value", help="runs_dir, results_dir, and the words of the sweep"
     )
     chosen = study_options(parser.parse_args().words, {})
-    print(f"the table of {chosen['study']}:", flush=True)
-    for path in collate(chosen["study"], Path(chosen["runs_dir"]), Path(chosen["results_dir"])):
+    for path in collate(chosen["study"], Path(chosen["runs_dir"]), Path(chosen["results_dir"]), print):
         print(path)
     return 0
 

@@ -282,7 +282,7 @@ def test_the_script_writes_without_torch(tmp_path: Path) -> None:
     done = run("study=smoke", "runs_dir=there", "results_dir=out", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (
         0,
-        "out/smoke/ladder.csv\nout/smoke/ladder.md\nout/smoke/ladder.tex\n",
+        "1 finished in there/smoke\nout/smoke/ladder.csv\nout/smoke/ladder.md\nout/smoke/ladder.tex\n",
         "False\n",
     )
 

@@ -67,9 +67,7 @@ def test_the_released_network_is_not_in_the_mean() -> None:
     rows = [ROW._replace(step=step, ratio=ratio) for step, ratio in (("gelu", 4.0), ("large_kernel", 1.0))]
     rows += [ROW._replace(step="layer_scale", group="convnext", ratio=9.0), ROW._replace(arm="plain", ratio=1.0)]
     least = "geometric mean of 2 rungs; least 1.00, `large_kernel`"
-    assert speed.conclusions(rows) == [
-        f"nano regime at 32 pixels, batch 8, CPU time, float32: 2.00 times ({least})"
-    ]
+    assert speed.conclusions(rows) == [f"nano regime at 32 pixels, batch 8, CPU time, float32: 2.00 times ({least})"]
 
 
 def test_the_documents_say_what_was_measured() -> None:

@@ -30,7 +30,12 @@ COMPARED = {
 }
 
 
-def collate(study: str, runs_dir: Path = Path("runs"), results_dir: Path = Path("results")) -> list[Path]:
+def collate(
+    study: str,
+    runs_dir: Path = Path("runs"),
+    results_dir: Path = Path("results"),
+    say: Callable[[str], object] = lambda _line: None,
+) -> list[Path]:
     """Write a study's ladder.csv, .md and .tex, and beside them what they are made from: runs/, and curves.csv.
 
     Reads <runs_dir>/<study>; where that does not exist, the result files kept from the last time. What is
@@ -48,6 +53,7 @@ def collate(study: str, runs_dir: Path = Path("runs"), results_dir: Path = Path(
         raise ConfigError(f"study={study}: no finished run in {runs_dir / study}; {first}")
     if results[0]["study"] != study:
         raise ConfigError(f"study={study}: {source} holds runs of another study, {results[0]['study']}")
+    say(f"{len(results)} finished in {source}")
     table = rows(results)
     if source != kept:
         points = curves.from_runs(source, results)
