@@ -40,7 +40,7 @@ def wait_for(directory: Path, *, runs_at_work: int, seconds: float = 60) -> None
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def swept(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> tuple[list[str], Path, str]:
     """A finished sweep of two rungs and two seeds: its words, its study's directory, what it printed."""
     directory = tmp_path_factory.mktemp("swept")

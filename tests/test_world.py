@@ -101,7 +101,8 @@ def test_synchronized_batch_norm_of_two_processes_is_that_of_one_with_the_whole_
         execute(runs.prepare(config))
 
 
-@pytest.mark.parametrize("processes", [pytest.param(2, marks=pytest.mark.slow), 3])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 3])
 def test_a_run_is_the_same_by_one_process_and_by_several(processes: int, tmp_path: Path, data_root: Path) -> None:
     sgd = ["+step=layer_norm", "recipe.opt=sgd", "recipe.lr=0.01", "budget.batch_size=48", "budget.bn_batch_size=8"]
     execute(runs.prepare(tiny(tmp_path / "one", data_root, *sgd)))
