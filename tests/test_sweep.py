@@ -21,7 +21,6 @@ from roadmap.ladder.plan import Run, make_plan
 from roadmap.schema import ConfigError
 from roadmap.steps import steps
 
-pytestmark = pytest.mark.xdist_group("sweep")  # one process makes the sweep that many of these look at
 SAY_THREADS = "import os; print(os.environ['OMP_NUM_THREADS'], end='')"
 TWO = "steps=[resnet,gelu]"
 
@@ -40,7 +39,7 @@ def wait_for(directory: Path, *, runs_at_work: int, seconds: float = 60) -> None
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> tuple[list[str], Path, str]:
     """A finished sweep of two rungs and two seeds: its words, its study's directory, what it printed."""
     directory = tmp_path_factory.mktemp("swept")

@@ -70,7 +70,8 @@ def augment(x: Tensor, index: Tensor, draws: Draws, *, data: DataConfig) -> Tens
     if draws.crops is not None:
         y = resized_crop(y, draws.crops.index_select(0, index))
     if draws.erasures is not None and draws.noise_places is not None and draws.noise is not None:
-        boxes, places, noise = draws.erasures[index], draws.noise_places[index], draws.noise
+        boxes, noise = draws.erasures.index_select(0, index), draws.noise
+        places = draws.noise_places.index_select(0, index)
         if not y.is_contiguous() and y.device.type == "cpu":
             return erase_one_by_one(y, boxes, noise, places=places)
         y = _at(boxes[:, 2] > 0, y, lambda rows: erase(y[rows], boxes[rows], noise, places=places[rows]))
@@ -120,10 +121,9 @@ def erased_boxes(u: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def resized_crop(x: Tensor, boxes: Tensor) -> Tensor:
-    """Every image of x (B, C, H, W) cut to its box (B, 4) and brought back to H x W, bilinearly."""
-    height, width = x.shape[2:]
-    top, left, h, w = boxes.unsqueeze(2).unbind(1)  # each (B, 1)
-    rows, columns = _positions(top, h, height), _positions(left, w, width)
+    """Every image of x (B, C, S, S) cut to its box (B, 4) and brought back to S x S, bilinearly."""
+    start, length = boxes.unsqueeze(2).chunk(2, dim=1)
+    rows, columns = _positions(start, length, x.shape[3]).unbind(1)
     along, down = torch.complex(columns, 0 * columns), torch.complex(0 * rows, rows)
     grid = torch.view_as_real(along.unsqueeze(1) + down.unsqueeze(2))  # twice as fast as filling in x and y apart
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
@@ -166,7 +166,7 @@ def _boxes(
 
 
 def _positions(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Where (B, size) a crop's pixels lie in the image, -1..1 from edge to edge, within the box (B, 1)."""
+    """Where (B, 2, size) a crop's rows and columns lie, -1..1 from edge to edge, for start and length (B, 2, 1)."""
     pixels = (torch.arange(size, device=start.device) + 0.5) * (length / size) - 0.5
     pixels = torch.minimum(pixels.clamp_min(0), length - 1) + start
     return (2 * pixels + 1) / size - 1
