@@ -63,7 +63,7 @@ view: setup ## build the report, results/<study>/index.html, and open it or say 
 	$(BIN)/python scripts/view.py $(WORDS)
 
 test: setup ## the fast tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-slow: setup ## the slow tests, and those on SLURM
 	$(BIN)/python -m pytest -m slow

@@ -21,6 +21,7 @@ from roadmap.ladder.plan import Run, make_plan
 from roadmap.schema import ConfigError
 from roadmap.steps import steps
 
+pytestmark = pytest.mark.xdist_group("sweep")  # one process makes the sweep that many of these look at
 SAY_THREADS = "import os; print(os.environ['OMP_NUM_THREADS'], end='')"
 TWO = "steps=[resnet,gelu]"
 
