@@ -1,6 +1,7 @@
 """One run: what it leaves, and that nothing which happens to it changes what it computes."""
 
 import json
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -174,6 +175,27 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_module(tmp_path: 
     assert failure is not None
     assert failure["error"].startswith("NonFiniteLoss: loss is")
     assert "Traceback" in failure["traceback"]
+
+
+def test_a_signal_does_not_end_the_record_of_a_failure(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchrun sends it to the other processes of a run as soon as one is gone."""
+
+    def signalled(error: Exception) -> str:
+        signal.raise_signal(signal.SIGTERM)
+        return str(error)
+
+    heard: list[int] = []
+    monkeypatch.setattr("roadmap.training.run.reason", signalled)
+    directory = runs.prepare(tiny(tmp_path, data_root, RUNG, "recipe.lr=1e30", "recipe.warmup_epochs=0"))
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+    try:
+        with pytest.raises(NonFiniteLoss):
+            execute(directory)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (directory / runs.FAILURE).exists() and not heard
 
 
 def test_the_first_module_that_is_not_finite_is_found() -> None:

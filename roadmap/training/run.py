@@ -37,7 +37,8 @@ def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
         Locked: another process still works on it after `wait` seconds.
         Exception: whatever made the run fail; it is recorded in the directory first.
     """
-    with joined() as world, held(directory, world, wait=wait) as done, ExitStack() as last:
+    # Signals are caught to the end: what ends a run's other processes must not end the writing of why it failed.
+    with joined() as world, held(directory, world, wait=wait) as done, ExitStack() as last, caught() as stop:
         if done:
             return runs.read_result(directory / runs.RESULT)
         origin = provenance.commit()  # of the code that is loaded, whatever happens to the files while it runs
@@ -46,7 +47,7 @@ def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
             listed = departures(config) | resized(config)
             if world.first:
                 last.enter_context(mirrored(directory, config.tracking))
-            with caught() as stop, Progress(config, directory, speaks=world.first) as progress:
+            with Progress(config, directory, speaks=world.first) as progress:
                 state = train(config, directory, progress, stop, world)
                 result = make_result(config, state, origin, listed)
                 if world.first:
