@@ -160,7 +160,14 @@ def test_imagenet_recipes_are_the_published_ones() -> None:
     assert compose(["study=imagenet_r200", "+step=training_recipe"]).recipe.drop_path == 0.5
 
 
-@pytest.mark.parametrize("study", ["fashion_mnist", "fashion_mnist_long", "smoke", "imagenet", "imagenet_r200"])
+@pytest.mark.parametrize(
+    "study",
+    [
+        "fashion_mnist",
+        "imagenet",
+        *(pytest.param(other, marks=pytest.mark.slow) for other in ("fashion_mnist_long", "smoke", "imagenet_r200")),
+    ],
+)
 def test_every_rung_after_the_recipe_trains_with_the_same_recipe(study: str) -> None:
     recipes = [compose([f"study={study}", f"+step={rung.name}"]).recipe for rung in steps()[1:]]
     assert all(recipe == recipes[0] for recipe in recipes)

@@ -22,6 +22,7 @@ from roadmap.steps import model_config, regimes, steps
 
 GOLDEN = Path(__file__).parents[1] / "results" / "reference" / "ladder_costs.csv"
 NAMES = [rung.name for rung in steps()]
+SIZES = [pytest.param(name, marks=pytest.mark.slow) if name == "resnet200" else name for name in regimes()]
 ENDS = [
     ("resnet", "resnet50", torchvision.models.resnet50),
     ("layer_scale", "resnet50", torchvision.models.convnext_tiny),
@@ -61,7 +62,7 @@ def test_ends_of_the_road_equal_torchvision(step: str, regime: str, peer) -> Non
         assert (mapped[name] - p.grad).abs().max() < 1e-5 * max(1.0, float(p.grad.abs().max())), name
 
 
-@pytest.mark.parametrize("regime", regimes())
+@pytest.mark.parametrize("regime", SIZES)
 @pytest.mark.parametrize("step", NAMES)
 def test_every_rung_trains_a_step_in_every_regime(step: str, regime: str) -> None:
     torch.manual_seed(0)

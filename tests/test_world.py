@@ -134,7 +134,7 @@ def waiting_for_steps(directory: Path, run: subprocess.Popen[str], *, more_than:
 def test_stopped_by_a_signal_it_goes_on_with_another_number_of_processes(
     press_ctrl_c: bool, tmp_path: Path, data_root: Path
 ) -> None:
-    more = ["+step=layer_norm", "budget.epochs=24", "budget.bn_batch_size=8", "training.checkpoint_epochs=100"]
+    more = ["+step=layer_norm", "budget.epochs=8", "budget.bn_batch_size=8", "training.checkpoint_epochs=100"]
     directory = tmp_path / "tiny/layer_norm/seed-0"
     run = torchrun(2, "train.py", *words(tmp_path, data_root, *more))
     steps = waiting_for_steps(directory, run, more_than=0)
