@@ -89,16 +89,18 @@ def test_what_cannot_fit_is_refused_with_what_would(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("step", "said"), [("gelu", "computed twice"), ("separate_downsampling", "images at a time")])
-def test_a_process_keeps_to_what_is_stated(step: str, said: str, tmp_path: Path, data_root: Path) -> None:
+@pytest.mark.parametrize(
+    ("step", "limit", "said"), [("gelu", 1.2, "computed twice"), ("separate_downsampling", 0.95, "images at a time")]
+)
+def test_a_process_keeps_to_what_is_stated(step: str, limit: float, said: str, tmp_path: Path, data_root: Path) -> None:
     own = ["data.img_size=128", "budget.batch_size=128", "budget.bn_batch_size=128", "budget.epochs=1"]
     peaks = []
-    for name, limit in (("free", "null"), ("kept", "1.2")):
-        run = words(tmp_path / name, data_root, f"+step={step}", "regime=micro", *own, f"training.memory_gb={limit}")
+    for name, gb in (("free", "null"), ("kept", str(limit))):
+        run = words(tmp_path / name, data_root, f"+step={step}", "regime=micro", *own, f"training.memory_gb={gb}")
         process = script("train.py", *run)
         output, _ = process.communicate()
         assert process.returncode == 0, output
         assert (said in output) == (name == "kept")
         metrics = (tmp_path / name / "tiny" / step / "seed-0" / runs.METRICS).read_text().splitlines()
         peaks.append(json.loads(metrics[-1])["peak_memory_mb"])
-    assert peaks[1] < 1200 < peaks[0]
+    assert peaks[1] < 1000 * limit < peaks[0]

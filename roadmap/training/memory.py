@@ -24,6 +24,8 @@ PROBES = (2, 4)
 """Images whose forward pass is looked at; memory is linear in their number."""
 AT_WORK, EVALUATING = 1, 4
 """Tensors as large as the largest: beside what is kept when the backward pass begins, and of layers in evaluation."""
+BESIDE_MB = 130.0
+"""What the first steps bring in beside: code of libraries, their scratch, blocks too small to be given back."""
 MARGIN = 1.1
 """What is lost between blocks of memory."""
 
@@ -125,11 +127,11 @@ def footprint(network: Network, config: Config, device: torch.device, images: in
 
 @cache
 def held_mb(device: torch.device) -> float:
-    """What the process held when it first asked, which was before its first step.
+    """What the process held when it first asked, which was before its first step, and what that will add.
 
     Later nobody can tell it from what is free again but was not given back.
     """
-    return memory_mb(device)
+    return memory_mb(device) + BESIDE_MB
 
 
 def apply(room: Room, network: Network) -> None:
