@@ -1,6 +1,7 @@
 """A run of a second or two, for tests of what surrounds training."""
 
 import io
+import json
 import os
 import runpy
 import signal
@@ -60,6 +61,24 @@ def script(name: str, *arguments: str, env: dict[str, str] | None = None) -> sub
     """Start one of the project's scripts."""
     command = [sys.executable, str(ROOT / name), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=env)
+
+
+def trained(directory: Path, data_root: Path, step: str, *more: str) -> tuple[Path, str]:
+    """The directory of a tiny run of a rung in a process of its own, and what train.py says."""
+    process = script("train.py", *words(directory, data_root, f"+step={step}", *more))
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return directory / "tiny" / step / "seed-0", output
+
+
+def keeps_to(gb: float, said: str, directory: Path, data_root: Path, *run: str) -> None:
+    """See that a run keeps to training.memory_gb, says how, and would not have otherwise."""
+    peaks = []
+    for name, limit in (("free", "null"), ("kept", str(gb))):
+        made, output = trained(directory / name, data_root, *run, f"training.memory_gb={limit}")
+        assert (said in output) == (name == "kept")
+        peaks.append(json.loads((made / runs.METRICS).read_text().splitlines()[-1])["peak_memory_mb"])
+    assert peaks[1] < 1000 * gb < peaks[0], peaks
 
 
 def torchrun(processes: int, *arguments: str) -> subprocess.Popen[str]:

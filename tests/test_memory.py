@@ -1,13 +1,11 @@
 """training.memory_gb: what does not fit is computed otherwise, and comes out the same."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from smoke import script, tiny, words
+from smoke import keeps_to, tiny
 
-from roadmap import runs
 from roadmap.data.augment import epoch_passes
 from roadmap.data.load import load
 from roadmap.schema import Config, ConfigError
@@ -94,13 +92,4 @@ def test_what_cannot_fit_is_refused_with_what_would(
 )
 def test_a_process_keeps_to_what_is_stated(step: str, limit: float, said: str, tmp_path: Path, data_root: Path) -> None:
     own = ["data.img_size=128", "budget.batch_size=128", "budget.bn_batch_size=128", "budget.epochs=1"]
-    peaks = []
-    for name, gb in (("free", "null"), ("kept", str(limit))):
-        run = words(tmp_path / name, data_root, f"+step={step}", "regime=micro", *own, f"training.memory_gb={gb}")
-        process = script("train.py", *run)
-        output, _ = process.communicate()
-        assert process.returncode == 0, output
-        assert (said in output) == (name == "kept")
-        metrics = (tmp_path / name / "tiny" / step / "seed-0" / runs.METRICS).read_text().splitlines()
-        peaks.append(json.loads(metrics[-1])["peak_memory_mb"])
-    assert peaks[1] < 1000 * limit < peaks[0]
+    keeps_to(limit, said, tmp_path, data_root, step, "regime=micro", *own)
