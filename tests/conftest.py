@@ -1,5 +1,6 @@
 """What tests share."""
 
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -9,6 +10,12 @@ from smoke import ROOT, tiny
 
 from roadmap import runs
 from roadmap.data.fetch import fetch
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide GPUs from tests that do not ask for one: what they look at is the same on every machine."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(scope="session")

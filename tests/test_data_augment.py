@@ -345,7 +345,7 @@ def test_deterministic_algorithms_and_threads_change_nothing(deterministic: None
     assert same(batches, again)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.gpu
 def test_a_gpu_gives_the_same_batches() -> None:
     images = some(64)
     here = epoch_passes(images, MIXED, DATA, seed=0, epoch=0)

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from photographs import plant
 from smoke import computed, interrupt, keeps_to, tiny, trained
 
 from roadmap import runs
 from roadmap.config import compose
+from roadmap.data.load import load
 from roadmap.model.create import build
 from roadmap.steps import steps
 from roadmap.training.run import execute
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+pytestmark = pytest.mark.gpu
 RUNGS = [rung.name for rung in steps()]
 PHOTOGRAPHS = ["data.img_size=224", "data.max_train=128", "data.max_test=64", "budget.epochs=1"]
 
@@ -64,3 +66,11 @@ def test_what_is_compiled_computes_the_same(step: str, tmp_path: Path, data_root
 def test_it_keeps_to_what_is_stated(step: str, limit: float, said: str, tmp_path: Path, data_root: Path) -> None:
     own = ["budget.batch_size=128", "budget.bn_batch_size=128", *PHOTOGRAPHS]
     keeps_to(limit, said, tmp_path, data_root, step, *own)
+
+
+def test_files_reach_it_as_they_are(tmp_path: Path) -> None:
+    words = ["study=photos", f"data.root={plant(tmp_path)}", "data.num_classes=4", "training.workers=2"]
+    photos, places = load(compose(words), train=True), torch.arange(32).split(8)
+    here, there = (list(each.batches(places, seed=0)) for each in (photos, photos.to(torch.device("cuda"))))
+    for (x, t), (y, u) in zip(here, there, strict=True):
+        assert y.is_cuda and torch.equal(x, y.cpu()) and torch.equal(t, u.cpu())
