@@ -17,7 +17,7 @@ WORDS = study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) 
 SLURM := slurmctld slurmd slurm-client munge
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data data-check roadmap plan costs collate plot push view test test-slow test-slurm test-view chaos
+.PHONY: help setup data data-check roadmap plan costs collate plot push view test test-slow test-slurm test-gpu test-view chaos
 .PHONY: lint bench bench-data profile clean
 
 help: ## this list
@@ -76,6 +76,9 @@ test-slurm: setup ## sweeps on a real SLURM of one node
 	  { echo "test-slurm: as root, or after apt-get install $(SLURM)" >&2; exit 2; }
 	$(BIN)/python -m pytest -m slurm tests/test_slurm.py
 
+test-gpu: setup ## what only a GPU can show, on the first one
+	$(BIN)/python -m pytest -m gpu
+
 test-view: setup ## the report in a real browser
 	@command -v chromium >/dev/null || \
 	  { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -y --no-install-recommends chromium; } || \
@@ -103,7 +106,7 @@ bench: setup ## the training step of every rung against the plain one, at 32 pix
 profile: setup ## the ten dearest operators of a training step (STEP=gelu)
 	$(BIN)/python scripts/profile_step.py $(or $(STEP),separate_downsampling) $(OPTIONS)
 
-bench-data: setup ## what one core makes of image files, against timm's own path
+bench-data: setup ## what one core makes of images in memory and of image files, against the usual ways
 	$(BIN)/python scripts/benchmark_data.py study=$(STUDY) +step=training_recipe $(FILES)
 
 clean: ## remove caches; runs, results, data and .venv stay

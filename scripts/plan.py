@@ -16,6 +16,7 @@ import os
 import subprocess
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -28,7 +29,7 @@ from roadmap.checks import IN_MEMORY, require
 from roadmap.command import command
 from roadmap.data.trees import counted as tree_counted
 from roadmap.ladder.board import counted, duration
-from roadmap.ladder.cores import environment
+from roadmap.ladder.cores import environments
 from roadmap.ladder.expense import (
     Expense,
     Rates,
@@ -125,14 +126,15 @@ def measured(plan: Plan, console: Console, given: float) -> dict[str, Speed]:
     from roadmap.training.speed import measure
 
     found, spawn = {}, multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(plan.jobs, spawn, os.environ.update, (environment(plan.jobs),)) as pool,
-        console.status("measuring") as status,
-    ):
+    with ExitStack() as stack:
+        workers = [ProcessPoolExecutor(1, spawn, os.environ.update, (own,)) for own in environments(plan.jobs)]
+        for worker in workers:
+            stack.enter_context(worker)
+        status = stack.enter_context(console.status("measuring"))
         for number, (name, config) in enumerate(rungs.items(), 1):
             now = f"measuring {name} ({number} of {len(rungs)}), {plan.jobs} at a time"
             status.update(now) if console.is_terminal else console.print(now)
-            each = list(pool.map(measure, [config] * plan.jobs))
+            each = [one.result() for one in [worker.submit(measure, config) for worker in workers]]
             found[name] = Speed(fmean(s[0] for s in each), fmean(s[1] for s in each), each[0][2])
     return found
 
@@ -147,8 +149,10 @@ def started(plan: Plan) -> float:
     with TemporaryDirectory() as there:
         directories = [freeze(shortest(plan.configs[0], seed, there)) for seed in range(plan.jobs)]
         begun, quiet = time.monotonic(), subprocess.DEVNULL
-        commands, given = [train_command(each) for each in directories], environment(plan.jobs)
-        processes = [subprocess.Popen(command, stdout=quiet, stderr=quiet, env=given) for command in commands]
+        processes = [
+            subprocess.Popen(train_command(each), stdout=quiet, stderr=quiet, env=own)
+            for each, own in zip(directories, environments(plan.jobs), strict=True)
+        ]
         taken = [(process.wait(), time.monotonic() - begun) for process in processes]
     return fmean(seconds for _, seconds in taken) if all(code == 0 for code, _ in taken) else 0.0
 

@@ -76,11 +76,13 @@ def test_a_table_keeps_what_was_not_measured_again(tmp_path: Path) -> None:
     assert speed.geometric_mean([1.0, 4.0]) == pytest.approx(2)
 
 
-def test_the_released_network_is_not_in_the_mean() -> None:
+def test_only_the_steps_of_the_path_are_in_the_mean() -> None:
     rows = [ROW._replace(step=step, ratio=ratio) for step, ratio in (("gelu", 4.0), ("large_kernel", 1.0))]
     rows += [ROW._replace(step="layer_scale", group="convnext", ratio=9.0), ROW._replace(arm="plain", ratio=1.0)]
-    least = "geometric mean of 2 rungs; least 1.00, `large_kernel`"
-    assert speed.conclusions(rows) == [f"nano regime at 32 pixels, batch 8, CPU time, float32: 2.00 times ({least})"]
+    rows += [ROW._replace(step="kernel_9", ratio=0.1)]
+    said = "nano regime at 32 pixels, batch 8, CPU time, float32:"
+    assert speed.conclusions(rows) == [f"{said} 2.00 times (geometric mean of 2 rungs; least 1.00, `large_kernel`)"]
+    assert speed.conclusions(rows[-1:]) == [f"{said} 0.10 times (geometric mean of 1 rungs; least 0.10, `kernel_9`)"]
 
 
 def test_the_documents_say_what_was_measured() -> None:

@@ -23,6 +23,10 @@ from roadmap.steps import steps
 
 pytestmark = pytest.mark.xdist_group("sweep")  # one process makes the sweep that many of these look at
 SAY_THREADS = "import os; print(os.environ['OMP_NUM_THREADS'], end='')"
+SAY_GPU = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], end='')"
+TWO_GPUS = """#!/bin/sh
+[ "$*" = --list-gpus ] && printf 'GPU 0: NVIDIA A100 (UUID: GPU-a)\\n  MIG 1g\\nGPU 1: NVIDIA A100 (UUID: GPU-b)\\n'
+"""
 TWO = "steps=[resnet,gelu]"
 
 
@@ -221,6 +225,32 @@ def test_the_cores_are_shared_among_the_runs(tmp_path: Path, monkeypatch: pytest
         while not place.ended():
             time.sleep(0.02)
         assert (tmp_path / runs.LOG).read_text() == threads
+
+
+def test_runs_beside_each_other_have_the_gpus_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(TWO_GPUS)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert make_plan(["study=imagenet", "steps=[gelu]"]).jobs == 2
+    monkeypatch.setattr(local, "train_command", lambda _: [sys.executable, "-c", SAY_GPU])
+    place, rows = local.Local(3), [Row(Run("gelu", seed, tmp_path / f"{seed}")) for seed in range(4)]
+    for row in rows:
+        row.run.directory.mkdir()
+    assert place.start(rows[:3]) == [] and place.room() == 0
+    while not (over := place.ended()):
+        time.sleep(0.02)
+    place.start(rows[3:])
+    while place.room() < 3:
+        time.sleep(0.02)
+        place.ended()
+    said = [(row.run.directory / runs.LOG).read_text() for row in rows]
+    assert sorted(said[:3]) == ["0", "0", "1"] and said[3] in {said[row.run.seed] for row, _ in over}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-b,5")
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in cores.environments(4)] == ["3", "GPU-b", "5", "3"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert cores.gpus() == [] and make_plan(["study=imagenet", "steps=[gelu]"]).jobs == 1
 
 
 def test_time_left_is_the_mean_of_what_is_known() -> None:

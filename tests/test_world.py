@@ -18,6 +18,7 @@ from roadmap.config import load, to_dict
 from roadmap.schema import ConfigError
 from roadmap.training import checkpoint
 from roadmap.training.loop import train
+from roadmap.training.machine import set_up
 from roadmap.training.progress import Progress
 from roadmap.training.run import execute
 from roadmap.training.world import World
@@ -52,6 +53,24 @@ def apart(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
     assert a.keys() == b.keys()
     one, other = (torch.cat([values[key].flatten().double() for key in b]) for values in (a, b))
     return float((one - other).norm() / other.norm())
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "refusal"),
+    [
+        ("auto", 1, "training.device=auto: allowed is cpu, or no more processes here than GPUs \\(1\\)"),
+        ("cuda", 0, "no CUDA here"),
+    ],
+)
+def test_every_process_of_a_machine_needs_a_gpu_of_its_own(
+    device: str, gpus: int, refusal: str, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(tmp_path, data_root, f"training.device={device}")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(ConfigError, match=refusal):
+        set_up(config)
 
 
 def test_gradients_do_not_depend_on_how_the_batch_is_divided(tmp_path: Path, data_root: Path) -> None:

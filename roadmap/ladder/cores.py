@@ -1,11 +1,13 @@
-"""How a sweep shares the cores of this machine among its runs.
+"""How a sweep shares the cores and the GPUs of this machine among its runs.
 
 Small networks are trained faster by several processes of one thread than by one process of several threads, which wait
 for each other after every layer (docs/performance.md): as many runs at a time as the threads of one fit into the cores.
-Where nobody says how many threads that is, a run may need all of the machine's memory or its GPU: one at a time.
+Where nobody says how many threads that is, a run may need all of the machine's memory or a GPU: one at a time, or one
+a GPU.
 """
 
 import os
+import subprocess
 
 
 def cores() -> int:
@@ -13,11 +15,26 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; without torch, which loads slowly."""
+    stated = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if stated is not None:
+        return [name for name in stated.split(",") if name]
+    try:
+        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True).stdout
+    except OSError:  # no such driver
+        return []
+    return [str(number) for number in range(sum(line.startswith("GPU ") for line in listed.splitlines()))]
+
+
 def runs_at_a_time(threads: int | None) -> int:
     """With jobs=auto, by the threads of one."""
-    return max(1, cores() // (threads or cores()))
+    return max(1, cores() // threads if threads else len(gpus()))
 
 
-def environment(jobs: int) -> dict[str, str]:
-    """What a run among so many at a time starts in: its share of the cores, unless this environment says otherwise."""
-    return {"OMP_NUM_THREADS": str(max(1, cores() // jobs))} | os.environ
+def environments(jobs: int) -> list[dict[str, str]]:
+    """What each of so many runs at a time starts in: its share of the cores, unless this one's environment says
+    otherwise, and the GPUs in turn."""
+    share = {"OMP_NUM_THREADS": str(max(1, cores() // jobs))} | os.environ
+    there = gpus()
+    return [share | ({"CUDA_VISIBLE_DEVICES": there[job % len(there)]} if there else {}) for job in range(jobs)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from roadmap import runs
 from roadmap.ladder.board import Row, State
-from roadmap.ladder.cores import environment
+from roadmap.ladder.cores import environments
 from roadmap.ladder.place import afresh, train_command
 from roadmap.ladder.verdict import Ending, checkpoint_time
 from roadmap.schema import ConfigError
@@ -17,10 +17,11 @@ Process = subprocess.Popen[bytes]
 
 @dataclass
 class AtWork:
-    """A run, its process, and the time of the checkpoint that it found."""
+    """A run, its process, what that was started in, and the time of the checkpoint that it found."""
 
     row: Row
     process: Process
+    environment: dict[str, str]
     found: int
 
 
@@ -28,7 +29,7 @@ class Local:
     """A place to run (`roadmap.ladder.place`)."""
 
     def __init__(self, jobs: int) -> None:
-        self._jobs, self._environment = jobs, environment(jobs)
+        self._free = environments(jobs)
         self._at_work: list[AtWork] = []
 
     def adopt(self, rows: list[Row]) -> None:
@@ -43,7 +44,7 @@ class Local:
 
     def room(self) -> int:
         """How many processes may be added."""
-        return self._jobs - len(self._at_work)
+        return len(self._free)
 
     def start(self, rows: list[Row]) -> list[tuple[Row, str]]:
         """Start a process a run; returns those that could not be started, and why."""
@@ -51,7 +52,7 @@ class Local:
         for row in rows:
             found = checkpoint_time(row.run.directory)
             try:
-                self._at_work.append(AtWork(row, start(row, self._environment), found))
+                self._at_work.append(AtWork(row, start(row, self._free[-1]), self._free.pop(), found))
             except OSError as error:  # no memory, no space: this run's trouble, maybe not the next's
                 refused.append((row, str(error)))
         return refused
@@ -61,6 +62,7 @@ class Local:
         over = [work for work in self._at_work if work.process.poll() is not None]
         self._at_work = [work for work in self._at_work if work not in over]
         for work in over:
+            self._free.append(work.environment)
             with work.process:  # closes its pipe
                 pass
         return [(work.row, ending(work)) for work in over]

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from roadmap.files import write_atomic
 from roadmap.ladder.bars import FAINT, group
 from roadmap.ladder.sheet import GRID, save, style
+from roadmap.steps import steps
 
 PLAIN = "plain"
 """The arm that all others are measured against."""
@@ -141,7 +142,7 @@ def _plot(path: Path, panels: Sequence[tuple[Setting, Sequence[Measured]]]) -> l
     with style():
         figure = Figure(figsize=(8.5, 0.5 + 4.3 * len(panels)), facecolor="white", layout="constrained")
         for axes, (setting, rows) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
-            _draw(axes, setting, rows)
+            _draw(axes, setting, _on_path(rows))
         return save(figure, path.with_suffix(""))
 
 
@@ -195,19 +196,26 @@ def _name(arm: str) -> str:
 
 
 def conclusions(rows: Sequence[Measured]) -> list[str]:
-    """A line a setting and precision: how many times as fast as plain the rungs of the paper's road are.
+    """A line a setting and precision: how many times as fast as plain the rungs of the paper's path are.
 
     The released network at its end, which is not one of its steps, is left out of the mean.
     """
     lines = []
     for setting, arm in sorted({(row.setting, row.arm) for row in rows if row.arm in (*OURS, AUTOCAST)}):
-        ratios = {r.step: r.ratio for r in rows if (r.setting, r.arm) == (setting, arm) and r.group != RELEASED}
+        own = [row for row in rows if (row.setting, row.arm) == (setting, arm) and row.group != RELEASED]
+        ratios = {row.step: row.ratio for row in _on_path(own)}
         if not ratios:
             continue
         least, mean = min(ratios, key=ratios.__getitem__), geometric_mean(list(ratios.values()))
         over = f"geometric mean of {len(ratios)} rungs; least {ratios[least]:.2f}, `{least}`"
         lines.append(f"{setting.told()}, {arm}: {mean:.2f} times ({over})")
     return lines
+
+
+def _on_path(rows: Sequence[Measured]) -> Sequence[Measured]:
+    """Those of the path's rungs, or all where there are none."""
+    path = {rung.name for rung in steps() if rung.on_path}
+    return [row for row in rows if row.step in path] or rows
 
 
 def geometric_mean(ratios: Sequence[float]) -> float:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn, optim
+from torch.autograd import DeviceType
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
@@ -188,5 +189,7 @@ def _watched(step: Step) -> tuple[list[Operator], float]:
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]) as watched:
         step()
     own = "self_device_time_total" if gpu else "self_cpu_time_total"
-    found = [Operator(event.key, getattr(event, own) / 1e3, event.count) for event in watched.key_averages()]
+    # Kernels are listed beside the operators that launch them, whose time they are.
+    events = [event for event in watched.key_averages() if event.device_type == DeviceType.CPU]
+    found = [Operator(event.key, getattr(event, own) / 1e3, event.count) for event in events]
     return sorted(found, key=lambda operator: -operator.ms), sum(operator.ms for operator in found)

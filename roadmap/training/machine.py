@@ -22,12 +22,16 @@ def set_up(config: Config) -> torch.device:
     """Choose the device, and make its arithmetic repeatable: on CPU to the bit, on CUDA as far as it goes.
 
     Raises:
-        ConfigError: training.device=cuda where there is none.
+        ConfigError: training.device=cuda where there is none, or more processes on this machine than it has.
     """
     wanted, there = config.training.device, torch.cuda.is_available()
     require(wanted is not Device.cuda or there, "training.device", wanted.name, "cpu or auto: there is no CUDA here")
-    gpu = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # each process of a machine has its own
-    device = torch.device(gpu if wanted is not Device.cpu and there else "cpu")
+    device = torch.device("cpu")
+    if wanted is not Device.cpu and there:
+        own, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+        few = f"cpu, or no more processes here than GPUs ({count})"
+        require(own < count, "training.device", wanted.name, few)
+        device = torch.device("cuda", own)
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     torch.backends.cudnn.benchmark = False
