@@ -127,7 +127,7 @@ def measured(plan: Plan, console: Console, given: float) -> dict[str, Speed]:
 
     found, spawn = {}, multiprocessing.get_context("spawn")
     with ExitStack() as stack:
-        workers = [ProcessPoolExecutor(1, spawn, os.environ.update, (own,)) for own in environments(plan.jobs)]
+        workers = [ProcessPoolExecutor(1, spawn, enter, (own,)) for own in environments(plan.jobs)]
         for worker in workers:
             stack.enter_context(worker)
         status = stack.enter_context(console.status("measuring"))
@@ -137,6 +137,11 @@ def measured(plan: Plan, console: Console, given: float) -> dict[str, Speed]:
             each = [one.result() for one in [worker.submit(measure, config) for worker in workers]]
             found[name] = Speed(fmean(s[0] for s in each), fmean(s[1] for s in each), each[0][2])
     return found
+
+
+def enter(environment: dict[str, str]) -> None:
+    """Make an environment that of this process."""
+    os.environ.update(environment)
 
 
 def started(plan: Plan) -> float:

@@ -65,7 +65,6 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         seconds_of(text)
 
 
-@pytest.mark.slow
 def test_the_plan_of_a_small_study_is_measured(data_root: Path) -> None:
     words = ["study=smoke", "steps=[gelu]", "seeds=4", "jobs=1", "budget=1h", "devices=2", f"data.root={data_root}"]
     run = script("scripts/plan.py", *words)

@@ -73,17 +73,31 @@ def test_every_process_of_a_machine_needs_a_gpu_of_its_own(
         set_up(config)
 
 
-def test_gradients_do_not_depend_on_how_the_batch_is_divided(tmp_path: Path, data_root: Path) -> None:
-    def job(size: int) -> list[str]:
-        own = ["data.max_train=48", "budget.batch_size=48", f"budget.bn_batch_size={size}"]
-        return words(tmp_path, data_root, "+step=layer_norm", *STILL, *own)
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> dict[str, dict[str, Any]]:
+    """What a step of 48 images leaves by one process and by two, however divided.
 
-    whole, accumulated = one_step(tmp_path, {"whole": job(48), "accumulated": job(24)}, processes=1)
-    two, both = one_step(tmp_path, {"two": job(24), "both": job(12)}, processes=2)
-    for other in (accumulated, two, both):
-        assert other["steps"] == whole["steps"] == 1
-        assert other["loss"] == pytest.approx(whole["loss"], rel=1e-6)
-        assert apart(other["gradients"], whole["gradients"]) < 1e-6
+    In float64: dividing by small deviations, batch norm makes a percent of what is an ulp in float32.
+    """
+    directory = tmp_path_factory.mktemp("left")
+
+    def job(step: str, size: int, together: int = 1) -> list[str]:
+        own = ["data.max_train=48", "budget.batch_size=48", f"budget.bn_batch_size={size}"]
+        return words(directory, data_root, f"+step={step}", *STILL, *own, f"recipe.sync_bn={together}")
+
+    one = {"whole": job("layer_norm", 48), "accumulated": job("layer_norm", 24), "one": job("large_kernel", 48)}
+    two = {"shared": job("layer_norm", 24), "both": job("layer_norm", 12), "two": job("large_kernel", 24, 2)}
+    found = [one_step(directory, jobs, processes=n, precision="float64") for n, jobs in ((1, one), (2, two))]
+    return dict(zip([*one, *two], [*found[0], *found[1]], strict=True))
+
+
+@pytest.mark.xdist_group("left")
+@pytest.mark.parametrize("how", ["accumulated", "shared", "both"])
+def test_gradients_do_not_depend_on_how_the_batch_is_divided(how: str, left: dict[str, dict[str, Any]]) -> None:
+    other, whole = left[how], left["whole"]
+    assert other["steps"] == whole["steps"] == 1
+    assert other["loss"] == pytest.approx(whole["loss"], rel=1e-9)
+    assert apart(other["gradients"], whole["gradients"]) < 1e-9
 
 
 def test_batch_norm_sees_its_own_pass_in_any_process(tmp_path: Path, data_root: Path) -> None:
@@ -97,24 +111,13 @@ def test_batch_norm_sees_its_own_pass_in_any_process(tmp_path: Path, data_root: 
     assert counts and all(int(count) == 6 for count in counts)
 
 
+@pytest.mark.xdist_group("left")
 def test_synchronized_batch_norm_of_two_processes_is_that_of_one_with_the_whole_batch(
-    tmp_path: Path, data_root: Path
+    left: dict[str, dict[str, Any]], tmp_path: Path, data_root: Path
 ) -> None:
-    def job(size: int, together: int) -> dict[str, list[str]]:
-        own = [
-            "data.max_train=48",
-            "budget.batch_size=48",
-            f"budget.bn_batch_size={size}",
-            f"recipe.sync_bn={together}",
-        ]
-        return {f"sync-{together}": words(tmp_path, data_root, "+step=large_kernel", *STILL, *own)}
-
-    # In float64: dividing by small deviations, the network makes a percent of what is an ulp in float32.
-    (one,) = one_step(tmp_path, job(48, 1), processes=1, precision="float64")
-    (two,) = one_step(tmp_path, job(24, 2), processes=2, precision="float64")
-    assert two["loss"] == pytest.approx(one["loss"], rel=1e-9)
-    assert apart(two["gradients"], one["gradients"]) < 1e-9
-    assert apart(two["buffers"], one["buffers"]) < 1e-9
+    assert left["two"]["loss"] == pytest.approx(left["one"]["loss"], rel=1e-9)
+    assert apart(left["two"]["gradients"], left["one"]["gradients"]) < 1e-9
+    assert apart(left["two"]["buffers"], left["one"]["buffers"]) < 1e-9
     config = tiny(tmp_path, data_root, "+step=large_kernel", "recipe.sync_bn=2")
     with pytest.raises(ConfigError, match=r"recipe\.sync_bn=2: allowed is 1, or the number of processes: 1"):
         execute(runs.prepare(config))

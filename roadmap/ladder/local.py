@@ -50,10 +50,11 @@ class Local:
         """Start a process a run; returns those that could not be started, and why."""
         refused = []
         for row in rows:
-            found = checkpoint_time(row.run.directory)
+            found, environment = checkpoint_time(row.run.directory), self._free.pop()
             try:
-                self._at_work.append(AtWork(row, start(row, self._free[-1]), self._free.pop(), found))
+                self._at_work.append(AtWork(row, start(row, environment), environment, found))
             except OSError as error:  # no memory, no space: this run's trouble, maybe not the next's
+                self._free.append(environment)
                 refused.append((row, str(error)))
         return refused
 
