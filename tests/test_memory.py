@@ -1,10 +1,12 @@
 """training.memory_gb: what does not fit is computed otherwise, and comes out the same."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from smoke import keeps_to, tiny
+from smoke import ROOT, keeps_to, tiny
 
 from roadmap.data.augment import epoch_passes
 from roadmap.data.load import load
@@ -17,6 +19,7 @@ from roadmap.training.world import World
 
 CPU = torch.device("cpu")
 LARGE = ["data.img_size=64", "budget.batch_size=64", "budget.bn_batch_size=64", "study.name=large"]
+SAY_PEAK = "import torch; from roadmap.training.machine import peak_memory_mb as mb; print(mb(torch.device('cpu')))"
 
 
 def stepped(config: Config, room: Room) -> tuple[State, float]:
@@ -84,6 +87,13 @@ def test_what_cannot_fit_is_refused_with_what_would(
         assert initial_state(config, CPU, World()).room.twice
     with pytest.raises(ConfigError, match=r"training\.memory_gb=-1(\.0)?: allowed is finite and more than 0"):
         tiny(tmp_path, data_root, "training.memory_gb=-1")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's account")
+def test_the_peak_of_a_process_is_not_that_of_its_parent() -> None:
+    large = b"x" * (600 << 20)
+    said = subprocess.run([sys.executable, "-c", SAY_PEAK], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert 50 < float(said) < len(large) / 1e6
 
 
 @pytest.mark.slow

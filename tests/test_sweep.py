@@ -68,10 +68,10 @@ def test_a_sweep_brings_every_run_to_its_result(swept: tuple[list[str], Path, st
 def test_a_run_that_cannot_even_be_started_takes_nothing_from_the_others(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(row: Row):  # type: ignore[no-untyped-def]
+    def start(row: Row, environment: dict[str, str]) -> local.Process:
         if row.run.step == "resnet":
             raise OSError("Cannot allocate memory")
-        return start_process(row)
+        return start_process(row, environment)
 
     start_process = local.start
     monkeypatch.setattr(local, "start", start)

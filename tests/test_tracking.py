@@ -8,11 +8,13 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import wandb
 from mirrors import mirrors, told, wait_for_no_mirror
 from PIL import Image
 from smoke import computed, inside, script, tiny, torchrun, words
@@ -25,8 +27,9 @@ from roadmap.ladder.collate import collate
 from roadmap.ladder.plot import plot
 from roadmap.schema import ConfigError, Tracking
 from roadmap.signals import Interrupted
-from roadmap.tracking import beside
+from roadmap.tracking import beside, trackers
 from roadmap.tracking.mirror import SUMMARY, mirror_ladder, mirror_run, run_record
+from roadmap.tracking.trackers import open_tracker
 from roadmap.training.progress import Progress
 from roadmap.training.run import execute
 
@@ -179,6 +182,17 @@ def test_what_a_server_did_not_take_goes_into_files_and_nothing_is_left_behind(t
     assert (directory / runs.TRACKING / beside.LOG).read_text().count("this goes into files") == 1
     assert told(directory / runs.TRACKING).history == lines(directory)
     assert told(directory / runs.TRACKING).exit_code == 0
+
+
+def test_wandbs_own_process_may_never_end(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise wandb.errors.AuthenticationError("no answer")
+
+    monkeypatch.setattr(wandb, "login", refuse)
+    monkeypatch.setattr(wandb, "teardown", lambda exit_code: threading.Event().wait())
+    monkeypatch.setattr(trackers, "PARTING_SECONDS", 0.1)
+    with pytest.raises(ConnectionError, match="wandb: no answer"):
+        open_tracker(Tracking.wandb, run_record(tiny(tmp_path, data_root, RUNG)), tmp_path, beside=False)
 
 
 @pytest.mark.usefixtures("patient")

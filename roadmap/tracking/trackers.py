@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from roadmap.schema import Tracking
 PROJECT = "convnet-roadmap"
 ANSWER_SECONDS = 20.0
 """How long a process beside a training waits for a server to answer, and for it to take the last of a run."""
+
+PARTING_SECONDS = 5.0
+"""How long the end of wandb's own process is waited for after a server did not answer: sometimes it never comes."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,9 @@ class Wandb:
             mode = mode or ("online" if wandb.login(prompt=False) else "offline")
             self._run = self._begin(record, directory, mode, beside=beside)
         except Exception as error:
-            wandb.teardown(exit_code=1)
+            parting = threading.Thread(target=wandb.teardown, kwargs={"exit_code": 1}, daemon=True)
+            parting.start()
+            parting.join(PARTING_SECONDS)
             if not beside or mode == "offline":
                 raise ConnectionError(f"wandb: {error}") from error
             print(f"wandb does not answer, so this goes into files: {error}", flush=True)

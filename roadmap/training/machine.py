@@ -5,6 +5,7 @@ import os
 import platform
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -91,5 +92,8 @@ def peak_memory_mb(device: torch.device) -> float:
     """The most memory this process has held, in MB: of the accelerator where there is one."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    with suppress(OSError):  # not on Linux
+        (most,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        return int(most.split()[1]) * 1024 / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
