@@ -92,6 +92,13 @@ def test_the_documents_say_what_was_measured() -> None:
         assert f"\n- {line}\n" in (ROOT / "README.md").read_text(), line
 
 
+@pytest.fixture
+def watched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The profiler takes its time to say what it saw."""
+    monkeypatch.setattr(bench, "WATCHED", 1)
+
+
+@pytest.mark.usefixtures("watched_once")
 def test_both_steps_of_the_benchmark_train_the_same_network(data_root: Path) -> None:
     config = compose(["+step=large_kernel", "budget.batch_size=16", "budget.bn_batch_size=16"])
     images, targets = bench.batch(config, CPU, torch.channels_last)
@@ -103,6 +110,7 @@ def test_both_steps_of_the_benchmark_train_the_same_network(data_root: Path) -> 
     assert sum("convolution" in operator.name for operator in found) and 0 < found[0].ms <= total
 
 
+@pytest.mark.usefixtures("watched_once")
 def test_the_profile_names_operators() -> None:
     code, said = inside("scripts/profile_step.py", "gelu", "--regime", "nano", "--batch", "8")
     assert code == 0 and "aten::gelu" in said, said
