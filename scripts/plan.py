@@ -4,10 +4,11 @@
     python scripts/plan.py study=imagenet devices=8 budget=14d    on eight like it, and what fits into two weeks
     python scripts/plan.py study=imagenet images_per_second=2000  from a speed that you know, the same for every rung
 
-A few steps of each rung are measured, by as many processes at a time as the sweep will have; and where the data are
-held in memory, a run of one step: what starting one takes. That is for a GPU or a small study; of a large one on a CPU
-it takes minutes a rung, and images_per_second says more. Steps, seeds, design and all other words of a sweep can be
-given; a budget is a time: 48h, 90min, 2d. Not in the estimate: decoding image files. Rates are stated.
+A few steps of each rung are measured, by as many processes at a time as the sweep will have, or by one if that will be
+on a cluster; and where the data are held in memory, a run of one step: what starting one takes. That is for a GPU or a
+small study; of a large one on a CPU it takes minutes a rung, and images_per_second says more. Steps, seeds, design and
+all other words of a sweep can be given; a budget is a time: 48h, 90min, 2d. Not in the estimate: decoding image files.
+Rates are stated.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from roadmap.checks import IN_MEMORY, require
 from roadmap.command import command
 from roadmap.data.trees import counted as tree_counted
 from roadmap.ladder.board import counted, duration
+from roadmap.ladder.cluster import Scheduler
 from roadmap.ladder.cores import environments
 from roadmap.ladder.expense import (
     Expense,
@@ -61,19 +63,20 @@ def main() -> int:
     its_own, of_sweep = apart(words, OWN)
     own, plan = options(its_own, OWN), make_plan(of_sweep)
     devices = whole(own["devices"] or str(plan.jobs))
+    here = plan.jobs if plan.cluster.scheduler is Scheduler.local else 0
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{counted(len(plan.runs), 'run')}: {plan.study}")
     rates = Rates(devices, *(number(own, key) for key in ("watts", "co2", "price")))
     files = stated_images(own["images"]) if own["images"] else tree_counted(plan.configs[0].data)
     images = images_of(plan.configs[0], files)
     given = number(own, "images_per_second", default=0)
-    speeds = measured(plan, console, given)
-    startup = 0.0 if given else started(plan)
+    speeds = measured(plan, console, given, jobs=here or 1)
+    startup = 0.0 if given else started(plan, jobs=here or 1)
     expenses = [expense(config, speeds[config.step.name], images, startup) for config in plan.configs]
     console.print(table(plan, speeds, expenses))
     if startup:
         console.print(f"in each run: {startup:.1f} s before and after its steps")
-    show(expenses, rates, console, here=0 if given else plan.jobs)
+    show(expenses, rates, console, here=0 if given else here)
     if own["budget"]:
         console.print(fitting(plan, expenses, devices, own["budget"]))
     return 0
@@ -116,8 +119,8 @@ def stated_images(text: str) -> tuple[int, int]:
     return int(train), int(test)
 
 
-def measured(plan: Plan, console: Console, given: float) -> dict[str, Speed]:
-    """The speed of every rung, by as many processes at a time as will train; evaluation three times as given."""
+def measured(plan: Plan, console: Console, given: float, *, jobs: int) -> dict[str, Speed]:
+    """The speed of every rung, by so many processes at a time; evaluation three times as given."""
     rungs, data = {config.step.name: config for config in plan.configs}, plan.configs[0].data
     if given:
         shape = {"num_classes": data.num_classes, "in_chans": data.in_chans}
@@ -127,12 +130,12 @@ def measured(plan: Plan, console: Console, given: float) -> dict[str, Speed]:
 
     found, spawn = {}, multiprocessing.get_context("spawn")
     with ExitStack() as stack:
-        workers = [ProcessPoolExecutor(1, spawn, enter, (own,)) for own in environments(plan.jobs)]
+        workers = [ProcessPoolExecutor(1, spawn, enter, (own,)) for own in environments(jobs)]
         for worker in workers:
             stack.enter_context(worker)
         status = stack.enter_context(console.status("measuring"))
         for number, (name, config) in enumerate(rungs.items(), 1):
-            now = f"measuring {name} ({number} of {len(rungs)}), {plan.jobs} at a time"
+            now = f"measuring {name} ({number} of {len(rungs)}), {jobs} at a time"
             status.update(now) if console.is_terminal else console.print(now)
             each = [one.result() for one in [worker.submit(measure, config) for worker in workers]]
             found[name] = Speed(fmean(s[0] for s in each), fmean(s[1] for s in each), each[0][2])
@@ -144,19 +147,19 @@ def enter(environment: dict[str, str]) -> None:
     os.environ.update(environment)
 
 
-def started(plan: Plan) -> float:
-    """Seconds that a run takes besides its steps: those of runs of one step, as many at a time as will train.
+def started(plan: Plan, *, jobs: int) -> float:
+    """Seconds that a run takes besides its steps: those of runs of one step, so many at a time.
 
     0 where nothing says so: of files, whose reading is not in the estimate, and of data that are not there.
     """
     if plan.configs[0].data.name not in IN_MEMORY:
         return 0.0
     with TemporaryDirectory() as there:
-        directories = [freeze(shortest(plan.configs[0], seed, there)) for seed in range(plan.jobs)]
+        directories = [freeze(shortest(plan.configs[0], seed, there)) for seed in range(jobs)]
         begun, quiet = time.monotonic(), subprocess.DEVNULL
         processes = [
             subprocess.Popen(train_command(each), stdout=quiet, stderr=quiet, env=own)
-            for each, own in zip(directories, environments(plan.jobs), strict=True)
+            for each, own in zip(directories, environments(jobs), strict=True)
         ]
         taken = [(process.wait(), time.monotonic() - begun) for process in processes]
     return fmean(seconds for _, seconds in taken) if all(code == 0 for code, _ in taken) else 0.0

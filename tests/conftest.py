@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import torch
 from smoke import ROOT, tiny
 
 from roadmap import runs
@@ -16,6 +17,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Hide GPUs from tests that do not ask for one: what they look at is the same on every machine."""
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    elif not torch.cuda.is_available():
+        pytest.exit("there is no GPU here", returncode=2)
 
 
 @pytest.fixture(scope="session")

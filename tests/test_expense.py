@@ -65,13 +65,15 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         seconds_of(text)
 
 
-def test_the_plan_of_a_small_study_is_measured(data_root: Path) -> None:
-    words = ["study=smoke", "steps=[gelu]", "seeds=4", "jobs=1", "budget=1h", "devices=2", f"data.root={data_root}"]
+@pytest.mark.parametrize("where", ["jobs=1", pytest.param("cluster=slurm", marks=pytest.mark.slow)])
+def test_the_plan_of_a_small_study_is_measured(where: str, data_root: Path) -> None:
+    words = ["study=smoke", "steps=[gelu]", "seeds=4", where, "budget=1h", "devices=2", f"data.root={data_root}"]
     run = script("scripts/plan.py", *words)
     output, _ = run.communicate()
     assert run.returncode == 0, output
     assert "4 runs: " in output and "on 2 devices" in output
-    assert "on this machine, 1 at a time: " in output and re.search(r"in each run: \d+\.\d s before and after", output)
+    assert ("on this machine, 1 at a time: " in output) == (where == "jobs=1")
+    assert re.search(r"in each run: \d+\.\d s before and after", output)
     assert "1h on 2 devices are enough for:\n  rungs: 1 of 1 with one seed\n  seeds: " in output
     assert "  epochs: 100% of them in all 4 runs (2 of 2)" in output
     assert output.startswith("4 runs: runs/smoke\nmeasuring gelu (1 of 1), 1 at a time\n")

@@ -234,6 +234,7 @@ def test_runs_beside_each_other_have_the_gpus_in_turn(tmp_path: Path, monkeypatc
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert make_plan(["study=imagenet", "steps=[gelu]"]).jobs == 2
+    assert make_plan(["study=imagenet", "steps=[gelu]", "training.device=cpu"]).jobs == 1
     monkeypatch.setattr(local, "train_command", lambda _: [sys.executable, "-c", SAY_GPU])
     place, rows = local.Local(3), [Row(Run("gelu", seed, tmp_path / f"{seed}")) for seed in range(4)]
     for row in rows:
@@ -249,6 +250,13 @@ def test_runs_beside_each_other_have_the_gpus_in_turn(tmp_path: Path, monkeypatc
     assert sorted(said[:3]) == ["0", "0", "1"] and said[3] in {said[row.run.seed] for row, _ in over}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-b,5")
     assert [each["CUDA_VISIBLE_DEVICES"] for each in cores.environments(4)] == ["3", "GPU-b", "5", "3"]
+    for stated, found in (("0, 1", ["0", "1"]), ("0,-1,1", ["0"]), ("-1", []), ("0,,1", ["0"])):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", stated)
+        assert cores.gpus() == found
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr(cores, "PATIENCE_SECONDS", 0.2)
+    assert cores.gpus() == []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert cores.gpus() == [] and make_plan(["study=imagenet", "steps=[gelu]"]).jobs == 1
 

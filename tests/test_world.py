@@ -58,7 +58,7 @@ def apart(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
 @pytest.mark.parametrize(
     ("device", "gpus", "refusal"),
     [
-        ("auto", 1, "training.device=auto: allowed is cpu, or no more processes here than GPUs \\(1\\)"),
+        ("auto", 1, "training.device=auto: allowed is cpu, or no more processes here than GPUs that they see \\(1\\)"),
         ("cuda", 0, "no CUDA here"),
     ],
 )

@@ -7,7 +7,14 @@ a GPU.
 """
 
 import os
+import re
 import subprocess
+from itertools import takewhile
+
+from roadmap.schema import Device, TrainingConfig
+
+PATIENCE_SECONDS = 20.0
+"""How long a driver is waited for."""
 
 
 def cores() -> int:
@@ -19,17 +26,20 @@ def gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; without torch, which loads slowly."""
     stated = os.environ.get("CUDA_VISIBLE_DEVICES")
     if stated is not None:
-        return [name for name in stated.split(",") if name]
+        return list(takewhile(re.compile(r"[^-]").match, map(str.strip, stated.split(","))))  # CUDA reads no further
+    command = ["nvidia-smi", "--list-gpus"]
     try:
-        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True).stdout
-    except OSError:  # no such driver
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS).stdout
+    except (OSError, subprocess.TimeoutExpired):  # no driver, or one that hangs
         return []
     return [str(number) for number in range(sum(line.startswith("GPU ") for line in listed.splitlines()))]
 
 
-def runs_at_a_time(threads: int | None) -> int:
-    """With jobs=auto, by the threads of one."""
-    return max(1, cores() // threads if threads else len(gpus()))
+def runs_at_a_time(training: TrainingConfig) -> int:
+    """With jobs=auto, by what is said of one."""
+    if training.threads:
+        return max(1, cores() // training.threads)
+    return 1 if training.device is Device.cpu else max(1, len(gpus()))
 
 
 def environments(jobs: int) -> list[dict[str, str]]:

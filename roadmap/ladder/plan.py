@@ -127,7 +127,7 @@ def make_plan(words: list[str]) -> Plan:
     if options.jobs != AUTO:
         jobs = int(options.jobs)
     elif cluster.scheduler is Scheduler.local:
-        jobs = runs_at_a_time(first.training.threads)
+        jobs = runs_at_a_time(first.training)
     seeds = options.seeds or first.study.seeds
     return Plan(runs.study_directory(first), names, seeds, jobs, composing, cluster, skipped)
 

@@ -30,7 +30,7 @@ def set_up(config: Config) -> torch.device:
     device = torch.device("cpu")
     if wanted is not Device.cpu and there:
         own, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
-        few = f"cpu, or no more processes here than GPUs ({count})"
+        few = f"cpu, or no more processes here than GPUs that they see ({count})"
         require(own < count, "training.device", wanted.name, few)
         device = torch.device("cuda", own)
     if config.training.threads:
@@ -92,7 +92,7 @@ def peak_memory_mb(device: torch.device) -> float:
     """The most memory this process has held, in MB: of the accelerator where there is one."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    with suppress(OSError):  # not on Linux
+    with suppress(OSError, ValueError):  # not on Linux, or not told
         (most,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
         return int(most.split()[1]) * 1024 / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
