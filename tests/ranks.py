@@ -1,6 +1,6 @@
 """One process of several, for tests: takes the first optimizer steps of some runs and leaves what came of them.
 
-torchrun --nproc_per_node=2 tests/ranks.py DIRECTORY '{"a name": ["key=value", ...], ...}' float64
+torchrun --nproc_per_node=2 tests/ranks.py DIRECTORY '{"a name": ["float64", "key=value", ...], ...}'
 """
 
 import json
@@ -19,16 +19,15 @@ from roadmap.training.state import initial_state
 from roadmap.training.world import joined
 
 
-def first_epochs(directory: Path, jobs: dict[str, list[str]], precision: str = "float32") -> None:
+def first_epochs(directory: Path, jobs: dict[str, list[str]]) -> None:
     """Of each job write directory/<name>-<rank>.pt: gradients, buffers and loss of an epoch, the number of steps."""
-    dtype = getattr(torch, precision)
     with joined() as world:
-        for job, words in jobs.items():
-            config = compose(words)
+        for job, (precision, *words) in jobs.items():
+            config, dtype = compose(words), getattr(torch, precision)
             torch.set_default_dtype(dtype)
             state = initial_state(config, set_up(config), world)
             torch.set_default_dtype(torch.float32)
-            state.model.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(dtype),))
+            state.model.register_forward_pre_hook(lambda _, inputs, dtype=dtype: (inputs[0].to(dtype),))
             keeper = Keeper(directory, config, writes=False, before=0.0)
             with Progress(config, directory, speaks=False) as progress:
                 train_epoch(state, load(config, train=True), config, keeper, progress, [])
@@ -42,4 +41,4 @@ def first_epochs(directory: Path, jobs: dict[str, list[str]], precision: str = "
 
 
 if __name__ == "__main__":
-    first_epochs(Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3])
+    first_epochs(Path(sys.argv[1]), json.loads(sys.argv[2]))

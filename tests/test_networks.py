@@ -91,6 +91,7 @@ def test_a_rung_changes_only_the_keys_it_declares(regime: str) -> None:
     "study", ["fashion_mnist_long", "imagenet", pytest.param("imagenet_r200", marks=pytest.mark.slow)]
 )
 def test_a_rung_is_the_same_through_hydra_and_without_it(study: str) -> None:
+    assert any("recipe" in rung.changes for rung in steps() if rung.name == "training_recipe")
     for rung in steps():
         composed = configuration.compose([f"study={study}", *([f"+step={rung.name}"] if rung.parent else [])])
         assert composed.model == model_config(rung.name, composed.regime.name)

@@ -4,7 +4,6 @@ import io
 import os
 import re
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from smoke import computed, script, words, working_on
 
 from roadmap import runs
 from roadmap.files import lock
-from roadmap.ladder import cores, local
+from roadmap.ladder import local
 from roadmap.ladder import sweep as sweeping
 from roadmap.ladder.board import Row, State, duration, seconds_left
 from roadmap.ladder.plan import Run, make_plan
@@ -22,11 +21,6 @@ from roadmap.schema import ConfigError
 from roadmap.steps import steps
 
 pytestmark = pytest.mark.xdist_group("sweep")  # one process makes the sweep that many of these look at
-SAY_THREADS = "import os; print(os.environ['OMP_NUM_THREADS'], end='')"
-SAY_GPU = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], end='')"
-TWO_GPUS = """#!/bin/sh
-[ "$*" = --list-gpus ] && printf 'GPU 0: NVIDIA A100 (UUID: GPU-a)\\n  MIG 1g\\nGPU 1: NVIDIA A100 (UUID: GPU-b)\\n'
-"""
 TWO = "steps=[resnet,gelu]"
 
 
@@ -208,57 +202,6 @@ def test_the_plan_takes_what_is_asked_for() -> None:
     assert planned("study=imagenet", "steps=[gelu]") == [("gelu", 0), ("gelu", 1), ("gelu", 2)]
     changed = make_plan(["study=smoke", "recipe.lr=1", "steps=[gelu]"])
     assert str(changed.study) == "runs/smoke,recipe.lr=1"
-
-
-def test_the_cores_are_shared_among_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "cores", lambda: 8)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    planned = {words: make_plan(["steps=[gelu]", *words]).jobs for words in ((), ("jobs=auto",), ("jobs=3",))}
-    assert planned == {(): 8, ("jobs=auto",): 8, ("jobs=3",): 3}, "the default study has one thread a run"
-    assert make_plan(["study=imagenet", "steps=[gelu]"]).jobs == 1
-    monkeypatch.setattr(local, "train_command", lambda _: [sys.executable, "-c", SAY_THREADS])
-    for stated, threads in ((None, "2"), ("5", "5")):
-        if stated:
-            monkeypatch.setenv("OMP_NUM_THREADS", stated)
-        place, row = local.Local(3), Row(Run("gelu", 0, tmp_path))
-        assert place.start([row]) == []
-        while not place.ended():
-            time.sleep(0.02)
-        assert (tmp_path / runs.LOG).read_text() == threads
-
-
-def test_runs_beside_each_other_have_the_gpus_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text(TWO_GPUS)
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert make_plan(["study=imagenet", "steps=[gelu]"]).jobs == 2
-    assert make_plan(["study=imagenet", "steps=[gelu]", "training.device=cpu"]).jobs == 1
-    monkeypatch.setattr(local, "train_command", lambda _: [sys.executable, "-c", SAY_GPU])
-    place, rows = local.Local(3), [Row(Run("gelu", seed, tmp_path / f"{seed}")) for seed in range(4)]
-    for row in rows:
-        row.run.directory.mkdir()
-    assert place.start(rows[:3]) == [] and place.room() == 0
-    while not (over := place.ended()):
-        time.sleep(0.02)
-    place.start(rows[3:])
-    while place.room() < 3:
-        time.sleep(0.02)
-        place.ended()
-    said = [(row.run.directory / runs.LOG).read_text() for row in rows]
-    assert sorted(said[:3]) == ["0", "0", "1"] and said[3] in {said[row.run.seed] for row, _ in over}
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-b,5")
-    assert [each["CUDA_VISIBLE_DEVICES"] for each in cores.environments(4)] == ["3", "GPU-b", "5", "3"]
-    for stated, found in (("0, 1", ["0", "1"]), ("0,-1,1", ["0"]), ("-1", []), ("0,,1", ["0"])):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", stated)
-        assert cores.gpus() == found
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    program.write_text("#!/bin/sh\nexec sleep 60\n")
-    monkeypatch.setattr(cores, "PATIENCE_SECONDS", 0.2)
-    assert cores.gpus() == []
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert cores.gpus() == [] and make_plan(["study=imagenet", "steps=[gelu]"]).jobs == 1
 
 
 def test_time_left_is_the_mean_of_what_is_known() -> None:

@@ -27,14 +27,12 @@ STILL = ("recipe.mixup_prob=0", "recipe.drop_path=0")
 """What is drawn by the forward pass would differ between one pass and two."""
 
 
-def one_step(
-    directory: Path, jobs: dict[str, list[str]], *, processes: int, precision: str = "float32"
-) -> list[dict[str, Any]]:
+def one_step(directory: Path, jobs: dict[str, list[str]], *, processes: int) -> list[dict[str, Any]]:
     """What one optimizer step of each job leaves, alike in all processes."""
     if processes == 1:
-        first_epochs(directory, jobs, precision)
+        first_epochs(directory, jobs)
     else:
-        run = torchrun(processes, "tests/ranks.py", str(directory), json.dumps(jobs), precision)
+        run = torchrun(processes, "tests/ranks.py", str(directory), json.dumps(jobs))
         output, _ = run.communicate()
         assert run.returncode == 0, output
     found = []
@@ -75,20 +73,22 @@ def test_every_process_of_a_machine_needs_a_gpu_of_its_own(
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> dict[str, dict[str, Any]]:
-    """What a step of 48 images leaves by one process and by two, however divided.
-
-    In float64: dividing by small deviations, batch norm makes a percent of what is an ulp in float32.
-    """
+    """What a step of 48 images leaves by one process and by two, however divided."""
     directory = tmp_path_factory.mktemp("left")
 
-    def job(step: str, size: int, together: int = 1) -> list[str]:
+    def job(precision: str, step: str, size: int, together: int = 1) -> list[str]:
         own = ["data.max_train=48", "budget.batch_size=48", f"budget.bn_batch_size={size}"]
-        return words(directory, data_root, f"+step={step}", *STILL, *own, f"recipe.sync_bn={together}")
+        return [precision, *words(directory, data_root, f"+step={step}", *STILL, *own, f"recipe.sync_bn={together}")]
 
-    one = {"whole": job("layer_norm", 48), "accumulated": job("layer_norm", 24), "one": job("large_kernel", 48)}
-    two = {"shared": job("layer_norm", 24), "both": job("layer_norm", 12), "two": job("large_kernel", 24, 2)}
-    found = [one_step(directory, jobs, processes=n, precision="float64") for n, jobs in ((1, one), (2, two))]
-    return dict(zip([*one, *two], [*found[0], *found[1]], strict=True))
+    plain, exact = ("float32", "layer_norm"), ("float64", "large_kernel")
+    # Exact, because dividing by small deviations batch norm makes a percent of what is an ulp in float32.
+    one = {"whole": job(*plain, 48), "accumulated": job(*plain, 24), "one": job(*exact, 48)}
+    two = {"shared": job(*plain, 24), "both": job(*plain, 12), "two": job(*exact, 24, 2)}
+    return {
+        name: found
+        for processes, jobs in ((1, one), (2, two))
+        for name, found in zip(jobs, one_step(directory, jobs, processes=processes), strict=True)
+    }
 
 
 @pytest.mark.xdist_group("left")
@@ -96,13 +96,15 @@ def left(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> dict[str,
 def test_gradients_do_not_depend_on_how_the_batch_is_divided(how: str, left: dict[str, dict[str, Any]]) -> None:
     other, whole = left[how], left["whole"]
     assert other["steps"] == whole["steps"] == 1
-    assert other["loss"] == pytest.approx(whole["loss"], rel=1e-9)
-    assert apart(other["gradients"], whole["gradients"]) < 1e-9
+    assert other["loss"] == pytest.approx(whole["loss"], rel=1e-6)
+    assert apart(other["gradients"], whole["gradients"]) < 1e-6
 
 
 def test_batch_norm_sees_its_own_pass_in_any_process(tmp_path: Path, data_root: Path) -> None:
     own = ["data.max_train=48", "budget.batch_size=48", "budget.bn_batch_size=8"]
-    job = {"large_kernel": words(tmp_path, data_root, "+step=large_kernel", *own)}  # with mixup and stochastic depth
+    job = {
+        "large_kernel": ["float32", *words(tmp_path, data_root, "+step=large_kernel", *own)]
+    }  # with mixup and stochastic depth
     (one,), (three,) = (one_step(tmp_path, job, processes=processes) for processes in (1, 3))
     assert three["loss"] == pytest.approx(one["loss"], rel=1e-6)
     assert apart(three["gradients"], one["gradients"]) < 1e-5  # batch norm divides by small deviations

@@ -7,7 +7,6 @@ a GPU.
 """
 
 import os
-import re
 import subprocess
 from itertools import takewhile
 
@@ -26,7 +25,8 @@ def gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; without torch, which loads slowly."""
     stated = os.environ.get("CUDA_VISIBLE_DEVICES")
     if stated is not None:
-        return list(takewhile(re.compile(r"[^-]").match, map(str.strip, stated.split(","))))  # CUDA reads no further
+        names = (name.strip() for name in stated.split(","))
+        return list(takewhile(lambda name: name[:1] not in ("", "-"), names))  # CUDA reads no further
     command = ["nvidia-smi", "--list-gpus"]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS).stdout

@@ -50,7 +50,7 @@ class Local:
         """Start a process a run; returns those that could not be started, and why."""
         refused = []
         for row in rows:
-            found, environment = checkpoint_time(row.run.directory), self._free.pop()
+            found, environment = checkpoint_time(row.run.directory), self._free.pop(0)
             try:
                 self._at_work.append(AtWork(row, start(row, environment), environment, found))
             except OSError as error:  # no memory, no space: this run's trouble, maybe not the next's
