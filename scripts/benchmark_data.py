@@ -80,7 +80,7 @@ def main() -> int:
     else:
         made = statistics.median(each["ours"] for each in seconds) / images
         step = our_step(config, device)
-        trained = statistics.median([timed(step) for _ in range(7)][2:]) / batch
+        trained = statistics.median([timed(step) for _ in range(33)][2:]) / batch
         console.print(f"of a step of {config.step.name}, {config.regime.name} regime: {made / trained:.1%}")
     return 0
 

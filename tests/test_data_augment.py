@@ -18,7 +18,7 @@ from roadmap.data import transforms
 from roadmap.data.augment import batches_per_epoch, epoch_passes, evaluation_batches, mixup_seed
 from roadmap.data.memory import Images
 from roadmap.data.randomness import Stream, epoch_order, epoch_uniforms, mix, numpy_seeded
-from roadmap.data.transforms import augment, crop_boxes, draw, erase, erased_boxes, resized_crop
+from roadmap.data.transforms import augment, crop_boxes, draw, erase, erase_one_by_one, erased_boxes, resized_crop
 from roadmap.schema import ConfigError, DataConfig, Dataset, RecipeConfig
 
 PLAIN = RecipeConfig(batch_size=16, bn_batch_size=1000, scale=[1.0, 1.0], ratio=[1.0, 1.0])
@@ -222,11 +222,24 @@ def test_erasing_puts_noise_into_the_box_and_nowhere_else() -> None:
     assert abs(noise.std().item() - 1) < 0.01
 
 
-def test_every_place_gives_other_noise() -> None:
+@pytest.mark.parametrize("way", [erase, erase_one_by_one])
+def test_every_place_gives_other_noise(way: Callable[..., Tensor]) -> None:
     x, box, noise = torch.zeros(2, 3, 8, 8), torch.tensor([[0, 0, 8, 8]] * 2), torch.randn(3 * 64 + 5)
-    erased = erase(x, box, noise, places=torch.tensor([0, 5]))
+    erased = way(x, box, noise, places=torch.tensor([0, 5]))
     assert torch.equal(erased[0].flatten(), noise[:192])
     assert torch.equal(erased[1].flatten(), noise[5:])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_erasing_one_by_one_and_all_at_once_are_the_same(channels: int, layout: torch.memory_format) -> None:
+    draws = draw(ERASE, torch.Size((200, channels, 32, 32)), seed=0, epoch=0, device=CPU)
+    assert draws.erasures is not None and draws.noise_places is not None and draws.noise is not None
+    x = torch.randn(200, channels, 32, 32).contiguous(memory_format=layout)
+    together = erase(x, draws.erasures, draws.noise, places=draws.noise_places)
+    apart = erase_one_by_one(x.clone(), draws.erasures, draws.noise, places=draws.noise_places)
+    assert not torch.equal(together, x)
+    assert torch.equal(together, apart)
 
 
 @pytest.mark.parametrize(

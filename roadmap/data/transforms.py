@@ -72,7 +72,7 @@ def augment(x: Tensor, index: Tensor, draws: Draws, *, data: DataConfig) -> Tens
     if draws.erasures is not None and draws.noise_places is not None and draws.noise is not None:
         boxes, noise = draws.erasures.index_select(0, index), draws.noise
         places = draws.noise_places.index_select(0, index)
-        if not y.is_contiguous() and y.device.type == "cpu":
+        if y.device.type == "cpu":
             return erase_one_by_one(y, boxes, noise, places=places)
         y = _at(boxes[:, 2] > 0, y, lambda rows: erase(y[rows], boxes[rows], noise, places=places[rows]))
     return y
@@ -83,8 +83,8 @@ def flip(x: Tensor, flipped: Tensor) -> Tensor:
 
     Where the bits of an image and of its mirror image differ, all or none are turned: six times as fast as torch.where.
     """
-    mirrored = x.flip(-1)
-    return x ^ ((mirrored ^ x) & (flipped.view(-1, 1, 1, 1) * 255).to(torch.uint8))
+    turned = flipped.to(torch.uint8).neg().view(-1, 1, 1, 1)  # 255 or 0
+    return x.flip(-1).bitwise_xor_(x).bitwise_and_(turned).bitwise_xor_(x)
 
 
 def normalize(x: Tensor, data: DataConfig) -> Tensor:
@@ -140,12 +140,12 @@ def erase(x: Tensor, boxes: Tensor, noise: Tensor, *, places: Tensor) -> Tensor:
 
 
 def erase_one_by_one(x: Tensor, boxes: Tensor, noise: Tensor, *, places: Tensor) -> Tensor:
-    """As `erase`, in place: less work for few large images on the CPU."""
-    for image, (top, left, h, w), place in zip(x, boxes.tolist(), places.tolist(), strict=True):
-        if h > 0:
-            own = noise[place : place + image.numel()].view_as(image)
-            box = slice(top, top + h), slice(left, left + w)
-            image[:, *box] = own[:, *box]
+    """As `erase`, in place on the CPU: half the time, as only the boxes are written, and numpy is quick with slices."""
+    rows = boxes[:, 2].nonzero().squeeze(1)
+    pixels, values, shape = x.numpy(), noise.numpy(), tuple(x.shape[1:])
+    for row, place, (top, left, h, w) in zip(rows.tolist(), places[rows].tolist(), boxes[rows].tolist(), strict=True):
+        box = slice(None), slice(top, top + h), slice(left, left + w)
+        pixels[row][box] = values[place : place + math.prod(shape)].reshape(shape)[box]
     return x
 
 
