@@ -46,13 +46,14 @@ def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="key=value", help="options of conf/, as for train.py")
-    parser.add_argument("--images", type=int, help="images a round; else 256, or 12,800 held in memory")
+    parser.add_argument("--images", type=int, help="images a round, whole batches; else 256, or 12,800 in memory")
     parser.add_argument("--rounds", type=int, default=5, help="how often the two paths alternate")
     arguments = parser.parse_args()
     given = compose(arguments.words).data.name
     in_memory = given in IN_MEMORY
     require(in_memory or given.value in FOLDERS, "data", given.value, " or ".join((*TORCHVISION, *FOLDERS)))
     images, batch = (arguments.images or 12_800, 128) if in_memory else (arguments.images or 256, 32)
+    images = -(-images // batch) * batch  # whole batches, or the paths would not make as many
     words = [f"recipe.batch_size={batch}", f"recipe.bn_batch_size={batch}", "recipe.batch_rule=keep"]
     words += [
         "recipe.mixup_prob=0",
@@ -61,7 +62,7 @@ def main() -> int:
         "training.threads=1",
         "training.device=cpu",
     ]
-    words += [f"data.max_train={max(images, batch)}"]
+    words += [f"data.max_train={images}"]
     config = compose([*arguments.words, *words])
     device = set_up(config)
     console = Console(highlight=False)
@@ -92,7 +93,7 @@ def ours(part: Part, config: Config, images: int) -> Callable[[], object]:
         left, epoch = images, 0
         while left > 0:
             batches = epoch_passes(part, config.recipe, config.data, seed=0, epoch=epoch)
-            for x, _ in islice(batches, -(-left // config.recipe.batch_size)):
+            for x, _ in islice(batches, left // config.recipe.batch_size):
                 left -= len(x)
             epoch += 1
 

@@ -3,8 +3,10 @@
 import random
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from roadmap.config import compose
 from roadmap.data import catalog, trees
 from roadmap.data.augment import epoch_passes, evaluation_batches
 from roadmap.data.load import load
+from roadmap.data.photos import Files
 from roadmap.data.pil import eval_pipeline, seeded, train_pipeline
 from roadmap.data.sources import DataError
 from roadmap.runs import FAILURE, RESULT, read_json, read_result
@@ -250,3 +253,20 @@ def test_a_run_on_photographs_end_to_end_and_one_that_meets_a_broken_file(tmp_pa
     output, _ = run.communicate()
     assert run.returncode == 2 and f"{broken}: cannot be read" in output, output
     assert str(broken) in read_json(tmp_path / "broken" / "patchify_stem" / "seed-0" / FAILURE)["error"]
+
+
+@pytest.mark.slow
+def test_the_benchmark_makes_as_many_images_in_both_ways(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Counter[str] = Counter()
+    for owner, name in ((Files, "_made"), (ImageFolder, "__getitem__")):
+        plainly = getattr(owner, name)
+
+        def counted(self: object, place: int, owner: type = owner, plainly: Callable[..., Any] = plainly) -> Any:
+            made[owner.__name__] += 1
+            return plainly(self, place)
+
+        monkeypatch.setattr(owner, name, counted)
+    words = ["study=photos", "+step=training_recipe", f"data.root={tree}", "data.num_classes=4", "regime.img_size=64"]
+    code, said = inside("scripts/benchmark_data.py", *words, "--images", "5", "--rounds", "2")
+    assert code == 0 and "\nratio " in said, said
+    assert made == {"Files": 3 * 32, "ImageFolder": 3 * 32}
