@@ -102,9 +102,8 @@ def test_gradients_do_not_depend_on_how_the_batch_is_divided(how: str, left: dic
 
 def test_batch_norm_sees_its_own_pass_in_any_process(tmp_path: Path, data_root: Path) -> None:
     own = ["data.max_train=48", "budget.batch_size=48", "budget.bn_batch_size=8"]
-    job = {
-        "large_kernel": ["float32", *words(tmp_path, data_root, "+step=large_kernel", *own)]
-    }  # with mixup and stochastic depth
+    # With mixup and stochastic depth.
+    job = {"large_kernel": ["float32", *words(tmp_path, data_root, "+step=large_kernel", *own)]}
     (one,), (three,) = (one_step(tmp_path, job, processes=processes) for processes in (1, 3))
     assert three["loss"] == pytest.approx(one["loss"], rel=1e-6)
     assert apart(three["gradients"], one["gradients"]) < 1e-5  # batch norm divides by small deviations

@@ -6,7 +6,7 @@ cropped and erased where; `augment` carries it out. So what becomes of an image 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -72,16 +72,14 @@ def augment(x: Tensor, index: Tensor, draws: Draws, *, data: DataConfig) -> Tens
     if draws.erasures is not None and draws.noise_places is not None and draws.noise is not None:
         boxes, noise = draws.erasures.index_select(0, index), draws.noise
         places = draws.noise_places.index_select(0, index)
-        if y.device.type == "cpu":
-            return erase_one_by_one(y, boxes, noise, places=places)
-        y = _at(boxes[:, 2] > 0, y, lambda rows: erase(y[rows], boxes[rows], noise, places=places[rows]))
+        return (erase_one_by_one if y.device.type == "cpu" else erase)(y, boxes, noise, places=places)
     return y
 
 
 def flip(x: Tensor, flipped: Tensor) -> Tensor:
     """Images (B, C, H, W) uint8, those mirrored for which `flipped` (B,) says so.
 
-    Where the bits of an image and of its mirror image differ, all or none are turned: six times as fast as torch.where.
+    Where the bits of an image and of its mirror image differ, all or none are turned: four times as fast as torch.where.
     """
     turned = flipped.to(torch.uint8).neg().view(-1, 1, 1, 1)  # 255 or 0
     return x.flip(-1).bitwise_xor_(x).bitwise_and_(turned).bitwise_xor_(x)
@@ -130,22 +128,24 @@ def resized_crop(x: Tensor, boxes: Tensor) -> Tensor:
 
 
 def erase(x: Tensor, boxes: Tensor, noise: Tensor, *, places: Tensor) -> Tensor:
-    """Every image of x (B, C, H, W) with its box (B, 4) filled with normal noise, from its place (B,) on."""
-    top, left, h, w = boxes.view(-1, 4, 1, 1, 1).unbind(1)  # each (B, 1, 1, 1)
-    rows = torch.arange(x.shape[2], device=x.device).view(-1, 1)
-    columns = torch.arange(x.shape[3], device=x.device)
-    inside = ((rows >= top) & (rows < top + h)) & ((columns >= left) & (columns < left + w))
-    own = noise.unfold(0, x.shape[1:].numel(), 1).index_select(0, places)
-    return torch.where(inside, own.view_as(x), x)
+    """Images (B, C, H, W), in place, with their boxes (B, 4) filled with normal noise, from their places (B,) on."""
+    rows = boxes[:, 2].nonzero().squeeze(1)  # the other images cost nothing
+    top, left, h, w = boxes[rows].view(-1, 4, 1, 1, 1).unbind(1)  # each (rows, 1, 1, 1)
+    down = torch.arange(x.shape[2], device=x.device).view(-1, 1)
+    along = torch.arange(x.shape[3], device=x.device)
+    inside = ((down >= top) & (down < top + h)) & ((along >= left) & (along < left + w))
+    own = noise.unfold(0, x.shape[1:].numel(), 1).index_select(0, places[rows])
+    return x.index_copy_(0, rows, torch.where(inside, own.view(-1, *x.shape[1:]), x[rows]))
 
 
 def erase_one_by_one(x: Tensor, boxes: Tensor, noise: Tensor, *, places: Tensor) -> Tensor:
-    """As `erase`, in place on the CPU: half the time, as only the boxes are written, and numpy is quick with slices."""
+    """As `erase`, on the CPU: half the time, as only the boxes are written, and numpy is quick with slices."""
     rows = boxes[:, 2].nonzero().squeeze(1)
-    pixels, values, shape = x.numpy(), noise.numpy(), tuple(x.shape[1:])
+    pixels, values, shape = x.numpy(), noise.numpy(), x.shape[1:]
+    size = shape.numel()
     for row, place, (top, left, h, w) in zip(rows.tolist(), places[rows].tolist(), boxes[rows].tolist(), strict=True):
         box = slice(None), slice(top, top + h), slice(left, left + w)
-        pixels[row][box] = values[place : place + math.prod(shape)].reshape(shape)[box]
+        pixels[row][box] = values[place : place + size].reshape(shape)[box]
     return x
 
 
@@ -170,9 +170,3 @@ def _positions(start: Tensor, length: Tensor, size: int) -> Tensor:
     pixels = (torch.arange(size, device=start.device) + 0.5) * (length / size) - 0.5
     pixels = torch.minimum(pixels.clamp_min(0), length - 1) + start
     return (2 * pixels + 1) / size - 1
-
-
-def _at(chosen: Tensor, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """x with its rows where `chosen` (B,) replaced, in place, by change(rows): the others cost nothing."""
-    rows = chosen.nonzero().squeeze(1)
-    return x.index_copy_(0, rows, change(rows))
