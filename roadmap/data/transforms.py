@@ -79,7 +79,7 @@ def augment(x: Tensor, index: Tensor, draws: Draws, *, data: DataConfig) -> Tens
 def flip(x: Tensor, flipped: Tensor) -> Tensor:
     """Images (B, C, H, W) uint8, those mirrored for which `flipped` (B,) says so.
 
-    Where the bits of an image and of its mirror image differ, all or none are turned: four times as fast as torch.where.
+    Where the bits of an image and of its mirror image differ, all or none turn: four times as fast as torch.where.
     """
     turned = flipped.to(torch.uint8).neg().view(-1, 1, 1, 1)  # 255 or 0
     return x.flip(-1).bitwise_xor_(x).bitwise_and_(turned).bitwise_xor_(x)
