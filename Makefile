@@ -90,7 +90,7 @@ docs/report.png: setup
 	$(BIN)/python scripts/view.py $(WORDS) screenshot=$@
 
 chaos: setup ## faults at random moments of real sweeps (N=200), which must end as if nothing had happened
-	$(BIN)/python scripts/chaos.py n=$(or $(N),200)
+	$(BIN)/python tests/chaos n=$(or $(N),200)
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
@@ -100,14 +100,14 @@ lint: setup ## ruff and mypy
 FEW := resnet,increase_width,large_kernel,separate_downsampling,layer_scale
 BOTH := --precision float32,bfloat16
 bench: setup ## the training step of every rung against the plain one, at 32 pixels and of five at 224
-	$(BIN)/python scripts/benchmark.py $(if $(OPTIONS),$(OPTIONS),$(BOTH)) $(if $(STEPS),--steps $(STEPS))
-	$(if $(OPTIONS),,$(BIN)/python scripts/benchmark.py --regime resnet50 --batch 8 $(BOTH) --steps $(or $(STEPS),$(FEW)))
+	$(BIN)/python benchmarks/steps.py $(if $(OPTIONS),$(OPTIONS),$(BOTH)) $(if $(STEPS),--steps $(STEPS))
+	$(if $(OPTIONS),,$(BIN)/python benchmarks/steps.py --regime resnet50 --batch 8 $(BOTH) --steps $(or $(STEPS),$(FEW)))
 
 profile: setup ## the ten dearest operators of a training step (STEP=gelu)
-	$(BIN)/python scripts/profile_step.py $(or $(STEP),separate_downsampling) $(OPTIONS)
+	$(BIN)/python benchmarks/profile_step.py $(or $(STEP),separate_downsampling) $(OPTIONS)
 
 bench-data: setup ## what one core makes of images in memory and of image files, against the usual ways
-	$(BIN)/python scripts/benchmark_data.py study=$(STUDY) +step=training_recipe $(FILES)
+	$(BIN)/python benchmarks/data.py study=$(STUDY) +step=training_recipe $(FILES)
 
 clean: ## remove caches; runs, results, data and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache

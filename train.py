@@ -3,7 +3,7 @@
     python train.py                                the ResNet, on the default study
     python train.py +step=inverted_bottleneck      one rung: the ResNet with all changes up to this one
     python train.py +step=gelu study=smoke seed=1  another study, another seed
-    python train.py study=fashion_mnist_recipe +recipe_step=mixup                 a rung of the recipe's own road
+    python train.py study=fashion_mnist_recipe +recipe_step=mixup                 a rung of the recipe's own ladder
     torchrun --nproc_per_node=2 train.py +step=gelu                               the same run by two processes
     python train.py +step=large_kernel step.name=kernel_13 model.kernel_size=13   a rung of your own
 
@@ -18,12 +18,12 @@ import sys
 import threading
 from pathlib import Path
 
-from roadmap import config as configuration
 from roadmap import runs
-from roadmap.command import command
+from roadmap.cli import command
+from roadmap.config import compose as configuration
 from roadmap.data.prepare import listed, prepare
 from roadmap.signals import Interrupted
-from roadmap.training.world import first_of_machine, of_environment
+from roadmap.training.distributed import first_of_machine, of_environment
 
 
 def main() -> int:

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from roadmap.steps import Step, steps
+from roadmap.config.steps import Step, steps
 
 if TYPE_CHECKING:
-    from roadmap.model.create import create_model
+    from roadmap.networks.create import create_model
 
 __all__ = ["Step", "create_model", "steps"]
 
@@ -13,7 +13,7 @@ __all__ = ["Step", "create_model", "steps"]
 def __getattr__(name: str) -> Any:
     """Import torch only when a network is asked for."""
     if name == "create_model":
-        from roadmap.model.create import create_model
+        from roadmap.networks.create import create_model
 
         return create_model
     raise AttributeError(f"module 'roadmap' has no attribute {name!r}")

@@ -10,17 +10,11 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
+from roadmap.errors import Locked, NoSpace
+
 LOCK = ".lock"
 """What a directory holds of whoever holds it."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class Locked(RuntimeError):
-    """Another living process works in this directory."""
-
-
-class NoSpace(OSError):
-    """A file was not written for want of room: on the device, of a quota, or under a limit on the size of files."""
 
 
 def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]) -> None:

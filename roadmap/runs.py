@@ -5,10 +5,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from roadmap import config as configuration
+from roadmap.config import compose as configuration
+from roadmap.config.aliases import renamed
+from roadmap.config.identity import digest, identity, told
+from roadmap.config.schema import Config
+from roadmap.errors import ConfigError
 from roadmap.files import in_use, write_atomic
-from roadmap.identity import digest, identity, told
-from roadmap.schema import Config, ConfigError
 
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
@@ -175,7 +177,7 @@ def read_result(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: damaged: config_hash does not belong to its config")
     if CHECKSUM in result and result[CHECKSUM] != checksum(result):  # results of before there was one are read too
         raise ConfigError(f"{path}: damaged: its checksum is not that of its content")
-    return result
+    return result | {"config": renamed(result["config"])}
 
 
 def finished(directory: Path) -> bool:

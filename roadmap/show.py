@@ -3,7 +3,7 @@
 python -m roadmap.show                                     all rungs, a line each
 python -m roadmap.show inverted_bottleneck
 python -m roadmap.show inverted_bottleneck --regime micro
-python -m roadmap.show mixup --road recipe                 a rung of the other road, which changes the recipe
+python -m roadmap.show mixup --ladder recipe                 a rung of the other ladder, which changes the recipe
 """
 
 import argparse
@@ -11,10 +11,11 @@ from typing import Any
 
 from rich.console import Console
 
-from roadmap.command import command
-from roadmap.model.costs import cost
-from roadmap.schema import ConfigError, ModelConfig, Op, Road
-from roadmap.steps import Step, find, model_config, regimes, steps
+from roadmap.cli import command
+from roadmap.config.schema import Ladder, ModelConfig, Op
+from roadmap.config.steps import Step, find, model_config, regimes, steps
+from roadmap.errors import ConfigError
+from roadmap.networks.costs import cost
 
 
 def main() -> int:
@@ -26,33 +27,37 @@ def main() -> int:
     )
     parser.add_argument("step", nargs="?", help="a rung; without it, the list of them")
     parser.add_argument("--regime", default="resnet50", choices=regimes())
-    parser.add_argument("--road", default="network", choices=[road.name for road in Road], help="what the rungs change")
+    parser.add_argument(
+        "--ladder", default="network", choices=[ladder.name for ladder in Ladder], help="what the rungs change"
+    )
     arguments = parser.parse_args()
-    road = Road[arguments.road]
+    ladder = Ladder[arguments.ladder]
     console = Console(highlight=False, soft_wrap=True)
-    lines = describe(arguments.step, arguments.regime, road) if arguments.step else overview(arguments.regime, road)
+    lines = describe(arguments.step, arguments.regime, ladder) if arguments.step else overview(arguments.regime, ladder)
     for line in lines:
         console.print(line, markup=False)
     return 0
 
 
-def overview(regime: str, road: Road) -> list[str]:
+def overview(regime: str, ladder: Ladder) -> list[str]:
     """All rungs of a regime, a line each."""
-    return [f"{rung.name:22} {rung.title}{'' if rung.on_path else ' (side rung)'}" for rung in steps(regime, road)]
+    return [
+        f"{rung.name:22} {rung.title}{'' if rung.main_sequence else ' (side rung)'}" for rung in steps(regime, ladder)
+    ]
 
 
-def describe(name: str, regime: str, road: Road) -> list[str]:
+def describe(name: str, regime: str, ladder: Ladder) -> list[str]:
     """One rung as lines of text."""
-    for other in set(Road) - {road}:
-        if name in [each.name for each in steps(regime, other)] and name not in [s.name for s in steps(regime, road)]:
-            raise ConfigError(f"{name}: it is a rung of the other road: --road {other.name}")
-    rung = find(name, regime, road)
+    for other in set(Ladder) - {ladder}:
+        if name in [each.name for each in steps(regime, other)] and name not in [s.name for s in steps(regime, ladder)]:
+            raise ConfigError(f"{name}: it is a rung of the other ladder: --ladder {other.name}")
+    rung = find(name, regime, ladder)
     lines = [
         f"{rung.title} ({name}), section {rung.section or '-'} of the paper, regime {regime}",
         "",
-        *delta(rung, road),
+        *delta(rung, ladder),
     ]
-    if road is Road.recipe:
+    if ladder is Ladder.recipe:
         return lines
     for title, step in (("before", rung.parent), ("after", name)):
         if step:
@@ -60,13 +65,13 @@ def describe(name: str, regime: str, road: Road) -> list[str]:
     return lines
 
 
-def delta(rung: Step, road: Road) -> list[str]:
+def delta(rung: Step, ladder: Ladder) -> list[str]:
     """What a rung changes, and the file that says so."""
     if not rung.parent:
-        return ["the start of the road: conf/model/resnet.yaml, conf/recipe/original.yaml"]
+        return ["the start of the ladder: conf/model/resnet.yaml, conf/recipe/original.yaml"]
     changes = [f"  {key}: {_short(old)} -> {_short(new)}" for key, (old, new) in sorted(rung.changes.items())]
     return [
-        f"changes over {rung.parent} (conf/{road.value}/{rung.name}.yaml):",
+        f"changes over {rung.parent} (conf/{ladder.value}/{rung.name}.yaml):",
         *(changes or ["  nothing in this regime"]),
     ]
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from roadmap.checks import IN_MEMORY, require
-from roadmap.command import command
-from roadmap.config import compose
+from roadmap.cli import command
+from roadmap.config.checks import IN_MEMORY
+from roadmap.config.compose import compose
 from roadmap.data.fetch import FOLDERS, fetch
-from roadmap.data.inspection import Report, look, summary
+from roadmap.data.inspect import Report, look, summary
+from roadmap.errors import require
 
 
 def main() -> int:

@@ -11,9 +11,9 @@ Reads <runs_dir>/<study>, at any moment of a sweep; where that is not there, the
 import argparse
 from pathlib import Path
 
-from roadmap.command import command
-from roadmap.ladder.collate import collate
-from roadmap.ladder.words import study_options
+from roadmap.cli import command
+from roadmap.results.collate import collate
+from roadmap.sweep.words import study_options
 
 
 def main() -> int:

@@ -9,10 +9,11 @@ Reads <results_dir>/<study>/ladder.csv, which scripts/collate.py writes.
 import argparse
 from pathlib import Path
 
-from roadmap.checks import NAME, require
-from roadmap.command import command
-from roadmap.ladder.compare import compare
-from roadmap.ladder.words import options
+from roadmap.cli import command
+from roadmap.config.checks import NAME
+from roadmap.errors import require
+from roadmap.results.compare import compare
+from roadmap.sweep.words import options
 
 DEFAULTS = {"results_dir": "results"}
 

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from roadmap.command import command
-from roadmap.ladder.paper import REFERENCE, paper_regime, published
-from roadmap.model.costs import cost
-from roadmap.model.family import family_config
-from roadmap.steps import model_config, regimes, steps
+from roadmap.cli import command
+from roadmap.config.steps import model_config, regimes, steps
+from roadmap.networks.costs import cost
+from roadmap.networks.family import family_config
+from roadmap.results.paper import REFERENCE, paper_regime, published
 
 FOOTNOTE = "* does not follow from the network that the paper describes: docs/faithfulness.md"
 # A printed figure has two decimals: what is further off than rounding is no rounding.

@@ -6,10 +6,10 @@ python scripts/designs.py add_one resnet200      in another regime
 
 import argparse
 
-from roadmap.command import command
-from roadmap.designs import PREFIX, listing
-from roadmap.schema import Design
-from roadmap.steps import regimes
+from roadmap.cli import command
+from roadmap.config.designs import PREFIX, listing
+from roadmap.config.schema import Design
+from roadmap.config.steps import regimes
 
 
 def main() -> int:

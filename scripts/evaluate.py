@@ -26,18 +26,19 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import track
 
-from roadmap.checks import IN_MEMORY, TEST_ONLY, require
-from roadmap.command import command
+from roadmap.cli import command
+from roadmap.config.checks import IN_MEMORY, TEST_ONLY
+from roadmap.config.schema import Config, Dataset
 from roadmap.data.fetch import SHARDED
+from roadmap.errors import require
 from roadmap.files import write_atomic
-from roadmap.schema import Config, Dataset
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from roadmap.data.augment import Part
-    from roadmap.training.weights import Loaded
+    from roadmap.data.loader import Part
+    from roadmap.evals.weights import Loaded
 
     Batch = tuple[Tensor, Tensor]
 
@@ -57,8 +58,8 @@ def main() -> int:
     require(len(given) == 1, "weights", " ".join(given), "one file: weights=FILE")
 
     from roadmap.data.load import load
-    from roadmap.training import evaluated, weights
-    from roadmap.training.machine import set_up
+    from roadmap.evals import evaluated, weights
+    from roadmap.training.device import set_up
 
     path = Path(given[0]).expanduser()
     content = weights.read(path)
@@ -103,10 +104,10 @@ def refuse(config: Config, loaded: "Loaded", table: Path | None) -> None:
 
 def count(network: "nn.Module", images: "Part", config: Config, console: Console, *, table: Path | None) -> None:
     """Print the counts on one set of images, and write those of each class into a table if there is to be one."""
-    from roadmap.data.augment import evaluation_batches
-    from roadmap.data.resized import finished_copy
-    from roadmap.data.testsets import folders
-    from roadmap.training.evaluation import Among, evaluate
+    from roadmap.data.loader import evaluation_batches
+    from roadmap.data.resized_copy import finished_copy
+    from roadmap.data.test_sets import folders
+    from roadmap.evals.accuracy import Among, evaluate
 
     if (copy := finished_copy(Path(config.data.root).expanduser())) and "val" in copy.parts:
         console.print(f"not the originals, but a resized copy ({copy})")
@@ -145,7 +146,7 @@ def watched(batches: "Iterable[Batch]", total: int, console: Console) -> "Iterat
 def count_corrupted(network: "nn.Module", config: Config, device: "torch.device", console: Console) -> int:
     """Print the error on each corruption of ImageNet-C and, if all are there, their mean; return the exit code."""
     from roadmap.data import corruptions
-    from roadmap.training.corrupted import count_in
+    from roadmap.evals.corruptions_c import count_in
 
     root = Path(config.data.root).expanduser()
     absent = corruptions.missing(root)

@@ -11,8 +11,8 @@ Exit code: 0 ready, 2 refused, or not to be had.
 
 import argparse
 
-from roadmap.command import command
-from roadmap.config import compose
+from roadmap.cli import command
+from roadmap.config.compose import compose
 from roadmap.data.prepare import prepare
 
 

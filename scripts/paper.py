@@ -1,12 +1,12 @@
-"""Put the paper's own three seeds through the statistics: results/reference/paper/ladder.csv and ladder.md.
+"""Put the paper's own three seeds through the statistics: results/paper/ladder.csv and ladder.md.
 
 python scripts/paper.py
 """
 
 import argparse
 
-from roadmap.command import command
-from roadmap.ladder.paper_table import write_paper_table
+from roadmap.cli import command
+from roadmap.results.paper_table import write_paper_table
 
 
 def main() -> int:

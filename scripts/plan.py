@@ -25,14 +25,16 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from roadmap.anatomy import parts
-from roadmap.checks import IN_MEMORY, require
-from roadmap.command import command
+from roadmap.cli import command
+from roadmap.config.checks import IN_MEMORY
+from roadmap.config.schema import Config, Tracking
 from roadmap.data.trees import counted as tree_counted
-from roadmap.ladder.board import counted, duration
-from roadmap.ladder.cluster import Scheduler
-from roadmap.ladder.cores import environments
-from roadmap.ladder.expense import (
+from roadmap.errors import require
+from roadmap.networks.anatomy import parts
+from roadmap.runs import freeze
+from roadmap.sweep.board import counted, duration
+from roadmap.sweep.cluster import Scheduler
+from roadmap.sweep.estimate import (
     Expense,
     Rates,
     Speed,
@@ -45,11 +47,10 @@ from roadmap.ladder.expense import (
     total,
     within,
 )
-from roadmap.ladder.place import train_command
-from roadmap.ladder.plan import Plan, make_plan
-from roadmap.ladder.words import apart, options
-from roadmap.runs import freeze
-from roadmap.schema import Config, Tracking
+from roadmap.sweep.launcher import train_command
+from roadmap.sweep.plan import Plan, make_plan
+from roadmap.sweep.resources import environments
+from roadmap.sweep.words import apart, options
 
 OWN = {"devices": "", "watts": "500", "co2": "400", "price": "2", "budget": "", "images_per_second": "", "images": ""}
 
@@ -126,7 +127,7 @@ def measured(plan: Plan, console: Console, given: float, *, jobs: int) -> dict[s
         shape = {"num_classes": data.num_classes, "in_chans": data.in_chans}
         sizes = {name: sum(part.params for part in parts(c.model, **shape)) for name, c in rungs.items()}
         return {name: Speed(given, 3 * given, size) for name, size in sizes.items()}
-    from roadmap.training.speed import measure
+    from roadmap.training.throughput import measure
 
     found, spawn = {}, multiprocessing.get_context("spawn")
     with ExitStack() as stack:

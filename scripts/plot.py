@@ -9,9 +9,9 @@ Reads <results_dir>/<study>/ladder.csv, which scripts/collate.py writes.
 import argparse
 from pathlib import Path
 
-from roadmap.command import command
-from roadmap.ladder.plot import plot
-from roadmap.ladder.words import study_options
+from roadmap.cli import command
+from roadmap.report.figure import plot
+from roadmap.sweep.words import study_options
 
 
 def main() -> int:

@@ -16,12 +16,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from roadmap.checks import require
-from roadmap.command import command
-from roadmap.data.resized import Resized
-from roadmap.data.shrinking import PARTS, shrink
-from roadmap.ladder.words import options
+from roadmap.cli import command
+from roadmap.data.resize import PARTS, shrink
+from roadmap.data.resized_copy import Resized
+from roadmap.errors import require
 from roadmap.signals import caught
+from roadmap.sweep.words import options
 
 DEFAULTS = {"data.root": "", "to": "", "short_side": "256", "quality": "90", "parts": "train", "workers": "1"}
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from rich.console import Console
 
 from roadmap import runs
-from roadmap.checks import require
-from roadmap.command import command
+from roadmap.cli import command
+from roadmap.config.schema import Tracking
+from roadmap.errors import ConfigError, require
 from roadmap.files import in_use
-from roadmap.ladder.words import study_options
-from roadmap.schema import ConfigError, Tracking
+from roadmap.sweep.words import study_options
 from roadmap.tracking.mirror import mirror_ladder, mirror_run
 
 DEFAULTS = {"tracking": "wandb", "only": "all"}

@@ -22,14 +22,14 @@ import sys
 from rich.console import Console
 
 from roadmap import runs
-from roadmap.command import command
+from roadmap.cli import command
 from roadmap.data.prepare import listed, prepare
-from roadmap.ladder.board import State, counted, table
-from roadmap.ladder.plan import Plan, make_plan
-from roadmap.ladder.slurm import cancel
-from roadmap.ladder.status import status
-from roadmap.ladder.sweep import report, sweep
 from roadmap.signals import Interrupted
+from roadmap.sweep.board import State, counted, table
+from roadmap.sweep.plan import Plan, make_plan
+from roadmap.sweep.slurm import cancel
+from roadmap.sweep.status import status
+from roadmap.sweep.sweeper import report, sweep
 
 VERBS = (["status"], ["cancel"])
 

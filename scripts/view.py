@@ -13,8 +13,8 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from roadmap.command import command
-from roadmap.ladder.words import study_options
+from roadmap.cli import command
+from roadmap.sweep.words import study_options
 
 
 def main() -> int:
@@ -24,13 +24,13 @@ def main() -> int:
         "words", nargs="*", metavar="key=value", help="results_dir, screenshot, and the words of the sweep"
     )
     chosen = study_options(parser.parse_args().words, {"screenshot": ""})
-    from roadmap.ladder.page import build
+    from roadmap.report.page import build
 
     page = build(chosen["study"], Path(chosen["results_dir"]))
     print((page.parent / "ladder.md").read_text())
     print(page.resolve())
     if chosen["screenshot"]:
-        from roadmap.ladder.browser import chromium, picture
+        from roadmap.report.browser import chromium, picture
 
         with chromium() as browser:
             picture(browser, page, Path(chosen["screenshot"]))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from smoke import ROOT, tiny
+from helpers.smoke import ROOT, tiny
 
 from roadmap import runs
 from roadmap.data.fetch import fetch

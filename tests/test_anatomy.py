@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from roadmap.anatomy import name, parts
-from roadmap.model.costs import cost
-from roadmap.schema import Op
-from roadmap.steps import model_config, steps
+from roadmap.config.schema import Op
+from roadmap.config.steps import model_config, steps
+from roadmap.networks.anatomy import name, parts
+from roadmap.networks.costs import cost
 
-COSTS = Path(__file__).parents[1] / "results" / "reference" / "ladder_costs.csv"
+COSTS = Path(__file__).parents[1] / "roadmap" / "reference" / "ladder_costs.csv"
 
 
 def test_the_parts_add_up_to_the_reference_costs() -> None:

@@ -6,15 +6,15 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from smoke import script, working_on
+from chaos.siege import Broken, Siege
+from helpers.smoke import script, working_on
 
 from roadmap import runs
-from roadmap.chaos.siege import Broken, Siege
 
 
 @pytest.mark.slow
 def test_chaos_changes_nothing(tmp_path: Path, data_root: Path) -> None:
-    process = script("scripts/chaos.py", "n=5", "seed=3", f"data={data_root}", f"place={tmp_path}")
+    process = script("tests/chaos", "n=5", "seed=3", f"data={data_root}", f"place={tmp_path}")
     output, _ = process.communicate(timeout=500)
     assert process.returncode == 0, output
     assert re.search(r"all +│ 5 +│ 5 ", output), output

@@ -9,19 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.smoke import computed, script, words, working_on
 from rich.console import Console
-from smoke import computed, script, words, working_on
 
 from roadmap import runs
-from roadmap.ladder.board import Row, State
-from roadmap.ladder.cluster import read_cluster
-from roadmap.ladder.plan import Run, make_plan
-from roadmap.ladder.slurm import Slurm, cancel, parameters
-from roadmap.ladder.status import status
-from roadmap.ladder.sweep import close
-from roadmap.ladder.verdict import Ending, Verdict, judge
-from roadmap.schema import ConfigError
+from roadmap.errors import ConfigError
 from roadmap.signals import caught
+from roadmap.sweep.board import Row, State
+from roadmap.sweep.cluster import read_cluster
+from roadmap.sweep.exit_status import Ending, Verdict, judge
+from roadmap.sweep.plan import Run, make_plan
+from roadmap.sweep.slurm import Slurm, cancel, parameters
+from roadmap.sweep.status import status
+from roadmap.sweep.sweeper import close
 
 AGAIN, FAILED = Verdict.again, Verdict.failed
 USR2, TERM, KILL, SEGV = signal.SIGUSR2, signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV

@@ -5,16 +5,16 @@ from statistics import fmean, stdev
 from typing import Any
 
 import pytest
+from helpers.synthetic import ladder, result, run, write
 from scipy.stats import ttest_ind
-from synthetic import ladder, result, run, write
 
-from roadmap.ladder.collate import collate, read, report, rows
-from roadmap.ladder.mixing import refuse_mixed
-from roadmap.ladder.paper import published, to_beat
-from roadmap.ladder.statistics import one_run
-from roadmap.ladder.table import Row, rate, read_csv, write_csv
-from roadmap.schema import ConfigError
-from roadmap.steps import steps
+from roadmap.config.steps import steps
+from roadmap.errors import ConfigError
+from roadmap.results.collate import collate, read, report, rows
+from roadmap.results.compatibility import refuse_mixed
+from roadmap.results.paper import published, to_beat
+from roadmap.results.statistics import one_run
+from roadmap.results.table import Row, rate, read_csv, write_csv
 
 
 def by_rung(table: list[Row]) -> dict[str, Row]:
@@ -81,7 +81,7 @@ def test_a_rung_of_ones_own_comes_last_with_its_parent() -> None:
     assert [row.rung for row in table[18:]] == ["tall", "wide"]
     assert [row.title for row in table[18:]] == ["Taller", "wide"]
     wide = table[-1]
-    assert (wide.parent, wide.group, wide.on_path, wide.paper_top1) == ("layer_norm", "own", False, None)
+    assert (wide.parent, wide.group, wide.main_sequence, wide.paper_top1) == ("layer_norm", "own", False, None)
     assert wide.change == pytest.approx(1.0)
 
 
@@ -126,8 +126,8 @@ def test_csv_is_read_as_it_was_written(tmp_path: Path) -> None:
     again = read_csv(tmp_path / "a.csv")
     assert write_csv(again) == write_csv(table)
     assert again[3].change_low == pytest.approx(table[3].change_low, abs=1e-6)
-    assert [(row.on_path, row.told_from_zero, row.n) for row in again] == [
-        (row.on_path, row.told_from_zero, row.n) for row in table
+    assert [(row.main_sequence, row.told_from_zero, row.n) for row in again] == [
+        (row.main_sequence, row.told_from_zero, row.n) for row in table
     ]
 
 

@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.smoke import inside
+from helpers.synthetic import ladder, result, write
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from smoke import inside
-from synthetic import ladder, result, write
 
-from roadmap.ladder.collate import collate
-from roadmap.ladder.compare import agreement, draw, paired, rows_of
-from roadmap.ladder.paper import published
-from roadmap.ladder.sheet import style
-from roadmap.ladder.table import Row, read_csv
+from roadmap.report.style import style
+from roadmap.results.collate import collate
+from roadmap.results.compare import agreement, draw, paired, rows_of
+from roadmap.results.paper import published
+from roadmap.results.table import Row, read_csv
 
 
 @pytest.fixture

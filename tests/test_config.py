@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from roadmap.config import compose, load, save, to_dict
-from roadmap.identity import difference, digest, identity
-from roadmap.schema import ConfigError, StepConfig
-from roadmap.steps import steps
+from roadmap.config.compose import compose, load, save, to_dict
+from roadmap.config.identity import difference, digest, identity
+from roadmap.config.schema import StepConfig
+from roadmap.config.steps import steps
+from roadmap.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 BAD = [

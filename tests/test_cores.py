@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from roadmap import runs
-from roadmap.ladder import cores, local
-from roadmap.ladder.board import Row
-from roadmap.ladder.plan import Run, make_plan
+from roadmap.sweep import local
+from roadmap.sweep import resources as cores
+from roadmap.sweep.board import Row
+from roadmap.sweep.plan import Run, make_plan
 
 SAY_THREADS = "import os; print(os.environ['OMP_NUM_THREADS'], end='')"
 SAY_GPU = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], end='')"

@@ -14,12 +14,13 @@ from torch import Tensor
 from torchvision.transforms import Compose, Normalize, RandomResizedCrop, ToTensor
 from torchvision.transforms.v2 import functional as vision
 
-from roadmap.data import transforms
-from roadmap.data.augment import batches_per_epoch, epoch_passes, evaluation_batches, mixup_seed
-from roadmap.data.memory import Images
-from roadmap.data.randomness import Stream, epoch_order, epoch_uniforms, mix, numpy_seeded
-from roadmap.data.transforms import augment, crop_boxes, draw, erase, erase_one_by_one, erased_boxes, resized_crop
-from roadmap.schema import ConfigError, DataConfig, Dataset, RecipeConfig
+from roadmap.config.schema import DataConfig, Dataset, RecipeConfig
+from roadmap.data import batch_augment as transforms
+from roadmap.data.batch_augment import augment, crop_boxes, draw, erase, erase_one_by_one, erased_boxes, resized_crop
+from roadmap.data.in_memory import Images
+from roadmap.data.loader import batches_per_epoch, epoch_passes, evaluation_batches, mixup_seed
+from roadmap.data.rng import Stream, epoch_order, epoch_uniforms, mix, numpy_seeded
+from roadmap.errors import ConfigError
 
 PLAIN = RecipeConfig(batch_size=16, bn_batch_size=1000, scale=[1.0, 1.0], ratio=[1.0, 1.0])
 FLIP = replace(PLAIN, hflip=0.5)

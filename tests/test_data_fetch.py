@@ -23,9 +23,9 @@ from torchvision.datasets import CIFAR10, FashionMNIST
 
 from roadmap.data import fetch as fetching
 from roadmap.data import sources
-from roadmap.data.fetch import DataError, fetch
+from roadmap.data.fetch import fetch
+from roadmap.errors import ConfigError, DataError
 from roadmap.files import lock
-from roadmap.schema import ConfigError
 
 CONTENTS = {name: f"content of {name}".encode() for name in fetching.SHA256}
 NAMES = list(CONTENTS)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
 
-from roadmap.data.fetch import DataError
-from roadmap.data.memory import Images, load
-from roadmap.schema import ConfigError, DataConfig, Dataset
+from roadmap.config.schema import DataConfig, Dataset
+from roadmap.data.in_memory import Images, load
+from roadmap.errors import ConfigError, DataError
 
 
 def config(root: Path, **changes: object) -> DataConfig:

@@ -3,13 +3,13 @@
 import copy
 
 import pytest
-from synthetic import result
+from helpers.synthetic import result
 
-from roadmap.config import compose
-from roadmap.departures import departures
-from roadmap.ladder.collate import report, rows
-from roadmap.ladder.mixing import refuse_mixed
-from roadmap.schema import ConfigError
+from roadmap.config.compose import compose
+from roadmap.config.deviations import departures
+from roadmap.errors import ConfigError
+from roadmap.results.collate import report, rows
+from roadmap.results.compatibility import refuse_mixed
 
 STEP = "+step=training_recipe"
 

@@ -6,22 +6,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from smoke import inside, words
-from synthetic import result, write
+from helpers.smoke import inside, words
+from helpers.synthetic import result, write
 
-from roadmap.checks import check_model
-from roadmap.config import compose, to_dict
-from roadmap.departures import departures
-from roadmap.designs import NOTHING, base_of, difference_of, made_on, variant, variants
-from roadmap.edits import carry
-from roadmap.identity import digest
-from roadmap.ladder.collate import collate, report, rows
-from roadmap.ladder.page import build as build_page
-from roadmap.ladder.plan import make_plan
-from roadmap.ladder.plot import draw
-from roadmap.model.create import build
-from roadmap.schema import Act, ConfigError, Design, Norm, Op
-from roadmap.steps import find, model_config, steps
+from roadmap.config.checks import check_model
+from roadmap.config.compose import compose, to_dict
+from roadmap.config.designs import NOTHING, base_of, difference_of, made_on, variant, variants
+from roadmap.config.deviations import departures
+from roadmap.config.edits import carry
+from roadmap.config.identity import digest
+from roadmap.config.schema import Act, Design, Norm, Op
+from roadmap.config.steps import find, model_config, steps
+from roadmap.errors import ConfigError
+from roadmap.networks.create import build
+from roadmap.report.figure import draw
+from roadmap.report.page import build as build_page
+from roadmap.results.collate import collate, report, rows
+from roadmap.sweep.plan import make_plan
 
 ROOT = Path(__file__).parents[1]
 BOTH = [Design.leave_one_out, Design.add_one]
@@ -47,7 +48,7 @@ def test_a_change_made_where_it_was_made_is_the_step(step: str, regime: str) -> 
 
 def test_the_whole_path_walked_again_is_the_path() -> None:
     model = START
-    for rung in [rung for rung in steps() if rung.on_path and rung.parent]:
+    for rung in [rung for rung in steps() if rung.main_sequence and rung.parent]:
         model = made_on(model, rung, model_config)
         assert model == model_config(rung.name)
 
@@ -98,7 +99,7 @@ def test_every_variant_is_a_network_that_computes(design: Design, regime: str) -
 
 
 def test_leaving_out_by_hand() -> None:
-    assert list(OUT) == [rung.name for rung in steps() if rung.on_path and rung.parent]
+    assert list(OUT) == [rung.name for rung in steps() if rung.main_sequence and rung.parent]
     others = {name: difference_of(each.model, END) for name, each in OUT.items() if each.model}
     assert others["stage_ratio"] == {"depths": [3, 4, 6, 3]}
     assert others["increase_width"] == {"width": 64}
@@ -183,7 +184,7 @@ def test_the_plan_of_a_design(tmp_path: Path, data_root: Path) -> None:
         ("recipe=original", "recipe=original: allowed is not in design=add_one, which sets it"),
         ("steps=[x]", "step=x: allowed is one of training_recipe"),
         ("study.design=add_one", "study.design=add_one: allowed is design=NAME"),
-        ("study=smoke_recipe", "design=add_one: allowed is path in a study with study.road=recipe"),
+        ("study=smoke_recipe", "design=add_one: allowed is path in a study with study.ladder=recipe"),
     ],
 )
 def test_what_is_no_design_is_refused(word: str, message: str) -> None:

@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from smoke import inside, script
+from helpers.smoke import inside, script
 
-from roadmap.config import compose
-from roadmap.ladder.expense import (
+from roadmap.config.compose import compose
+from roadmap.errors import ConfigError
+from roadmap.sweep.estimate import (
     Rates,
     Speed,
     ends,
@@ -19,7 +20,6 @@ from roadmap.ladder.expense import (
     total,
     within,
 )
-from roadmap.schema import ConfigError
 
 
 def test_the_expense_of_a_run_by_hand() -> None:

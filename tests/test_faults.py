@@ -19,22 +19,21 @@ from typing import Any
 
 import pytest
 import torch
-from photographs import plant
-from powercut import Disk, lay_out
-from smoke import ROOT, computed, script, tiny, words, working_on
+from helpers.photographs import plant
+from helpers.powercut import Disk, lay_out
+from helpers.smoke import ROOT, computed, script, tiny, words, working_on
 
 from roadmap import runs
-from roadmap.checks import check
-from roadmap.command import command
-from roadmap.config import compose, load, to_dict
-from roadmap.data.sources import DataError
-from roadmap.files import NoSpace, lock, write_atomic
-from roadmap.schema import ConfigError
+from roadmap.cli import command
+from roadmap.config.checks import check
+from roadmap.config.compose import compose, load, to_dict
+from roadmap.errors import ConfigError, DataError, NoSpace
+from roadmap.evals.weights import read
+from roadmap.files import lock, write_atomic
 from roadmap.training import checkpoint
 from roadmap.training.diagnosis import out_of_memory, reason
 from roadmap.training.progress import Progress
 from roadmap.training.run import execute
-from roadmap.training.weights import read
 
 RUNG = "+step=gelu"
 FIRST, SECOND = ({"step": step, "model": {"weight": torch.full((40,), float(step))}} for step in (1, 2))

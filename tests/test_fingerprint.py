@@ -4,16 +4,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-import synthetic
-from containers import write_every
-from photographs import plant
-from smoke import inside
+from helpers import synthetic
+from helpers.containers import write_every
+from helpers.photographs import plant
+from helpers.smoke import inside
 
 from roadmap import runs
-from roadmap.config import compose
+from roadmap.config.compose import compose
 from roadmap.data.prepare import listed
-from roadmap.ladder.mixing import refuse_mixed
-from roadmap.schema import ConfigError
+from roadmap.errors import ConfigError
+from roadmap.results.compatibility import refuse_mixed
 from roadmap.training.run import execute
 
 TINY = ["study=photos", "regime=nano", "regime.img_size=32", "budget.epochs=1", "study.name=one"]

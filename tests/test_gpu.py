@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from photographs import plant
-from smoke import computed, interrupt, keeps_to, tiny, trained
+from helpers.photographs import plant
+from helpers.smoke import computed, interrupt, keeps_to, tiny, trained
 
 from roadmap import runs
-from roadmap.config import compose
+from roadmap.config.compose import compose
+from roadmap.config.steps import steps
 from roadmap.data.load import load
-from roadmap.model.create import build
-from roadmap.steps import steps
+from roadmap.networks.create import build
 from roadmap.training.run import execute
 
 pytestmark = pytest.mark.gpu

@@ -6,12 +6,12 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from photographs import CLASSES, break_file, plant
+from helpers.photographs import CLASSES, break_file, plant
+from helpers.smoke import inside, script
 from PIL import ExifTags, Image
-from smoke import inside, script
 
-from roadmap.config import compose
-from roadmap.data.inspection import look
+from roadmap.config.compose import compose
+from roadmap.data.inspect import look
 
 
 def check(root: Path, *words: str) -> tuple[int, str]:

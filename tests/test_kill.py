@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from smoke import computed, script, words, working_on
+from helpers.smoke import computed, script, words, working_on
 
 from roadmap import runs
-from roadmap.steps import steps
+from roadmap.config.steps import steps
 
 KILLS = 20
 

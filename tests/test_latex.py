@@ -1,11 +1,11 @@
 import re
 from pathlib import Path
 
-from synthetic import ladder, result
+from helpers.synthetic import ladder, result
 
-from roadmap.ladder.collate import rows
-from roadmap.ladder.latex import escape, to_latex
-from roadmap.ladder.table import read_csv
+from roadmap.results.collate import rows
+from roadmap.results.latex import escape, to_latex
+from roadmap.results.table import read_csv
 
 RESULTS = Path(__file__).parents[1] / "results" / "fashion_mnist"
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from roadmap.model.depthwise import by_tiles, depthwise_conv2d
-from roadmap.model.layers import LayerNorm2d, LayerScale, PatchConv2d, SpatialConv2d
+from roadmap.networks.depthwise import by_tiles, depthwise_conv2d
+from roadmap.networks.layers import LayerNorm2d, LayerScale, PatchConv2d, SpatialConv2d
 
 MAPS = [(1, 1), (2, 2), (7, 7), (14, 14), (56, 56), (1, 9), (3, 5), (8, 4)]
 

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from smoke import ROOT, keeps_to, tiny
+from helpers.smoke import ROOT, keeps_to, tiny
 
-from roadmap.data.augment import epoch_passes
+from roadmap.config.schema import Config
 from roadmap.data.load import load
-from roadmap.schema import Config, ConfigError
+from roadmap.data.loader import epoch_passes
+from roadmap.errors import ConfigError
 from roadmap.training import memory
+from roadmap.training.distributed import World
 from roadmap.training.loop import train_step
 from roadmap.training.memory import Room
 from roadmap.training.state import State, initial_state
-from roadmap.training.world import World
 
 CPU = torch.device("cpu")
 LARGE = ["data.img_size=64", "budget.batch_size=64", "budget.bn_batch_size=64", "study.name=large"]
-SAY_PEAK = "import torch; from roadmap.training.machine import peak_memory_mb as mb; print(mb(torch.device('cpu')))"
+SAY_PEAK = "import torch; from roadmap.training.device import peak_memory_mb as mb; print(mb(torch.device('cpu')))"
 
 
 def stepped(config: Config, room: Room) -> tuple[State, float]:

@@ -11,16 +11,17 @@ from torch import nn
 from torch.nn import functional as F
 
 import roadmap
-from roadmap import config as configuration
-from roadmap.model.convert import from_library, to_library
-from roadmap.model.costs import cost
-from roadmap.model.layers import DropPath, SpatialConv2d
-from roadmap.model.network import Block, make_block
-from roadmap.model.plain import plain
-from roadmap.schema import ConfigError, Op
-from roadmap.steps import model_config, regimes, steps
+from benchmarks.plain import plain
+from roadmap.config import compose as configuration
+from roadmap.config.schema import Op
+from roadmap.config.steps import model_config, regimes, steps
+from roadmap.errors import ConfigError
+from roadmap.networks.convert import from_library, to_library
+from roadmap.networks.costs import cost
+from roadmap.networks.ladder import Block, make_block
+from roadmap.networks.layers import DropPath, SpatialConv2d
 
-GOLDEN = Path(__file__).parents[1] / "results" / "reference" / "ladder_costs.csv"
+GOLDEN = Path(__file__).parents[1] / "roadmap" / "reference" / "ladder_costs.csv"
 NAMES = [rung.name for rung in steps()]
 SIZES = [pytest.param(name, marks=pytest.mark.slow) if name == "resnet200" else name for name in regimes()]
 ENDS = [
@@ -80,7 +81,11 @@ def test_every_rung_trains_a_step_in_every_regime(step: str, regime: str) -> Non
 @pytest.mark.parametrize("regime", regimes())
 def test_a_rung_changes_only_the_keys_it_declares(regime: str) -> None:
     rungs = steps(regime)
-    assert [r.name for r in rungs if not r.on_path and r.section != "own"] == ["kernel_5", "kernel_9", "kernel_11"]
+    assert [r.name for r in rungs if not r.main_sequence and r.section != "own"] == [
+        "kernel_5",
+        "kernel_9",
+        "kernel_11",
+    ]
     assert sum(r.section != "own" for r in rungs) == 18
     for rung in rungs[1:]:
         assert rung.changes, rung.name

@@ -9,11 +9,12 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from containers import add, shuffled, write_devkit, write_originals
-from photographs import CLASSES, plant
+from helpers.containers import add, shuffled, write_devkit, write_originals
+from helpers.photographs import CLASSES, plant
 
-from roadmap.data import originals
-from roadmap.data.fetch import DataError, fetch
+from roadmap.data import archives as originals
+from roadmap.data.fetch import fetch
+from roadmap.errors import DataError
 
 TRAIN, VAL, DEVKIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
 COUNT = 3
@@ -58,7 +59,7 @@ def test_archives_become_folders_once(root: Path, tree: Path, capsys: pytest.Cap
 STOPPED = """
 import os, sys, tarfile
 from pathlib import Path
-from roadmap.data import fetch, originals
+from roadmap.data import fetch, archives as originals
 
 left, extract = int(sys.argv[2]), originals._extract
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from scipy.stats import ttest_ind_from_stats
 
-from roadmap.ladder.paper import REFERENCE, published
-from roadmap.ladder.paper_table import paper_rows, write_paper_table
-from roadmap.ladder.statistics import LEVEL, holm
+from roadmap.results.paper import REFERENCE, published
+from roadmap.results.paper_table import paper_rows, write_paper_table
+from roadmap.results.statistics import LEVEL, holm
 
 NOT_TOLD = {"patchify_stem", "gelu", "fewer_norms", "layer_norm"}
 
@@ -28,7 +28,7 @@ def test_its_p_values_are_those_of_scipy() -> None:
 
 
 def test_four_of_the_thirteen_changes_of_the_path_are_not_told_from_zero_and_one_cannot_be_tested() -> None:
-    path = [row for row in paper_rows() if row.on_path and row.change is not None]
+    path = [row for row in paper_rows() if row.main_sequence and row.change is not None]
     assert len(path) == 13
     tested = [row for row in path if row.p is not None]
     assert {row.rung for row in path} - {row.rung for row in tested} == {"training_recipe"}

@@ -11,23 +11,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from photographs import CLASSES, break_file, photograph, plant
+from helpers.photographs import CLASSES, break_file, photograph, plant
+from helpers.smoke import inside, script
 from PIL import Image
-from smoke import inside, script
 from torch import Tensor
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from roadmap.checks import check
-from roadmap.config import compose
-from roadmap.data import catalog, trees
-from roadmap.data.augment import epoch_passes, evaluation_batches
+from roadmap.config.checks import check
+from roadmap.config.compose import compose
+from roadmap.config.schema import Config
+from roadmap.data import datasets as catalog
+from roadmap.data import trees
+from roadmap.data.image_files import Files
+from roadmap.data.image_transforms import eval_pipeline, seeded, train_pipeline
 from roadmap.data.load import load
-from roadmap.data.photos import Files
-from roadmap.data.pil import eval_pipeline, seeded, train_pipeline
-from roadmap.data.sources import DataError
+from roadmap.data.loader import epoch_passes, evaluation_batches
+from roadmap.errors import ConfigError, DataError
 from roadmap.runs import FAILURE, RESULT, read_json, read_result
-from roadmap.schema import Config, ConfigError
 
 MODERN = compose(["study=imagenet", "+step=training_recipe"])
 
@@ -267,6 +268,6 @@ def test_the_benchmark_makes_as_many_images_in_both_ways(tree: Path, monkeypatch
 
         monkeypatch.setattr(owner, name, counted)
     words = ["study=photos", "+step=training_recipe", f"data.root={tree}", "data.num_classes=4", "regime.img_size=64"]
-    code, said = inside("scripts/benchmark_data.py", *words, "--images", "5", "--rounds", "2")
+    code, said = inside("benchmarks/data.py", *words, "--images", "5", "--rounds", "2")
     assert code == 0 and "\nratio " in said, said
     assert made == {"Files": 3 * 32, "ImageFolder": 3 * 32}

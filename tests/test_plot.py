@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.synthetic import ladder, result, run, write
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from synthetic import ladder, result, run, write
 
-from roadmap.ladder.collate import collate, rows
-from roadmap.ladder.plot import draw, plot, style
-from roadmap.schema import ConfigError
+from roadmap.errors import ConfigError
+from roadmap.report.figure import draw, plot, style
+from roadmap.results.collate import collate, rows
 
 IMAGENET: dict[str, Any] = {"data__name": "imagenet", "regime__name": "resnet50"}
 
@@ -77,7 +77,7 @@ def test_one_seed_has_no_whiskers() -> None:
 def test_the_path_leaves_side_rungs_out_and_breaks_where_a_rung_is_missing() -> None:
     table = rows([r for r in ladder() if r["step"] != "gelu"])
     (path,) = lines(panels(draw(table))[0], 15)
-    wanted = [row.top1 for row in table if row.on_path]
+    wanted = [row.top1 for row in table if row.main_sequence]
     assert wanted.count(None) == 1
     assert [None if math.isnan(x) else x for x in path] == wanted
 

@@ -3,12 +3,12 @@
 import pytest
 from matplotlib.colors import to_hex
 
-from roadmap.ladder.bars import group
-from roadmap.ladder.curves import Point
-from roadmap.ladder.plot import style
-from roadmap.ladder.plot_curves import draw_curves, means
-from roadmap.schema import ConfigError
-from roadmap.steps import steps
+from roadmap.config.steps import steps
+from roadmap.errors import ConfigError
+from roadmap.report.bars import group
+from roadmap.report.curve_figure import draw_curves, means
+from roadmap.report.figure import style
+from roadmap.results.curves import Point
 
 POINTS = [
     Point("gelu", 0, 1, 2.0, 50.0, 40.0),

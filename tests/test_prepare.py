@@ -13,22 +13,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from photographs import CLASSES, break_file, photograph, plant
+from helpers.photographs import CLASSES, break_file, photograph, plant
+from helpers.smoke import evaluate, inside, script
 from PIL import Image
-from smoke import evaluate, inside, script
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import functional
 
 from roadmap import runs
-from roadmap.config import compose, load
+from roadmap.config.compose import compose, load
 from roadmap.data.fetch import fetch
+from roadmap.data.image_transforms import eval_pipeline
 from roadmap.data.load import load as data_load
-from roadmap.data.pil import eval_pipeline
-from roadmap.data.resized import MANIFEST, Resized, encoded, finished_copy, refuse_another, shrunk, write_manifest
-from roadmap.data.sources import DataError
+from roadmap.data.resized_copy import MANIFEST, Resized, encoded, finished_copy, refuse_another, shrunk, write_manifest
 from roadmap.data.trees import EXTENSIONS, image_files
+from roadmap.errors import ConfigError, DataError
 from roadmap.files import lock
-from roadmap.schema import ConfigError
 from roadmap.training.run import execute, resized
 
 SMALL = ("short_side=100", "quality=80")

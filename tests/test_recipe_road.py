@@ -1,20 +1,21 @@
-"""The road from the original recipe to the modern one: its rungs, its sweep, its table and figure."""
+"""The ladder from the original recipe to the modern one: its rungs, its sweep, its table and figure."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from smoke import TINY
+from helpers.smoke import TINY
 
-from roadmap.config import compose, to_dict
-from roadmap.departures import departures
-from roadmap.identity import difference
-from roadmap.ladder.collate import collate
-from roadmap.ladder.plan import make_plan
-from roadmap.ladder.plot import plot
-from roadmap.ladder.table import read_csv
-from roadmap.schema import ConfigError, RecipeConfig, Road
-from roadmap.steps import find, steps
+from roadmap.config.compose import compose, to_dict
+from roadmap.config.deviations import departures
+from roadmap.config.identity import difference
+from roadmap.config.schema import Ladder, RecipeConfig
+from roadmap.config.steps import find, steps
+from roadmap.errors import ConfigError
+from roadmap.report.figure import plot
+from roadmap.results.collate import collate
+from roadmap.results.table import read_csv
+from roadmap.sweep.plan import make_plan
 from roadmap.training.run import execute
 
 ROAD = [
@@ -29,23 +30,23 @@ def recipe(study: str, step: str) -> RecipeConfig:
 
 
 def test_the_road_is_one_path() -> None:
-    rungs = steps(road=Road.recipe)
+    rungs = steps(ladder=Ladder.recipe)
     assert [rung.name for rung in rungs] == ROAD
-    assert all(rung.on_path for rung in rungs)
-    assert find("cutmix", road=Road.recipe).changes == {"recipe.cutmix": (0.0, 1.0)}
-    assert find("epochs", road=Road.recipe).changes["recipe.epochs"] == (90, 300)
+    assert all(rung.main_sequence for rung in rungs)
+    assert find("cutmix", ladder=Ladder.recipe).changes == {"recipe.cutmix": (0.0, 1.0)}
+    assert find("epochs", ladder=Ladder.recipe).changes["recipe.epochs"] == (90, 300)
 
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_it_leads_from_the_original_recipe_to_the_modern_one(study: str) -> None:
-    base = compose([f"study={study}", "study.road=network", "study.name=other", "+step=training_recipe"])
+    base = compose([f"study={study}", "study.ladder=network", "study.name=other", "+step=training_recipe"])
     assert replace(recipe(study, ROAD[-1]), name="modern") == base.recipe
-    assert recipe(study, "resnet") == compose([f"study={study}", "study.road=network"]).recipe
+    assert recipe(study, "resnet") == compose([f"study={study}", "study.ladder=network"]).recipe
 
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_a_rung_changes_what_its_file_states_and_nothing_else(study: str) -> None:
-    for rung in steps(road=Road.recipe)[1:]:
+    for rung in steps(ladder=Ladder.recipe)[1:]:
         before, after = (to_dict(compose([f"study={study}", *_words(step)])) for step in (rung.parent, rung.name))
         changed = {key for key in difference(before, after) if not key.startswith("step.")}
         assert changed <= rung.declares, rung.name
@@ -70,9 +71,9 @@ def test_ingredients_of_the_imagenet_recipe_by_hand() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["+recipe_step=mixup"], r"\+recipe_step=mixup: allowed is \+step=NAME in a study with study.road=network"),
+        (["+recipe_step=mixup"], r"\+recipe_step=mixup: allowed is \+step=NAME in a study with study.ladder=network"),
         (["study=smoke_recipe", "+step=gelu"], r"\+step=gelu: allowed is \+recipe_step=NAME in a study with"),
-        (["study=smoke_recipe", "recipe=modern"], "recipe=modern: allowed is original: on the recipe road"),
+        (["study=smoke_recipe", "recipe=modern"], "recipe=modern: allowed is original: on the recipe ladder"),
         (["study=smoke_recipe", "recipe_step=mixup"], r"a step is added to the ResNet, write \+recipe_step=mixup"),
         (["study=smoke_recipe", "+recipe_step=mixup", "+recipe_step=cutmix"], r"allowed is one \+recipe_step=NAME"),
         (["study=smoke_recipe", "+recipe_step=mixup", "step.name=cutmix"], "allowed is a name of its own"),
@@ -108,7 +109,7 @@ def test_it_is_swept_collated_and_drawn_by_the_same_code(tmp_path: Path, data_ro
     table, page, _ = collate("tiny_recipe", tmp_path, tmp_path / "results")
     _, drawing = plot("tiny_recipe", tmp_path / "results")
     rows = read_csv(table)
-    assert [(row.rung, row.road, row.n) for row in rows] == [(name, "recipe", 1) for name in ROAD]
+    assert [(row.rung, row.ladder, row.n) for row in rows] == [(name, "recipe", 1) for name in ROAD]
     assert [row.paper_top1 for row in rows] == [76.13, *[None] * 7, 78.82]
     change = (results["stochastic_depth"]["top1_count"] - results["resnet"]["top1_count"]) / 0.7
     assert f"the whole recipe {change:+.2f}, in the paper +2.69" in page.read_text()

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic import ladder, result, run, write
+from helpers.synthetic import ladder, result, run, write
 
-from roadmap.ladder import curves
-from roadmap.ladder.blocks import drawings
-from roadmap.ladder.charts import charts, front
-from roadmap.ladder.collate import collate
-from roadmap.ladder.page import build, render
-from roadmap.ladder.report import gather
-from roadmap.ladder.table import read_csv
+from roadmap.config.schema import Op
+from roadmap.config.steps import model_config
+from roadmap.errors import ConfigError
+from roadmap.report.blocks import drawings
+from roadmap.report.charts import charts, front
+from roadmap.report.content import gather
+from roadmap.report.page import build, render
+from roadmap.results import curves
+from roadmap.results.collate import collate
+from roadmap.results.table import read_csv
 from roadmap.runs import json_lines
-from roadmap.schema import ConfigError, Op
-from roadmap.steps import model_config
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -244,7 +245,7 @@ def test_the_front_is_what_no_other_rung_beats() -> None:
 def test_charts_are_there_as_far_as_the_data_go(half: Path) -> None:
     cost = {"gflops", "images_per_second", "seconds"}
     assert set(drawn("fashion_mnist")) >= {"levels", "changes", "agreement"} | cost
-    # All rungs of the recipe road are one network, and of the parts of its recipe the paper says nothing.
+    # All rungs of the recipe ladder are one network, and of the parts of its recipe the paper says nothing.
     assert set(drawn("fashion_mnist_recipe")) == {"levels", "changes"} | cost - {"gflops"}
     found = drawn("smoke", half)
     assert {"curve_top1", "curve_loss", "agreement"} < set(found)

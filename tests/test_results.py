@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from roadmap.ladder.collate import collate
+from roadmap.config.steps import steps
+from roadmap.results.collate import collate
 from roadmap.runs import find_results, read_result
-from roadmap.steps import steps
 
 
 @pytest.fixture

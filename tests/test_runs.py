@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from roadmap import runs
-from roadmap.config import compose, load
+from roadmap.config.compose import compose, load
+from roadmap.errors import ConfigError
 from roadmap.files import lock
-from roadmap.schema import ConfigError
 
 
 def test_a_run_that_never_began_is_in_nobodys_way(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from slurm_cluster import Cluster, lacking, until, up
-from smoke import ROOT, computed, script, words, working_on
+from helpers.slurm_cluster import Cluster, lacking, until, up
+from helpers.smoke import ROOT, computed, script, words, working_on
 
 from roadmap import runs
 

@@ -13,20 +13,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from containers import SOURCES, images, write_every, write_shards
-from photographs import break_file, plant
+from helpers.containers import SOURCES, images, write_every, write_shards
+from helpers.photographs import break_file, plant
+from helpers.smoke import computed, script
 from PIL import Image
-from smoke import computed, script
 from webdataset import TarWriter
 
 from roadmap import runs
-from roadmap.config import compose
+from roadmap.config.compose import compose
+from roadmap.config.schema import Config
 from roadmap.data import fetch
-from roadmap.data.augment import epoch_passes
-from roadmap.data.inspection import look
+from roadmap.data.inspect import look
 from roadmap.data.load import load
-from roadmap.data.sources import DataError
-from roadmap.schema import Config, ConfigError
+from roadmap.data.loader import epoch_passes
+from roadmap.errors import ConfigError, DataError
 from roadmap.training.run import execute
 
 SMALL = ["study=photos", "regime.img_size=32", "budget.epochs=1", "budget.batch_size=8", "budget.bn_batch_size=8"]

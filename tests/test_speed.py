@@ -11,23 +11,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from smoke import ROOT, inside, tiny
+from helpers.smoke import ROOT, inside, tiny
 from torch import nn
 
+from benchmarks import measure as bench
+from benchmarks import speed
+from benchmarks.plain import plain
+from benchmarks.speed import Measured, Setting
 from roadmap import runs
-from roadmap.config import compose, to_dict
-from roadmap.data.augment import epoch_passes
+from roadmap.config.compose import compose, to_dict
+from roadmap.config.deviations import departures
+from roadmap.config.identity import difference, digest
+from roadmap.config.schema import Precision
 from roadmap.data.load import load
-from roadmap.departures import departures
-from roadmap.identity import difference, digest
-from roadmap.ladder import speed
-from roadmap.ladder.speed import Measured, Setting
-from roadmap.model.create import build
-from roadmap.model.plain import plain
-from roadmap.schema import Precision
-from roadmap.training import bench
+from roadmap.data.loader import epoch_passes
+from roadmap.networks.create import build
 from roadmap.training.compiling import compiled_as_eager, compiles
-from roadmap.training.machine import arithmetic
+from roadmap.training.device import arithmetic
 from roadmap.training.recipe import loss_function, make_optimizer
 from roadmap.training.run import execute
 
@@ -37,7 +37,7 @@ ROW = Measured(SETTING, "gelu", "micro", "float32", 10**6, 123.4, 2.5, 2.0, 3.0,
 
 FAULTS = """
 import resource, torch
-from roadmap.training.machine import keep_freed_memory
+from roadmap.training.device import keep_freed_memory
 
 keep_freed_memory()
 pages = []
@@ -50,7 +50,7 @@ print(pages[-1] - pages[0])
 
 def test_the_benchmark_measures_writes_and_draws(tmp_path: Path) -> None:
     words = ["--regime", "nano", "--batch", "8", "--rounds", "1", "--precision", "float32,bfloat16", "--amp"]
-    code, said = inside("scripts/benchmark.py", *words, "--steps", "large_kernel", "--results-dir", str(tmp_path))
+    code, said = inside("benchmarks/steps.py", *words, "--steps", "large_kernel", "--results-dir", str(tmp_path))
     assert code == 0, said
     arms = ("float32", "bfloat16", speed.AUTOCAST)
     assert all(re.search(rf"batch 8, {arm}: \d\.\d\d times \(geometric mean of 1 rungs", said) for arm in arms)
@@ -61,7 +61,7 @@ def test_the_benchmark_measures_writes_and_draws(tmp_path: Path) -> None:
     assert float(rows["plain"]["ratio"]) == 1 and float(rows["float32"]["images_per_second"]) > 0
     assert all(0 < float(row[key]) < 1 for row in rows.values() for key in ("flop_share", "memory_share"))
     assert all(table.with_suffix(kind).stat().st_size > 10_000 for kind in (".png", ".svg"))
-    code, said = inside("scripts/benchmark.py", "--precision", "float16")
+    code, said = inside("benchmarks/steps.py", "--precision", "float16")
     assert code == 2 and "--precision=float16: allowed is float32 or bfloat16" in said
 
 
@@ -112,7 +112,7 @@ def test_both_steps_of_the_benchmark_train_the_same_network(data_root: Path) -> 
 
 @pytest.mark.usefixtures("watched_once")
 def test_the_profile_names_operators() -> None:
-    code, said = inside("scripts/profile_step.py", "gelu", "--regime", "nano", "--batch", "8")
+    code, said = inside("benchmarks/profile_step.py", "gelu", "--regime", "nano", "--batch", "8")
     assert code == 0 and "aten::gelu" in said, said
 
 

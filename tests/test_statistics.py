@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from roadmap.ladder.statistics import (
+from roadmap.results.statistics import (
     Difference,
     Sample,
     deviation,

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from smoke import inside
+from helpers.smoke import inside
 
 PACKAGE = Path(__file__).parents[1] / "roadmap"
 # From the ground up; a file may import its own room and those it names.

@@ -8,17 +8,17 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.smoke import computed, script, words, working_on
 from rich.console import Console
-from smoke import computed, script, words, working_on
 
 from roadmap import runs
+from roadmap.config.steps import steps
+from roadmap.errors import ConfigError
 from roadmap.files import lock
-from roadmap.ladder import local
-from roadmap.ladder import sweep as sweeping
-from roadmap.ladder.board import Row, State, duration, seconds_left
-from roadmap.ladder.plan import Run, make_plan
-from roadmap.schema import ConfigError
-from roadmap.steps import steps
+from roadmap.sweep import local
+from roadmap.sweep import sweeper as sweeping
+from roadmap.sweep.board import Row, State, duration, seconds_left
+from roadmap.sweep.plan import Run, make_plan
 
 pytestmark = pytest.mark.xdist_group("sweep")  # one process makes the sweep that many of these look at
 TWO = "steps=[resnet,gelu]"
@@ -188,7 +188,7 @@ def test_the_plan_takes_what_is_asked_for() -> None:
         return [(run.step, run.seed) for run in make_plan(["study=smoke", *asked]).runs]
 
     assert planned() == [(rung.name, 0) for rung in steps()]
-    assert planned("only=path") == [(rung.name, 0) for rung in steps() if rung.on_path]
+    assert planned("only=path") == [(rung.name, 0) for rung in steps() if rung.main_sequence]
     assert planned("steps=[gelu,resnet]", "seeds=2") == [
         ("resnet", 0),
         ("gelu", 0),

@@ -10,23 +10,23 @@ import pytest
 import timm
 import torch
 import torchvision
-from photographs import photograph
-from smoke import evaluate, script
+from helpers.photographs import photograph
+from helpers.smoke import evaluate, script
 from timm.data import create_transform
 from torch import Tensor, nn
 
 from roadmap import runs
-from roadmap.checks import TEST_ONLY
-from roadmap.config import compose, to_dict
-from roadmap.data import testsets
+from roadmap.config.checks import TEST_ONLY
+from roadmap.config.compose import compose, to_dict
+from roadmap.config.identity import digest
+from roadmap.config.schema import Dataset
+from roadmap.data import test_sets as testsets
 from roadmap.data.corruptions import EXTRA, alexnet_errors, corruption_error, mean_corruption_error
 from roadmap.data.load import load
-from roadmap.data.sources import DataError
-from roadmap.data.testsets import folders
-from roadmap.identity import digest
-from roadmap.model.create import build
-from roadmap.schema import ConfigError, Dataset
-from roadmap.training.evaluated import elsewhere
+from roadmap.data.test_sets import folders
+from roadmap.errors import ConfigError, DataError
+from roadmap.evals.evaluated import elsewhere
+from roadmap.networks.create import build
 
 
 def wnids(name: str) -> list[str]:

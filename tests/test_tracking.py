@@ -15,17 +15,18 @@ from pathlib import Path
 
 import pytest
 import wandb
-from mirrors import mirrors, told, wait_for_no_mirror
+from helpers.mirrors import mirrors, told, wait_for_no_mirror
+from helpers.smoke import computed, inside, script, tiny, torchrun, words
 from PIL import Image
-from smoke import computed, inside, script, tiny, torchrun, words
 
 from roadmap import runs
-from roadmap.config import compose, to_dict
+from roadmap.config.compose import compose, to_dict
+from roadmap.config.identity import digest
+from roadmap.config.schema import Tracking
+from roadmap.errors import ConfigError
 from roadmap.files import lock
-from roadmap.identity import digest
-from roadmap.ladder.collate import collate
-from roadmap.ladder.plot import plot
-from roadmap.schema import ConfigError, Tracking
+from roadmap.report.figure import plot
+from roadmap.results.collate import collate
 from roadmap.signals import Interrupted
 from roadmap.tracking import beside, trackers
 from roadmap.tracking.mirror import SUMMARY, mirror_ladder, mirror_run, run_record

@@ -9,18 +9,19 @@ from typing import Any
 
 import pytest
 import torch
-from smoke import computed, interrupt, script, tiny, words
+from helpers.smoke import computed, interrupt, script, tiny, words
 
 from roadmap import runs
-from roadmap.config import to_dict
-from roadmap.files import Locked, lock
-from roadmap.schema import Config, ConfigError
+from roadmap.config.compose import to_dict
+from roadmap.config.schema import Config
+from roadmap.errors import ConfigError, Locked
+from roadmap.evals.accuracy import evaluate
+from roadmap.files import lock
 from roadmap.training import checkpoint, provenance
 from roadmap.training.diagnosis import NonFiniteLoss, first_nonfinite
-from roadmap.training.evaluation import evaluate
+from roadmap.training.distributed import World
 from roadmap.training.run import execute
 from roadmap.training.state import Average, dump_state, initial_state
-from roadmap.training.world import World
 
 GIT = ["git", "-c", "user.name=x", "-c", "user.email=x@localhost"]
 RUNG = "+step=separate_downsampling"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from test_report import RESULTS, half_finished
 
-from roadmap.ladder.browser import chromium, opened, picture
-from roadmap.ladder.page import build
-from roadmap.ladder.table import Row, read_csv
+from roadmap.report.browser import chromium, opened, picture
+from roadmap.report.page import build
+from roadmap.results.table import Row, read_csv
 
 pytestmark = pytest.mark.browser
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}

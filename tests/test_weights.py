@@ -10,19 +10,19 @@ import pytest
 import timm
 import torch
 import torchvision
-from photographs import plant
-from smoke import evaluate, script, tiny
+from helpers.photographs import plant
+from helpers.smoke import evaluate, script, tiny
 from timm.models.convnext import checkpoint_filter_fn
 from torch import Tensor, nn
 
 from roadmap import runs
-from roadmap.ladder.paper import REFERENCE
-from roadmap.model.convert import LAYOUTS, from_library, library_names, recognise, to_library
-from roadmap.model.costs import cost
-from roadmap.model.create import build
-from roadmap.model.family import SIZES, family_config
-from roadmap.schema import ConfigError
-from roadmap.steps import model_config
+from roadmap.config.steps import model_config
+from roadmap.errors import ConfigError
+from roadmap.networks.convert import LAYOUTS, from_library, library_names, recognise, to_library
+from roadmap.networks.costs import cost
+from roadmap.networks.create import build
+from roadmap.networks.family import SIZES, family_config
+from roadmap.results.paper import REFERENCE
 from roadmap.training.run import execute
 
 TINY: dict[str, Any] = {"depths": [1, 2, 3, 1]}

@@ -5,14 +5,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from smoke import inside
+from helpers.smoke import inside
 
-from roadmap.config import compose
-from roadmap.ladder.plan import make_plan, study_name
-from roadmap.ladder.words import study_options
-from roadmap.schema import ConfigError, Road
+from roadmap.config.compose import compose
+from roadmap.config.schema import Ladder
+from roadmap.config.steps import steps
+from roadmap.errors import ConfigError
 from roadmap.show import describe
-from roadmap.steps import steps
+from roadmap.sweep.plan import make_plan, study_name
+from roadmap.sweep.words import study_options
 
 ROOT = Path(__file__).parents[1]
 FOUR = "data.num_classes=4"
@@ -79,7 +80,7 @@ def test_a_study_that_is_not_there_is_refused_with_those_that_are(
 
 def test_how_runs_stand_is_known_without_composing_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     composed = []
-    monkeypatch.setattr("roadmap.ladder.plan.compose", lambda words: composed.append(words) or compose(words))
+    monkeypatch.setattr("roadmap.sweep.plan.compose", lambda words: composed.append(words) or compose(words))
     code, said = inside("scripts/sweep.py", "status", "study=smoke", "seeds=2", f"runs_dir={tmp_path}")
     assert code == 0 and "separate_downsampling" in said
     assert len(composed) == 1, "the study, and no rung"
@@ -121,10 +122,10 @@ def test_what_needs_quotes_is_told_so(word: str, message: str) -> None:
 
 
 def test_a_rung_of_the_other_road_is_shown_the_way() -> None:
-    with pytest.raises(ConfigError, match="mixup: it is a rung of the other road: --road recipe"):
-        describe("mixup", "resnet50", Road.network)
+    with pytest.raises(ConfigError, match="mixup: it is a rung of the other ladder: --ladder recipe"):
+        describe("mixup", "resnet50", Ladder.network)
     with pytest.raises(ConfigError, match="step=mixop: allowed is one of resnet"):
-        describe("mixop", "resnet50", Road.network)
+        describe("mixop", "resnet50", Ladder.network)
 
 
 def test_costs_in_a_file_are_whole() -> None:

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 import torch
-from ranks import first_epochs
-from smoke import computed, tiny, torchrun, words
+from helpers.ranks import first_epochs
+from helpers.smoke import computed, tiny, torchrun, words
 
 from roadmap import runs
-from roadmap.config import load, to_dict
-from roadmap.schema import ConfigError
+from roadmap.config.compose import load, to_dict
+from roadmap.errors import ConfigError
 from roadmap.training import checkpoint
+from roadmap.training.device import set_up
+from roadmap.training.distributed import World
 from roadmap.training.loop import train
-from roadmap.training.machine import set_up
 from roadmap.training.progress import Progress
 from roadmap.training.run import execute
-from roadmap.training.world import World
 
 STILL = ("recipe.mixup_prob=0", "recipe.drop_path=0")
 """What is drawn by the forward pass would differ between one pass and two."""
@@ -32,7 +32,7 @@ def one_step(directory: Path, jobs: dict[str, list[str]], *, processes: int) -> 
     if processes == 1:
         first_epochs(directory, jobs)
     else:
-        run = torchrun(processes, "tests/ranks.py", str(directory), json.dumps(jobs))
+        run = torchrun(processes, "tests/helpers/ranks.py", str(directory), json.dumps(jobs))
         output, _ = run.communicate()
         assert run.returncode == 0, output
     found = []

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from statistics import fmean
 
-from roadmap.data.sources import DataError
+from roadmap.errors import DataError
 
 ALEXNET = Path(__file__).with_name("imagenet_c_alexnet.csv")
 EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")

@@ -8,7 +8,7 @@ import tarfile
 import zlib
 from pathlib import Path
 
-from roadmap.data.sources import DataError
+from roadmap.errors import DataError
 
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 META, TRUTH = "data/meta.mat", "data/ILSVRC2012_validation_ground_truth.txt"

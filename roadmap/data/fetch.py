@@ -8,12 +8,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from roadmap.checks import TEST_ONLY, class_folders
-from roadmap.data import originals, sources
-from roadmap.data.resized import finished_copy
-from roadmap.data.sources import DataError
-from roadmap.files import Locked, lock, write_atomic
-from roadmap.schema import ConfigError
+from roadmap.config.checks import TEST_ONLY, class_folders
+from roadmap.data import archives as originals
+from roadmap.data import sources
+from roadmap.data.resized_copy import finished_copy
+from roadmap.errors import ConfigError, DataError, Locked
+from roadmap.files import lock, write_atomic
 
 TORCHVISION = {"fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 """Data sets held in memory, and their classes in torchvision.datasets."""

@@ -8,9 +8,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from roadmap.data import catalog
+from roadmap.config.schema import DataConfig, Dataset
+from roadmap.data import datasets as catalog
 from roadmap.data.records import PARTS, Records
-from roadmap.schema import DataConfig, Dataset
 
 UNTOLD = (Dataset.imagefolder, Dataset.webdataset, Dataset.parquet)
 """Data sets that may be any images."""

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from roadmap.checks import class_folders
-from roadmap.data.sources import DataError
+from roadmap.config.checks import class_folders
+from roadmap.config.schema import DataConfig
 from roadmap.data.trees import image_paths
-from roadmap.schema import DataConfig
+from roadmap.errors import DataError
 
 
 @dataclass(frozen=True)

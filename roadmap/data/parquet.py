@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from roadmap.config.schema import DataConfig
 from roadmap.data import records
-from roadmap.data.sources import DataError
-from roadmap.schema import DataConfig
+from roadmap.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from roadmap.checks import IN_MEMORY
+from roadmap.config.checks import IN_MEMORY
+from roadmap.config.schema import DataConfig
 from roadmap.data.fetch import SHARDED, fetch
-from roadmap.data.sources import DataError
-from roadmap.schema import DataConfig
+from roadmap.errors import DataError
 
 
 def listed(data: DataConfig) -> dict[str, Any] | None:
@@ -31,7 +31,7 @@ def prepare(data: DataConfig) -> None:
     """
     if data.name.value not in SHARDED:
         return fetch(data.name.value, Path(data.root))
-    from roadmap.data import catalog  # torch, for those who need it
+    from roadmap.data import datasets as catalog  # torch, for those who need it
 
     for part in ("train", "val"):
         found = catalog.find(data, part)

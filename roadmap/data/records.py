@@ -11,7 +11,7 @@ from typing import Protocol
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from roadmap.data.sources import DataError
+from roadmap.errors import DataError
 
 PARTS = {"train": "train(ing)?", "val": "val(id(ation)?)?"}
 """The parts of a data set, and how the names of their files tell."""

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from roadmap.data.records import library
-from roadmap.data.sources import DataError
 from roadmap.data.tars import regular
+from roadmap.errors import DataError
 from roadmap.files import write_atomic
 
 Sample = tuple[str, int, int, int]

@@ -13,11 +13,10 @@ from urllib.parse import urlsplit
 import torch
 from torch import Tensor
 
-from roadmap.checks import require
+from roadmap.config.schema import DataConfig
 from roadmap.data import records, shard_index
-from roadmap.data.sources import DataError
-from roadmap.files import Locked, lock
-from roadmap.schema import ConfigError, DataConfig
+from roadmap.errors import ConfigError, DataError, Locked, require
+from roadmap.files import lock
 
 SCHEMES = ("http", "https", "gs")
 LOCK_SECONDS = 600.0

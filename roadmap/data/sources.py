@@ -13,6 +13,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
+from roadmap.errors import DataError
+
 T = TypeVar("T")
 
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
@@ -20,10 +22,6 @@ DEBIAN_DIRECTORY = Path("/usr/share/datasets/fashion-mnist")
 
 CONNECT_SECONDS = 4.0
 TRANSFER_SECONDS = 120.0
-
-
-class DataError(RuntimeError):
-    """Data that is missing, damaged or out of reach; the message says what to do."""
 
 
 def directory(folder: Path, names: list[str]) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 import tarfile
 from collections.abc import Iterator
 
-from roadmap.data.sources import DataError
+from roadmap.errors import DataError
 
 
 def regular(tar: tarfile.TarFile, name: str) -> Iterator[tarfile.TarInfo]:

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from roadmap.checks import class_folders
-from roadmap.data.sources import DataError
-from roadmap.schema import DataConfig, Dataset
+from roadmap.config.checks import class_folders
+from roadmap.config.schema import DataConfig, Dataset
+from roadmap.errors import DataError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Of image files, as torchvision has them."""

@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from roadmap import runs
-from roadmap.config import load
-from roadmap.schema import Tracking
+from roadmap.config.compose import load
+from roadmap.config.schema import Tracking
 from roadmap.signals import ASKED_TO_STOP
 from roadmap.tracking.mirror import mirror_run
 

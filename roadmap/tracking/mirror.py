@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from roadmap import runs
-from roadmap.config import load, to_dict
+from roadmap.config.compose import load, to_dict
+from roadmap.config.identity import digest
+from roadmap.config.schema import Config, Tracking
 from roadmap.files import lock
-from roadmap.identity import digest
-from roadmap.schema import Config, Tracking
 from roadmap.tracking.trackers import Record, open_tracker
 
 POLL_SECONDS = 1.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from roadmap.schema import Tracking
+from roadmap.config.schema import Tracking
 
 PROJECT = "convnet-roadmap"
 ANSWER_SECONDS = 20.0

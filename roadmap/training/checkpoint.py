@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
+from roadmap.config.identity import digest, identity, told
+from roadmap.errors import ConfigError
 from roadmap.files import write_atomic
-from roadmap.identity import digest, identity, told
 from roadmap.runs import CHECKPOINT, PREVIOUS_CHECKPOINT
-from roadmap.schema import ConfigError
 from roadmap.training.diagnosis import out_of_memory
 
 FORMAT = 1

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor, nn
 
-from roadmap.model.costs import cost
-from roadmap.schema import Config, Precision
+from roadmap.config.schema import Config, Precision
+from roadmap.networks.costs import cost
 
 WORTHWHILE = 10**16
 """Multiply-adds of a run's forward passes: about ten minutes of a GPU that takes half a minute to compile."""

@@ -10,22 +10,22 @@ from typing import Any
 
 import torch
 
-from roadmap.checks import require
-from roadmap.data.augment import Batch, Part, batches_per_epoch, epoch_passes, evaluation_batches, passes_per_step
+from roadmap.config.schema import Config, OnNonfinite
 from roadmap.data.load import fingerprint, load
-from roadmap.data.randomness import mix
-from roadmap.schema import Config, OnNonfinite
+from roadmap.data.loader import Batch, Part, batches_per_epoch, epoch_passes, evaluation_batches, passes_per_step
+from roadmap.data.rng import mix
+from roadmap.errors import require
+from roadmap.evals.accuracy import evaluate
 from roadmap.signals import Interrupted
+from roadmap.training.checkpointer import Keeper, begin
 from roadmap.training.compiling import compiles
+from roadmap.training.device import arithmetic, peak_memory_mb, set_up
 from roadmap.training.diagnosis import NonFiniteLoss, finite, first_nonfinite, unsound
-from roadmap.training.evaluation import evaluate
-from roadmap.training.keeper import Keeper, begin
-from roadmap.training.machine import arithmetic, peak_memory_mb, set_up
+from roadmap.training.distributed import World
 from roadmap.training.memory import enter, parts
 from roadmap.training.progress import Progress
 from roadmap.training.recipe import learning_rate, loss_function
 from roadmap.training.state import Clock, State
-from roadmap.training.world import World
 
 
 def train(config: Config, directory: Path, progress: Progress, stop: list[int], world: World) -> State:

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from roadmap.model.layers import DropPath
-from roadmap.model.network import Block, Network
-from roadmap.schema import Config, ConfigError, Opt
-from roadmap.training.machine import arithmetic, memory_mb
+from roadmap.config.schema import Config, Opt
+from roadmap.errors import ConfigError
+from roadmap.networks.ladder import Block, Network
+from roadmap.networks.layers import DropPath
+from roadmap.training.device import arithmetic, memory_mb
 
 PROBES = (2, 4)
 """Images whose forward pass is looked at; memory is linear in their number."""

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from roadmap.config.schema import Config
 from roadmap.files import write_atomic
 from roadmap.runs import PROGRESS, json_lines
-from roadmap.schema import Config
 
 FILE_SECONDS, LINE_SECONDS = 1.0, 10.0
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn, optim
 from torch.nn import functional as F
 
-from roadmap.schema import Opt, RecipeConfig, Sched
+from roadmap.config.schema import Opt, RecipeConfig, Sched
 
 
 def make_optimizer(model: nn.Module, recipe: RecipeConfig) -> optim.Optimizer:

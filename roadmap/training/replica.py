@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from roadmap.training.compiling import compiled_as_eager
-from roadmap.training.world import World
+from roadmap.training.distributed import World
 
 
 class Replica:

@@ -9,22 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from roadmap import runs
-from roadmap.config import load, to_dict
-from roadmap.data.resized import finished_copy
-from roadmap.departures import Departures, departures
-from roadmap.files import Locked, lock, remove_leftovers
-from roadmap.identity import digest
-from roadmap.model.costs import cost
-from roadmap.schema import Config
+from roadmap.config.compose import load, to_dict
+from roadmap.config.deviations import Departures, departures
+from roadmap.config.identity import digest
+from roadmap.config.schema import Config
+from roadmap.data.resized_copy import finished_copy
+from roadmap.errors import Locked
+from roadmap.files import lock, remove_leftovers
+from roadmap.networks.costs import cost
 from roadmap.signals import Interrupted, caught
 from roadmap.tracking.beside import mirrored
 from roadmap.training import provenance
+from roadmap.training.device import set_up
 from roadmap.training.diagnosis import reason
+from roadmap.training.distributed import World, joined
 from roadmap.training.loop import train
-from roadmap.training.machine import set_up
 from roadmap.training.progress import Progress
 from roadmap.training.state import State
-from roadmap.training.world import World, joined
 
 
 def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:

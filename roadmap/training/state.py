@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from roadmap.data.randomness import mix
-from roadmap.model.create import build
-from roadmap.schema import Config
+from roadmap.config.schema import Config
+from roadmap.data.rng import mix
+from roadmap.networks.create import build
+from roadmap.training.distributed import World
 from roadmap.training.memory import Room, apply, fit
 from roadmap.training.recipe import make_optimizer
 from roadmap.training.replica import Replica
 from roadmap.training.synchronized import synchronize
-from roadmap.training.world import World
 
 
 class Average:

@@ -1,0 +1,95 @@
+"""What is done to one photograph on the CPU, by timm: crop, flip and RandAugment for training, resize and crop else."""
+
+import contextlib
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy
+import torch
+from PIL import Image
+from timm.data import create_transform
+from timm.data.auto_augment import RandAugment, posterize
+from torch import Tensor
+
+from roadmap.config.schema import DataConfig, RecipeConfig
+
+Pipeline = Callable[[Image.Image], Tensor]
+SQUASH_SIZE = 384
+"""From this size on, evaluation resizes the whole image and crops nothing, as the paper does."""
+
+
+def train_pipeline(recipe: RecipeConfig, data: DataConfig) -> Pipeline:
+    """Random resized crop, flip, RandAugment: PIL image -> (3, img_size, img_size) uint8.
+
+    Its randomness is that of `random`, numpy and torch: see `seeded`.
+    """
+    pipeline = create_transform(
+        input_size=(data.in_chans, data.img_size, data.img_size),
+        is_training=True,
+        scale=(recipe.scale[0], recipe.scale[1]),
+        ratio=(recipe.ratio[0], recipe.ratio[1]),
+        hflip=recipe.hflip,
+        color_jitter=None,  # type: ignore[arg-type]
+        auto_augment=None if recipe.aa == "none" else recipe.aa,
+        interpolation=recipe.interpolation,
+        mean=tuple(data.mean),
+        use_prefetcher=True,  # leaves normalization and random erasing to the batch
+    )
+    for stage in pipeline.transforms:
+        if isinstance(stage, RandAugment):
+            _allow_no_bits(stage)
+    return pipeline
+
+
+def eval_pipeline(recipe: RecipeConfig, data: DataConfig) -> Pipeline:
+    """Resize the short side to img_size / crop_pct and crop the middle: PIL image -> (3, img_size, img_size) uint8."""
+    squash = data.img_size >= SQUASH_SIZE
+    return create_transform(
+        input_size=(data.in_chans, data.img_size, data.img_size),
+        interpolation=recipe.interpolation,
+        crop_pct=1.0 if squash else data.crop_pct,
+        crop_mode="squash" if squash else "center",
+        use_prefetcher=True,
+    )
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """All three generators that timm's and torchvision's transforms draw from, in a state that `seed` alone decides."""
+    with preserved():
+        reseed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def preserved() -> Iterator[None]:
+    """The three generators of this process get their states back afterwards."""
+    states = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        numpy.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+def reseed(seed: int) -> None:
+    """The three generators as `seed` has them."""
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed notes a traceback for each kind of device
+
+
+def _allow_no_bits(augment: RandAugment) -> None:
+    """Let posterize keep no bits: black, as with the Pillow of the paper's time; from Pillow 13 on it is an error.
+
+    Magnitude 9 with deviation 0.5 reaches 10, which stands for no bits, in about one image of 600.
+    """
+    for op in augment.ops:
+        if op.aug_fn is posterize:
+            op.aug_fn = _posterize
+
+
+def _posterize(image: Image.Image, bits: int, **options: Any) -> Image.Image:
+    return posterize(image, bits, **options) if bits > 0 else Image.new(image.mode, image.size)

@@ -1,0 +1,32 @@
+"""Every refusal: a message of one or two lines that names the key, the value and what is allowed."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class ConfigError(ValueError):
+    """A refused configuration. The message names the key and the allowed values."""
+
+
+class DataError(RuntimeError):
+    """Missing, damaged or unexpected data. The message names the file and says what to do."""
+
+
+class Locked(RuntimeError):
+    """Another living process holds this directory."""
+
+
+class NoSpace(OSError):
+    """A file was not written because the device, the quota or a file size limit is exhausted."""
+
+
+def require(ok: bool, key: str, value: object, allowed: str) -> None:
+    """Raise a ConfigError that names key, value and the allowed values, unless `ok`."""
+    if not ok:
+        raise ConfigError(f"{key}={value}: allowed is {allowed}")
+
+
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """A question to append to a refusal; empty if no allowed word is close."""
+    near = difflib.get_close_matches(word, sorted(allowed), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

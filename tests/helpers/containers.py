@@ -1,0 +1,115 @@
+"""One set of photographs in everything that images are handed out in."""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy.io import savemat
+from webdataset import TarWriter
+
+from helpers.photographs import CLASSES
+
+FEATURES = json.dumps(
+    {"info": {"features": {"image": {"_type": "Image"}, "label": {"names": CLASSES, "_type": "ClassLabel"}}}}
+)
+"""With which datasets would decode the images of a table."""
+SOURCES = ("imagefolder", "imagenet", "webdataset", "parquet")
+
+
+def images(tree: Path, part: str) -> list[tuple[int, Path]]:
+    """Label and path of every image of a part, in the order of folders."""
+    return [(label, path) for label, name in enumerate(CLASSES) for path in sorted((tree / part / name).iterdir())]
+
+
+def write_originals(tree: Path, root: Path) -> Path:
+    """ImageNet's own archives: a tar of tars, the validation images without their classes, and the devkit."""
+    root.mkdir()
+    with tarfile.open(root / "ILSVRC2012_img_train.tar", "w") as tar:
+        for name in CLASSES:
+            inner = io.BytesIO()
+            with tarfile.open(fileobj=inner, mode="w") as archive:
+                for path in sorted((tree / "train" / name).iterdir()):
+                    archive.add(path, path.name)
+            add(tar, f"{name}.tar", inner.getvalue())
+    with tarfile.open(root / "ILSVRC2012_img_val.tar", "w") as tar:
+        for number, (_, path) in enumerate(shuffled(tree), start=1):
+            tar.add(path, f"ILSVRC2012_val_{number:08d}.JPEG")
+    write_devkit(root, [label for label, _ in shuffled(tree)])
+    return root
+
+
+def shuffled(tree: Path) -> list[tuple[int, Path]]:
+    """The validation images class by turns, as their numbers run."""
+    return sorted(images(tree, "val"), key=lambda image: image[1].name)
+
+
+def write_devkit(root: Path, labels: list[int]) -> None:
+    """Ground truth in numbers of its own, which count the classes backwards; two synsets are no classes."""
+    number = {label: len(CLASSES) - label for label in range(len(CLASSES))}
+    synsets = [(number[i], name, 0) for i, name in enumerate(CLASSES)] + [(98, "n98", 3), (99, "n99", 2)]
+    kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("num_children", "O")]
+    meta = io.BytesIO()
+    savemat(meta, {"synsets": np.array(synsets, dtype=kind).reshape(-1, 1)})
+    truth = "".join(f"{number[label]}\n" for label in labels)
+    with tarfile.open(root / "ILSVRC2012_devkit_t12.tar.gz", "w:gz") as tar:
+        add(tar, "ILSVRC2012_devkit_t12/data/meta.mat", meta.getvalue())
+        add(tar, "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", truth.encode())
+
+
+def write_shards(tree: Path, root: Path) -> Path:
+    """Tars of at most 12 samples, by webdataset."""
+    root.mkdir()
+    for part, word in (("train", "train"), ("val", "validation")):
+        for k, some in enumerate(pieces(images(tree, part), 12)):
+            with TarWriter(str(root / f"photos-{word}-{k:04d}.tar")) as shard:
+                for label, path in some:
+                    key = f"{path.parent.name}_{path.stem}"
+                    shard.write({"__key__": key, "cls": label, "jpg": path.read_bytes(), "json": {"label": label}})
+    return root
+
+
+def write_tables(tree: Path, root: Path) -> Path:
+    """Tables of at most 12 rows laid out as imagenet-1k's, and one of images without a class."""
+    (root / "data").mkdir(parents=True)
+    for part, word in (("train", "train"), ("val", "validation"), ("val", "test")):
+        every = list(pieces(images(tree, part), 12))
+        for k, some in enumerate(every):
+            rows = [{"bytes": path.read_bytes(), "path": f"{path.parent.name}_{path.name}"} for _, path in some]
+            labels = pa.array([label for label, _ in some], pa.int64())
+            table = pa.table({"image": rows, "label": labels}).replace_schema_metadata({"huggingface": FEATURES})
+            pq.write_table(table, root / "data" / f"{word}-{k:05d}-of-{len(every):05d}.parquet", row_group_size=5)
+    return root
+
+
+def write_every(tree: Path, root: Path) -> dict[str, list[str]]:
+    """The tree in all four, and the words that name each."""
+    write_originals(tree, root / "originals")
+    write_shards(tree, root / "shards")
+    write_tables(tree, root / "tables")
+    roots = (tree, root / "originals", root / "shards", root / "tables")
+    return {
+        source: [
+            f"data={source}",
+            f"data.root={at}",
+            f"data.cache={root / 'cache'}",
+            f"data.num_classes={len(CLASSES)}",
+        ]
+        for source, at in zip(SOURCES, roots, strict=True)
+    }
+
+
+def pieces(every: list[tuple[int, Path]], size: int) -> Iterator[list[tuple[int, Path]]]:
+    """Runs of so many."""
+    yield from (every[i : i + size] for i in range(0, len(every), size))
+
+
+def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """A file of an archive, from memory."""
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    tar.addfile(info, io.BytesIO(content))
