@@ -184,3 +184,21 @@ def _keep_curves(points: Sequence[curves.Point], path: Path) -> None:
         write_atomic(path, curves.to_csv(points))
     else:
         path.unlink(missing_ok=True)
+
+
+def main(words: list[str]) -> int:
+    """Write the table of a study from its result files: ladder.csv, ladder.md and ladder.tex in results/<study>.
+
+        python scripts/collate.py                              the default study
+        python scripts/collate.py study=smoke                  another study
+        python scripts/collate.py study=smoke recipe.smoothing=0   the study of a sweep, named by the same words
+
+    Reads <runs_dir>/<study>, at any moment of a sweep. Without that directory, it reads the result files kept in
+    <results_dir>/<study>/runs when the table was last written.
+    """
+    from roadmap.sweep.words import study_options
+
+    chosen = study_options(words, {})
+    for path in collate(chosen["study"], Path(chosen["runs_dir"]), Path(chosen["results_dir"]), print):
+        print(path)
+    return 0
