@@ -89,7 +89,7 @@ def test_the_documents_say_what_was_measured() -> None:
     tables = list((ROOT / "results/bench").glob("*.csv"))
     assert tables
     for line in (line for path in tables for line in speed.conclusions(speed.read(path))):
-        assert f"\n- {line}\n" in (ROOT / "README.md").read_text(), line
+        assert f"\n- {line}\n" in (ROOT / "docs/performance.md").read_text(), line
 
 
 @pytest.fixture
