@@ -1,0 +1,49 @@
+"""The words that users read: plain technical English, the same word for the same thing everywhere."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+WORDS = {
+    r"told from zero": "significant",
+    r"\brungs?\b": "step",
+    r"\bthe (road|path|way) (of|from|to) ": "ladder, main sequence",
+    r"\b(side|recipe|paper's|other) (rung|road)s?\b": "side step, recipe ladder",
+    r"\b(beside|on|off) the (road|path)\b": "side step, main sequence",
+    r"\bdepart(s|ed|ing|ures?)?\b": "deviates, deviations",
+    r"\bexpenses?\b": "cost estimate",
+    r"\bshrinking\b": "resize",
+    r"\b(keeper|verdict)s?\b": "checkpointer, exit status",
+    r"\btroubles?\b": "errors",
+    r"\btwins?\b": "duplicate, copy",
+    r"\bimages a second\b": "images per second",
+    r"\b(job|process|line|row|box|mark|word|folder|letter) a (run|word|layer|line|class|step|second|seed|stage)\b": "per",
+    r"\b(hours?|seconds|images|blocks|seeds|runs|epochs|norms?|bytes|grams) a (seed|step|stage|block|run|class|second)\b": "per",
+    r"\bconclusions?\b": "notes, significance",
+}
+"""Words of the project's first version, and the words that replaced them."""
+TEXTS = ["README.md", "CONTRIBUTING.md", "Makefile", "docs", "roadmap", "scripts", "conf", "train.py", "benchmarks"]
+ALIASES = "roadmap/config/aliases.py"  # reads the old names
+
+
+def texts() -> list[str]:
+    listed = subprocess.run(["git", "ls-files", *TEXTS], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [
+        name
+        for name in listed.split()
+        if name.endswith((".md", ".py", ".yaml", ".html", "Makefile")) and name != ALIASES
+    ]
+
+
+@pytest.mark.parametrize("old", WORDS)
+def test_old_words_are_gone(old: str) -> None:
+    found = [
+        f"{name}:{number}: {line.strip()}"
+        for name in texts()
+        for number, line in enumerate((ROOT / name).read_text().splitlines(), start=1)
+        if re.search(old, line)
+    ]
+    assert not found, f"write {WORDS[old]!r}:\n" + "\n".join(found)
