@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 WORDS = {
     r"told from zero": "significant",
     r"\brungs?\b": "step",
-    r"\bthe (road|path|way) (of|from|to) ": "ladder, main sequence",
+    r"\broads?\b": "ladder",
     r"\b(side|recipe|paper's|other) (rung|road)s?\b": "side step, recipe ladder",
     r"\b(beside|on|off) the (road|path)\b": "side step, main sequence",
     r"\bdepart(s|ed|ing|ures?)?\b": "deviates, deviations",
@@ -20,8 +20,8 @@ WORDS = {
     r"\btroubles?\b": "errors",
     r"\btwins?\b": "duplicate, copy",
     r"\bimages a second\b": "images per second",
-    r"\b(job|process|line|row|box|mark|word|folder|letter) a (run|word|layer|line|class|step|second|seed|stage)\b": "per",
-    r"\b(hours?|seconds|images|blocks|seeds|runs|epochs|norms?|bytes|grams) a (seed|step|stage|block|run|class|second)\b": "per",
+    r"\b(job|process|line|row|box|mark|word) a (run|word|layer|line|class|step|second|stage)\b": "per",
+    r"\b(hours?|seconds|images|blocks|seeds|runs|epochs|norms?) a (seed|step|stage|block|run|class|second)\b": "per",
     r"\bconclusions?\b": "notes, significance",
 }
 """Words of the project's first version, and the words that replaced them."""
