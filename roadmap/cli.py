@@ -1,17 +1,30 @@
-"""The grammar that every command shares: `key=value` words and `--help`.
+"""The grammar that all commands share: `key=value` words and `--help`.
 
 A command is a function `main(words: list[str]) -> int` in the module that does its work; its docstring is the help
 text. `roadmap.__main__` lists the commands; `scripts/` starts the same functions.
 """
 
 import errno
+import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from inspect import cleandoc
+from pathlib import Path
+from typing import cast
 
-from roadmap.errors import ConfigError, DataError, Locked, NoSpace
+from roadmap.config.aliases import WORDS
+from roadmap.config.checks import NAME
+from roadmap.config.overrides import STEP_WORDS, parse_overrides, study_name
+from roadmap.config.schema import Config, SweepOptions
+from roadmap.config.steps import CONF
+from roadmap.errors import ConfigError, DataError, Locked, NoSpace, did_you_mean, require
 
 Main = Callable[[list[str]], int]
+DEFAULT_STUDY = "fashion_mnist"
+"""The study of conf/config.yaml."""
+RUN_KEYS = [field.name for field in fields(Config)] + list(STEP_WORDS)
+SWEEP_KEYS = [field.name for field in fields(SweepOptions)]
 PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 """Errors of a path that the user gave: it is missing, something else is there, or access is denied."""
 
@@ -36,7 +49,7 @@ def run(name: str, main: Main, words: Sequence[str]) -> int:
         return code
 
 
-def options(words: Sequence[str], defaults: Mapping[str, str]) -> dict[str, str]:
+def options(words: Iterable[str], defaults: Mapping[str, str]) -> dict[str, str]:
     """The defaults, updated by `key=value` words.
 
     Raises:
@@ -46,9 +59,154 @@ def options(words: Sequence[str], defaults: Mapping[str, str]) -> dict[str, str]
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or key not in defaults:
-            raise ConfigError(f"{word}: allowed is {' '.join(f'{known}=...' for known in defaults)}")
+            raise ConfigError(f"{word}: allowed is {_listed(defaults)}{did_you_mean(key, defaults)}")
         chosen[key] = value
     return chosen
+
+
+def study_options(words: Sequence[str], defaults: Mapping[str, str]) -> dict[str, str]:
+    """`options` of a command that reads a study: `runs_dir` and `results_dir` too, and the study's name as `study`.
+
+    The name follows from the words of the study's sweep, or `study=` gives it whole. Words of a sweep that are no
+    part of a study's name (jobs, data.root) change nothing.
+
+    Raises:
+        ConfigError: a word that is not key=value, an unknown key, or an unknown study.
+    """
+    defaults = {**defaults, "runs_dir": "runs", "results_dir": "results"}
+    own, of_sweep = split(words, defaults)
+    chosen = options(own, defaults) | {"study": name_of_study(of_sweep)}
+    directories = [Path(chosen[key]).expanduser() for key in ("runs_dir", "results_dir")]
+    _require_study(chosen["study"], directories)
+    return chosen | dict(zip(("runs_dir", "results_dir"), map(str, directories), strict=True))
+
+
+def split(words: Iterable[str], own: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Words of a command itself, and words of a sweep.
+
+    Raises:
+        ConfigError: a word that is not key=value, or belongs to neither.
+    """
+    found: tuple[list[str], list[str]] = ([], [])
+    of_sweep = [*RUN_KEYS, *SWEEP_KEYS]
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if not equals or not (key in own or key.lstrip("+~").partition(".")[0] in of_sweep):
+            allowed = f"study=... {_listed(own)}, and the words of a sweep"
+            raise ConfigError(f"{word}: allowed is {allowed}{did_you_mean(key, [*own, *of_sweep])}")
+        found[key not in own].append(word)
+    return found
+
+
+def sweep_words(words: Iterable[str]) -> tuple[SweepOptions, list[str], list[str]]:
+    """The options of a sweep, the words of its cluster, and the overrides of its runs.
+
+    Raises:
+        ConfigError: a word that cannot be parsed, or an option with a value that is not allowed.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    own: list[str] = []
+    of_cluster: list[str] = []
+    overrides: list[str] = []
+    for word in words:
+        key = next(iter(parse_overrides([word])))
+        require(key not in ("seed", *STEP_WORDS), key, word, "seeds=N and steps=[NAME,...] in a sweep")
+        if key in SWEEP_KEYS:
+            single = key == "steps" and "[" not in word
+            own.append(word.replace("=", "=[") + "]" if single else WORDS.get(word, word))
+        else:
+            (of_cluster if key.startswith("cluster.") else overrides).append(word)
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(SweepOptions), OmegaConf.from_dotlist(own))
+        chosen = cast(SweepOptions, OmegaConf.to_object(merged))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{' '.join(own)}: {str(error).splitlines()[0]}") from error
+    seeds, jobs = chosen.seeds, chosen.jobs
+    require(seeds is None or seeds > 0, "seeds", seeds, "more than 0")
+    require(jobs == "auto" or (isinstance(jobs, int) and jobs > 0), "jobs", jobs, "auto, or a number more than 0")
+    return chosen, of_cluster, overrides
+
+
+def name_of_study(words: Iterable[str]) -> str:
+    """The name of the study of a sweep with these words; nothing is composed.
+
+    Raises:
+        ConfigError: words that cannot be parsed.
+    """
+    study, rest = DEFAULT_STUDY, []
+    for word in words:
+        if word.startswith("study="):  # may be a whole name, with the commas and equals signs that Hydra refuses
+            study = word.removeprefix("study=")
+        else:
+            rest.append(word)
+    require(bool(NAME.fullmatch(study)), "study", study, "letters, digits and _.,=+-")
+    chosen, _, overrides = sweep_words(rest)
+    return study_name(study, parse_overrides(overrides), chosen.design)
+
+
+def choice(chosen: Mapping[str, str], key: str, allowed: Sequence[str]) -> str:
+    """The value of `key`, one of `allowed`.
+
+    Raises:
+        ConfigError: any other value.
+    """
+    value = chosen[key]
+    require(value in allowed, key, value, f"one of {' '.join(allowed)}{did_you_mean(value, allowed)}")
+    return value
+
+
+def whole(chosen: Mapping[str, str], key: str, *, most: int | None = None) -> int:
+    """The value of `key` as a whole number from 1 to `most`.
+
+    Raises:
+        ConfigError: any other value.
+    """
+    value = chosen[key]
+    number = int(value) if value.isdecimal() else 0
+    allowed = f"1 to {most}" if most else "a whole number more than 0"
+    require(number > 0 and (most is None or number <= most), key, value, allowed)
+    return number
+
+
+def positive(chosen: Mapping[str, str], key: str) -> float:
+    """The value of `key` as a number more than 0.
+
+    Raises:
+        ConfigError: any other value.
+    """
+    try:
+        number = float(chosen[key])
+    except ValueError:
+        number = 0.0
+    require(0 < number < math.inf, key, chosen[key], "a number more than 0")
+    return number
+
+
+def flag(chosen: Mapping[str, str], key: str) -> bool:
+    """The value of `key`, true or false.
+
+    Raises:
+        ConfigError: any other value.
+    """
+    return choice(chosen, key, ("true", "false")) == "true"
+
+
+def _require_study(study: str, directories: Sequence[Path]) -> None:
+    """Refuse a study that is neither in conf/study, with or without options, nor in one of the directories."""
+    known = sorted(path.stem for path in (CONF / "study").glob("*.yaml"))
+    found = {path.parent for directory in directories for path in directory.glob("*/ladder.csv")}
+    found |= {path.parents[1] for directory in directories for path in directory.glob("*/*/seed-*")}
+    others = sorted({path.name for path in found} - {*known})
+    if study in others or study.partition(",")[0] in known:
+        return
+    names = [*known, *others]
+    raise ConfigError(f"study={study}: there is none; allowed is one of {' '.join(names)}{did_you_mean(study, names)}")
+
+
+def _listed(keys: Iterable[str]) -> str:
+    return " ".join(f"{key}=..." for key in keys)
 
 
 def _ending(error: BaseException) -> tuple[int, str] | None:
@@ -75,8 +233,6 @@ def _interrupted(error: BaseException | None) -> bool:
 
 def command(main: Callable[[], int]) -> None:
     """Run an argparse-style script and exit. Only for scripts not yet moved to `roadmap.__main__`."""
-    from pathlib import Path
-
     name = Path(sys.argv[0]).name
     try:
         code = main()

@@ -9,11 +9,10 @@ Reads <results_dir>/<study>/ladder.csv, which scripts/collate.py writes.
 import argparse
 from pathlib import Path
 
-from roadmap.cli import command
+from roadmap.cli import command, options
 from roadmap.config.checks import NAME
 from roadmap.errors import require
 from roadmap.results.compare import compare
-from roadmap.sweep.words import options
 
 DEFAULTS = {"results_dir": "results"}
 

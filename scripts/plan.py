@@ -25,7 +25,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from roadmap.cli import command
+from roadmap.cli import command, options, split
 from roadmap.config.checks import IN_MEMORY
 from roadmap.config.schema import Config, Tracking
 from roadmap.data.trees import counted as tree_counted
@@ -50,7 +50,6 @@ from roadmap.sweep.estimate import (
 from roadmap.sweep.launcher import train_command
 from roadmap.sweep.plan import Plan, make_plan
 from roadmap.sweep.resources import environments
-from roadmap.sweep.words import apart, options
 
 OWN = {"devices": "", "watts": "500", "co2": "400", "price": "2", "budget": "", "images_per_second": "", "images": ""}
 
@@ -61,7 +60,7 @@ def main() -> int:
     stated = " ".join(f"{key}={value}" for key, value in OWN.items())
     parser.add_argument("words", nargs="*", metavar="key=value", help=f"{stated}, and all that a sweep takes")
     words = parser.parse_args().words
-    its_own, of_sweep = apart(words, OWN)
+    its_own, of_sweep = split(words, OWN)
     own, plan = options(its_own, OWN), make_plan(of_sweep)
     devices = whole(own["devices"] or str(plan.jobs))
     here = plan.jobs if plan.cluster.scheduler is Scheduler.local else 0

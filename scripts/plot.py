@@ -9,9 +9,8 @@ Reads <results_dir>/<study>/ladder.csv, which scripts/collate.py writes.
 import argparse
 from pathlib import Path
 
-from roadmap.cli import command
+from roadmap.cli import command, study_options
 from roadmap.report.figure import plot
-from roadmap.sweep.words import study_options
 
 
 def main() -> int:

@@ -16,12 +16,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from roadmap.cli import command
+from roadmap.cli import command, options
 from roadmap.data.resize import PARTS, shrink
 from roadmap.data.resized_copy import Resized
 from roadmap.errors import require
 from roadmap.signals import caught
-from roadmap.sweep.words import options
 
 DEFAULTS = {"data.root": "", "to": "", "short_side": "256", "quality": "90", "parts": "train", "workers": "1"}
 

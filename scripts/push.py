@@ -15,11 +15,10 @@ from pathlib import Path
 from rich.console import Console
 
 from roadmap import runs
-from roadmap.cli import command
+from roadmap.cli import command, study_options
 from roadmap.config.schema import Tracking
 from roadmap.errors import ConfigError, require
 from roadmap.files import in_use
-from roadmap.sweep.words import study_options
 from roadmap.tracking.mirror import mirror_ladder, mirror_run
 
 DEFAULTS = {"tracking": "wandb", "only": "all"}
@@ -37,8 +36,8 @@ def main() -> int:
     )
     chosen = study_options(parser.parse_args().words, DEFAULTS)
     require(chosen["tracking"] in TRACKERS, "tracking", chosen["tracking"], " or ".join(TRACKERS))
-    # path is a word of the sweep, about which rungs it trains
-    require(chosen["only"] in ("all", "ladder", "path"), "only", chosen["only"], "all or ladder")
+    # main_sequence is a word of the sweep, about which rungs it trains
+    require(chosen["only"] in ("all", "ladder", "path", "main_sequence"), "only", chosen["only"], "all or ladder")
     tracking, console = Tracking[chosen["tracking"]], Console(soft_wrap=True, highlight=False)
     study, results = (Path(chosen[key]) / chosen["study"] for key in ("runs_dir", "results_dir"))
     begun = sorted(path.parent for path in study.glob(f"*/seed-*/{runs.METRICS}"))

@@ -3,7 +3,7 @@
     python scripts/sweep.py                              the default study, every rung
     python scripts/sweep.py study=smoke seeds=3 jobs=2   another study, three seeds, two processes at a time
     python scripts/sweep.py steps=[gelu,layer_norm]      some rungs
-    python scripts/sweep.py only=path                    without the side rungs
+    python scripts/sweep.py only=main_sequence           without the side rungs
     python scripts/sweep.py design=leave_one_out         the end of the path without each change (docs/designs.md)
     python scripts/sweep.py design=add_one               its start with each change alone
     python scripts/sweep.py recipe.epochs=4              a study of its own, named after the option

@@ -13,8 +13,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from roadmap.cli import command
-from roadmap.sweep.words import study_options
+from roadmap.cli import command, study_options
 
 
 def main() -> int:

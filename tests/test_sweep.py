@@ -169,7 +169,7 @@ def test_a_sweep_takes_its_processes_with_it_and_goes_on_later(
         ("steps=rsnet", "(did you mean resnet?)"),
         ("seeds=0", "seeds=0: allowed is more than 0"),
         ("seeds=many", "seeds=many"),
-        ("only=side", "expected one of [path, all]"),
+        ("only=side", "expected one of [main_sequence, all]"),
         ("jobz=2", "jobz"),
         ("+step=gelu", "steps=[NAME,...]"),
         ("seed=3", "seeds=N"),
@@ -188,7 +188,8 @@ def test_the_plan_takes_what_is_asked_for() -> None:
         return [(run.step, run.seed) for run in make_plan(["study=smoke", *asked]).runs]
 
     assert planned() == [(rung.name, 0) for rung in steps()]
-    assert planned("only=path") == [(rung.name, 0) for rung in steps() if rung.main_sequence]
+    for word in ("only=main_sequence", "only=path"):
+        assert planned(word) == [(rung.name, 0) for rung in steps() if rung.main_sequence]
     assert planned("steps=[gelu,resnet]", "seeds=2") == [
         ("resnet", 0),
         ("gelu", 0),

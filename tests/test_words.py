@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from helpers.smoke import inside
 
+from roadmap.cli import name_of_study, study_options
 from roadmap.config.compose import compose
 from roadmap.config.schema import Ladder
 from roadmap.config.steps import steps
 from roadmap.errors import ConfigError
 from roadmap.show import describe
-from roadmap.sweep.plan import make_plan, study_name
-from roadmap.sweep.words import study_options
+from roadmap.sweep.plan import make_plan
 
 ROOT = Path(__file__).parents[1]
 FOUR = "data.num_classes=4"
@@ -35,12 +35,12 @@ FOUR = "data.num_classes=4"
     ids=" ".join,
 )
 def test_the_words_of_a_sweep_name_its_study(words: list[str]) -> None:
-    assert study_name(words) == make_plan(words).study.name
+    assert name_of_study(words) == make_plan(words).study.name
 
 
 def test_a_name_may_be_given_whole() -> None:
-    assert study_name(["study=fashion_mnist,recipe.smoothing=0"]) == "fashion_mnist,recipe.smoothing=0"
-    assert study_name(["study=imagenet,7edd9f3634eb", "jobs=2"]) == "imagenet,7edd9f3634eb"
+    assert name_of_study(["study=fashion_mnist,recipe.smoothing=0"]) == "fashion_mnist,recipe.smoothing=0"
+    assert name_of_study(["study=imagenet,7edd9f3634eb", "jobs=2"]) == "imagenet,7edd9f3634eb"
 
 
 def test_what_looks_at_a_study_takes_the_words_of_its_sweep(tmp_path: Path) -> None:

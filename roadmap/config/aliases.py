@@ -4,6 +4,8 @@ from typing import Any
 
 KEYS = {"study.road": "study.ladder"}
 """Dotted keys of a configuration."""
+WORDS = {"only=path": "only=main_sequence"}
+"""Words of a sweep."""
 
 
 def renamed(config: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import re
 
 from roadmap.config.identity import WHERE_DATA_LIE, under
 from roadmap.config.messages import explain_word
-from roadmap.config.schema import Ladder
+from roadmap.config.schema import Design, Ladder
 from roadmap.errors import ConfigError
 
 STEP_WORDS = tuple(ladder.value for ladder in Ladder)
@@ -55,14 +55,10 @@ def in_quotes(word: str) -> str:
     return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
 
 
-def study_of(overrides: list[str], *, study: str) -> str:
-    """The name of the study that `compose` makes of `study` and override words, without composing it.
-
-    Raises:
-        ConfigError: words that cannot be read.
-    """
-    given = parse_overrides(overrides)
-    return given["study.name"].strip("'\"") if "study.name" in given else named(study, given)
+def study_name(study: str, given: dict[str, str], design: Design = Design.path) -> str:
+    """Name of the study that overrides and a design make of `study`; `compose` gives the same name."""
+    name = given["study.name"].strip("'\"") if "study.name" in given else named(study, given)
+    return name if design is Design.path else f"{name},design={design.value}"
 
 
 def named(name: str, given: dict[str, str]) -> str:

@@ -356,3 +356,26 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     tracking: Tracking = Tracking.none
     runs_dir: str = "runs"
+
+
+class Only(Enum):
+    """Steps that a sweep trains."""
+
+    main_sequence = "main_sequence"
+    all = "all"  # the side steps as well
+
+
+@dataclass
+class SweepOptions:
+    """Options of a sweep besides those of its runs."""
+
+    seeds: int | None = None
+    """Seeds 0 to seeds - 1; unset: study.seeds."""
+    jobs: int | str = "auto"
+    """Runs at a time; auto: as many as fit the cores with training.threads each, or cluster.array_parallelism."""
+    steps: list[str] = field(default_factory=list)
+    """Only these steps; empty: all of `only`."""
+    only: Only = Only.all
+    design: Design = Design.path
+    cluster: str = "local"
+    """A file of conf/cluster. Options of a cluster are set as cluster.partition=gpu."""

@@ -196,7 +196,7 @@ def main(words: list[str]) -> int:
     Reads <runs_dir>/<study>, at any moment of a sweep. Without that directory, it reads the result files kept in
     <results_dir>/<study>/runs when the table was last written.
     """
-    from roadmap.sweep.words import study_options
+    from roadmap.cli import study_options
 
     chosen = study_options(words, {})
     for path in collate(chosen["study"], Path(chosen["runs_dir"]), Path(chosen["results_dir"]), print):

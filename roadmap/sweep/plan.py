@@ -2,52 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, cast
-
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from typing import Any
 
 from roadmap import runs
-from roadmap.config.checks import NAME, check
+from roadmap.cli import sweep_words
+from roadmap.config.checks import check
 from roadmap.config.compose import compose
 from roadmap.config.designs import base_of, changes_of, variant
-from roadmap.config.overrides import STEP_WORDS, parse_overrides, study_of
-from roadmap.config.schema import Config, Design, Ladder, StepConfig
+from roadmap.config.overrides import parse_overrides, study_name
+from roadmap.config.schema import Config, Design, Ladder, Only, StepConfig, SweepOptions
 from roadmap.config.steps import Step, steps
-from roadmap.errors import ConfigError, did_you_mean, require
+from roadmap.errors import did_you_mean, require
 from roadmap.sweep.cluster import ClusterConfig, Scheduler, read_cluster
 from roadmap.sweep.resources import runs_at_a_time
-
-AUTO = "auto"
-DEFAULT = "fashion_mnist"
-"""The study of conf/config.yaml."""
-
-
-class Only(Enum):
-    """Which rungs: the adopted path, or the side rungs as well."""
-
-    path = "path"
-    all = "all"
-
-
-@dataclass
-class Options:
-    """What a sweep takes besides the options of a run."""
-
-    seeds: int | None = None
-    """Seeds 0 to seeds - 1; unset: as many as the study says."""
-    jobs: int | str = AUTO
-    """Runs at a time; auto: as many as the threads of one fit into the cores, or cluster.array_parallelism."""
-    steps: list[str] = field(default_factory=list)
-    """These rungs only; empty: all of `only`."""
-    only: Only = Only.all
-    design: Design = Design.path
-    """Whose networks: the rungs of the path, its end without each change, or its start with each alone."""
-    cluster: str = "local"
-    """A file of conf/cluster; words such as cluster.partition=gpu change it."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +80,7 @@ def make_plan(words: list[str]) -> Plan:
     Raises:
         ConfigError: one or two lines that name the key and the allowed values.
     """
-    options, of_cluster, overrides = _split(words)
+    options, of_cluster, overrides = sweep_words(words)
     cluster = read_cluster(options.cluster, of_cluster)
     first = compose(overrides)
     ladder, skipped = first.study.ladder, dict[str, str]()
@@ -124,7 +93,7 @@ def make_plan(words: list[str]) -> Plan:
         composed, skipped = compose_design(options, rungs, overrides, first)
         first, names, composing = composed[0], [config.step.name for config in composed], lambda: composed
     jobs = cluster.array_parallelism
-    if options.jobs != AUTO:
+    if options.jobs != "auto":
         jobs = int(options.jobs)
     elif cluster.scheduler is Scheduler.local:
         jobs = runs_at_a_time(first.training)
@@ -132,23 +101,7 @@ def make_plan(words: list[str]) -> Plan:
     return Plan(runs.study_directory(first), names, seeds, jobs, composing, cluster, skipped)
 
 
-def study_name(words: list[str]) -> str:
-    """The name of the study that the words of a sweep ask for, of which `study=` may be all; nothing is composed.
-
-    Raises:
-        ConfigError: words that cannot be read.
-    """
-    options, _, overrides = _split([word for word in words if not word.startswith("study=")])
-    study = next((word.removeprefix("study=") for word in reversed(words) if word.startswith("study=")), DEFAULT)
-    require(bool(NAME.fullmatch(study)), "study", study, "letters, digits and _.,=+-")
-    return _of_design(study_of(overrides, study=study), options.design)
-
-
-def _of_design(study: str, design: Design) -> str:
-    return study if design is Design.path else f"{study},design={design.value}"
-
-
-def chosen(rungs: list[Step], options: Options) -> list[Step]:
+def chosen(rungs: list[Step], options: SweepOptions) -> list[Step]:
     """Those of some rungs that the options name.
 
     Raises:
@@ -173,7 +126,7 @@ def compose_rung(rung: Step, overrides: list[str], ladder: Ladder) -> Config:
 
 
 def compose_design(
-    options: Options, rungs: list[Step], overrides: list[str], first: Config
+    options: SweepOptions, rungs: list[Step], overrides: list[str], first: Config
 ) -> tuple[list[Config], dict[str, str]]:
     """The configurations of a design, what its variants are compared with first; and the variants that cannot be.
 
@@ -188,7 +141,7 @@ def compose_design(
     rung_of = {rung.name: rung for rung in rungs}
     models = cache(lambda name: compose_rung(rung_of[name], overrides, ladder).model)
     trained = cache(lambda recipe: compose_rung(base, [f"recipe={recipe}", *overrides], ladder))
-    study = replace(first.study, name=_of_design(first.study.name, design), design=design)
+    study = replace(first.study, name=study_name(first.study.name, {}, design), design=design)
     composed, skipped = [replace(compose_rung(base, overrides, ladder), study=study)], {}
     for each in (variant(design, step, rungs, models) for step in changes):
         if each.model is None:
@@ -198,25 +151,3 @@ def compose_design(
         composed.append(replace(trained(each.recipe), study=study, step=identity, model=each.model))
         check(composed[-1])
     return composed, skipped
-
-
-def _split(words: list[str]) -> tuple[Options, list[str], list[str]]:
-    """Separate the sweep's own words, those of its cluster, and those of a run."""
-    own: list[str] = []
-    of_cluster: list[str] = []
-    overrides: list[str] = []
-    for word in words:
-        key = next(iter(parse_overrides([word])))
-        require(key not in ("seed", *STEP_WORDS), key, word, "seeds=N and steps=[NAME,...] in a sweep")
-        kind = own if key in Options.__dataclass_fields__ else of_cluster if key.startswith("cluster.") else overrides
-        of_one = key == "steps" and "[" not in word
-        kind.append(word.replace("=", "=[") + "]" if of_one else word)
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(own))
-        options = cast(Options, OmegaConf.to_object(merged))
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{' '.join(own)}: {str(error).splitlines()[0]}") from error
-    seeds, jobs = options.seeds, options.jobs
-    require(seeds is None or seeds > 0, "seeds", seeds, "more than 0")
-    require(jobs == AUTO or (isinstance(jobs, int) and jobs > 0), "jobs", jobs, "auto, or a number more than 0")
-    return options, of_cluster, overrides

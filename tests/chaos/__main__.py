@@ -25,10 +25,9 @@ from rich.table import Table
 
 from chaos.faults import FAULTS
 from chaos.siege import Broken, Siege
-from roadmap.cli import command
+from roadmap.cli import command, options
 from roadmap.data.fetch import fetch
 from roadmap.errors import require
-from roadmap.sweep.words import options
 
 DEFAULTS = {"n": "200", "seed": "0", "data": "data", "place": ""}
 SHARE = 20
