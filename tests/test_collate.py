@@ -18,7 +18,7 @@ from roadmap.results.table import Row, rate, read_csv, write_csv
 
 
 def by_rung(table: list[Row]) -> dict[str, Row]:
-    return {row.rung: row for row in table}
+    return {row.step: row for row in table}
 
 
 # The table
@@ -38,7 +38,7 @@ def test_three_seeds() -> None:
     assert second.change_high == pytest.approx(0.9333 + 2.9607 * math.sqrt(1 / 90), abs=1e-3)
     assert second.p == pytest.approx(ttest_ind([87.0, 86.9, 87.2], [86.0, 86.2, 86.1], equal_var=False).pvalue)
     assert second.p_holm == second.p, "one change alone needs no correction"
-    assert second.told_from_zero is True
+    assert second.significant is True
     # Deviation pooled to sqrt((0.01 + 0.07 / 3) / 2) = 0.129: power 0.74 with 7 seeds a rung, 0.80 with 8.
     assert first.seeds_needed == second.seeds_needed == 8
     assert (first.one_run_low, first.one_run_high) == pytest.approx(one_run(86.1, 10_000))
@@ -50,9 +50,9 @@ def test_three_seeds() -> None:
 def test_one_seed_has_blanks_and_says_so() -> None:
     results = ladder(seeds=1)
     table = rows(results)
-    assert [row.rung for row in table] == [step.name for step in steps()]
+    assert [row.step for row in table] == [step.name for step in steps()]
     for row in table:
-        assert (row.n, row.top1_std, row.change_low, row.change_high, row.told_from_zero) == (1, *[None] * 4)
+        assert (row.n, row.top1_std, row.change_low, row.change_high, row.significant) == (1, *[None] * 4)
         assert row.p is row.p_holm is row.seeds_needed is None
     assert by_rung(table)["gelu"].change == pytest.approx(1.5)  # three rungs after its parent: 150 of 10,000 images
     page = report(table, results)
@@ -78,7 +78,7 @@ def test_a_rung_of_ones_own_comes_last_with_its_parent() -> None:
     own = result("wide", like="gelu", correct=8100, step__parent="layer_norm", model__width=48)
     named = result("tall", like="gelu", step__title="Taller")
     table = rows([result("layer_norm", correct=8000), own, named])
-    assert [row.rung for row in table[18:]] == ["tall", "wide"]
+    assert [row.step for row in table[18:]] == ["tall", "wide"]
     assert [row.title for row in table[18:]] == ["Taller", "wide"]
     wide = table[-1]
     assert (wide.parent, wide.group, wide.main_sequence, wide.paper_top1) == ("layer_norm", "own", False, None)
@@ -126,8 +126,8 @@ def test_csv_is_read_as_it_was_written(tmp_path: Path) -> None:
     again = read_csv(tmp_path / "a.csv")
     assert write_csv(again) == write_csv(table)
     assert again[3].change_low == pytest.approx(table[3].change_low, abs=1e-6)
-    assert [(row.main_sequence, row.told_from_zero, row.n) for row in again] == [
-        (row.main_sequence, row.told_from_zero, row.n) for row in table
+    assert [(row.main_sequence, row.significant, row.n) for row in again] == [
+        (row.main_sequence, row.significant, row.n) for row in table
     ]
 
 
@@ -303,5 +303,5 @@ def test_the_script_refuses_in_one_line(tmp_path: Path, word: str, message: str)
     done = run(word, cwd=tmp_path)
     first, torch = done.stderr.splitlines()
     assert (done.returncode, done.stdout, torch) == (2, "", "False")
-    assert first.startswith(f"collate.py: {message}")
+    assert first.startswith(f"collate: {message}")
     assert list(tmp_path.iterdir()) == []

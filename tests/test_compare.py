@@ -32,7 +32,7 @@ def row(rung: str, **known: Any) -> Row:
 
 
 def test_the_paper_is_a_study(results: Path) -> None:
-    paper = {each.rung: each for each in rows_of("paper", results)}
+    paper = {each.step: each for each in rows_of("paper", results)}
     assert {name: each.top1 for name, each in paper.items()} == {n: p.top1 for n, p in published("resnet50").items()}
     assert (paper["gelu"].n, paper["gelu"].top1_std) == (3, 0.14)
     assert paper["gelu"].change_low is not None and paper["resnet"].top1_std is None
@@ -40,15 +40,15 @@ def test_the_paper_is_a_study(results: Path) -> None:
 
 def test_rungs_are_paired_in_the_order_of_the_first() -> None:
     pairs = paired([row("a"), row("b")], [row("c"), row("b"), row("d")])
-    names = [(here.rung, *(side and side.rung for side in (a, b))) for here, a, b in pairs]
+    names = [(here.step, *(side and side.step for side in (a, b))) for here, a, b in pairs]
     assert names == [("a", "a", None), ("b", "b", "b"), ("c", None, "c"), ("d", None, "d")]
 
 
 def test_agreement_by_hand() -> None:
-    left = [row("a", top1=80.0), row("b", top1=81.0, change=1.0, told_from_zero=True), row("c", top1=82.0, change=1.0)]
+    left = [row("a", top1=80.0), row("b", top1=81.0, change=1.0, significant=True), row("c", top1=82.0, change=1.0)]
     right = [
         row("a", top1=70.0),
-        row("b", top1=72.0, change=2.0, told_from_zero=True),
+        row("b", top1=72.0, change=2.0, significant=True),
         row("c", top1=71.0, change=-1.0),
     ]
     assert agreement(paired(left, right)) == (
@@ -66,10 +66,10 @@ def test_the_committed_study_beside_the_paper(committed: Path, tmp_path: Path) -
     assert (code, said.split()) == (0, [f"{base}.{kind}" for kind in ("md", "png", "svg")])
     page = Path(f"{base}.md").read_text()
     theirs = {"depthwise_conv": "78.28 ± 0.08 | -1.23 [-1.61, -0.85] | yes", "layer_scale": " |  | "}
-    for ours in (each for each in read_csv(table) if each.rung in theirs):
+    for ours in (each for each in read_csv(table) if each.step in theirs):
         change = f"{ours.change:+.2f} [{ours.change_low:+.2f}, {ours.change_high:+.2f}]"
-        here = f"{ours.top1:.2f} ± {ours.top1_std:.2f} | {change} | {'yes' if ours.told_from_zero else 'no'}"
-        assert f"| {ours.rung} | {here} | {theirs[ours.rung]} |\n" in page
+        here = f"{ours.top1:.2f} ± {ours.top1_std:.2f} | {change} | {'yes' if ours.significant else 'no'}"
+        assert f"| {ours.step} | {here} | {theirs[ours.step]} |\n" in page
     before = Path(f"{base}.svg").read_bytes()
     inside("scripts/compare.py", "fashion_mnist", "paper", f"results_dir={tmp_path}")
     assert Path(f"{base}.svg").read_bytes() == before

@@ -208,9 +208,9 @@ def test_table_and_figure_of_a_design() -> None:
         for seed in (0, 1)
     ]
     table = rows(results)
-    assert [row.rung for row in table] == ["layer_scale", *(f"without_{name}" for name in OUT)]
-    without = next(row for row in table if row.rung == "without_gelu")
-    assert (without.parent, without.title, without.group, without.aside) == (
+    assert [row.step for row in table] == ["layer_scale", *(f"without_{name}" for name in OUT)]
+    without = next(row for row in table if row.step == "without_gelu")
+    assert (without.parent, without.title, without.group, without.side) == (
         "layer_scale", "− ReLU to GELU", "micro", False,
     )  # fmt: skip
     assert without.change == pytest.approx(-2.0) and table[0].change is None

@@ -15,7 +15,7 @@ def test_the_table_says_what_the_csv_says() -> None:
     table = read_csv(RESULTS / "ladder.csv")
     assert to_latex(table) == text
     lines = [line for line in text.splitlines() if re.search(r"GELU|Kernel size 9", line)]
-    gelu, kernel_9 = (next(row for row in table if row.rung == rung) for rung in ("gelu", "kernel_9"))
+    gelu, kernel_9 = (next(row for row in table if row.step == rung) for rung in ("gelu", "kernel_9"))
     assert lines == [
         f"\\quad Kernel size 9 & ${kernel_9.top1:.2f} \\pm {kernel_9.top1_std:.2f}$ & ${kernel_9.change:+.2f}$ & "
         f"$[{kernel_9.change_low:+.2f}, {kernel_9.change_high:+.2f}]$ & 0.00156 & $80.57$ & $+0.65$ \\\\",

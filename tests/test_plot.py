@@ -60,7 +60,7 @@ def test_bars_are_the_means_and_side_rungs_are_hatched() -> None:
     table = rows(ladder(seeds=2))
     panel = panels(draw(table))[0]
     assert [bar.get_width() for bar in bars(panel)] == [row.top1 for row in table]
-    hatched = [row.rung for row, bar in zip(table, bars(panel), strict=True) if bar.get_hatch()]
+    hatched = [row.step for row, bar in zip(table, bars(panel), strict=True) if bar.get_hatch()]
     assert hatched == ["kernel_5", "kernel_9", "kernel_11"]
     assert whiskers(panel) == 18
     low, high = panel.get_xlim()

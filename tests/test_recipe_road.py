@@ -109,7 +109,7 @@ def test_it_is_swept_collated_and_drawn_by_the_same_code(tmp_path: Path, data_ro
     table, page, _ = collate("tiny_recipe", tmp_path, tmp_path / "results")
     _, drawing = plot("tiny_recipe", tmp_path / "results")
     rows = read_csv(table)
-    assert [(row.rung, row.ladder, row.n) for row in rows] == [(name, "recipe", 1) for name in ROAD]
+    assert [(row.step, row.ladder, row.n) for row in rows] == [(name, "recipe", 1) for name in ROAD]
     assert [row.paper_top1 for row in rows] == [76.13, *[None] * 7, 78.82]
     change = (results["stochastic_depth"]["top1_count"] - results["resnet"]["top1_count"]) / 0.7
     assert f"the whole recipe {change:+.2f}, in the paper +2.69" in page.read_text()

@@ -53,7 +53,7 @@ def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def by_rung(report: dict[str, Any]) -> dict[str, Any]:
-    return {rung["rung"]: rung for rung in report["rungs"]}
+    return {rung["step"]: rung for rung in report["rungs"]}
 
 
 @cache
@@ -70,20 +70,20 @@ def page_of(study: str, directory: Path = RESULTS) -> str:
 
 def test_the_data_are_the_tables(half: Path) -> None:
     for study, directory in (("fashion_mnist", RESULTS), ("fashion_mnist_recipe", RESULTS), ("smoke", half)):
-        table = {row.rung: row for row in read_csv(directory / study / "ladder.csv")}
+        table = {row.step: row for row in read_csv(directory / study / "ladder.csv")}
         report = gather(study, directory)
         assert list(by_rung(report)) == list(table)
         for rung in report["rungs"]:
-            row = table[rung["rung"]]
-            for key in ("n", "top1", "top1_std", "change", "change_low", "change_high", "told_from_zero", "p_holm",
+            row = table[rung["step"]]
+            for key in ("n", "top1", "top1_std", "change", "change_low", "change_high", "significant", "p_holm",
                         "params", "gflops", "images_per_second", "seconds", "paper_top1", "paper_change"):  # fmt: skip
                 known = getattr(row, key)
-                assert rung[key] == (known if known is None else pytest.approx(known, abs=1e-6)), (row.rung, key)
+                assert rung[key] == (known if known is None else pytest.approx(known, abs=1e-6)), (row.step, key)
 
 
 def test_a_rung_says_in_words_what_its_row_says_in_numbers() -> None:
     words = by_rung(gather("fashion_mnist", RESULTS))["gelu"]["words"]
-    row = next(row for row in read_csv(RESULTS / "fashion_mnist" / "ladder.csv") if row.rung == "gelu")
+    row = next(row for row in read_csv(RESULTS / "fashion_mnist" / "ladder.csv") if row.step == "gelu")
     assert words["top1"] == f"{row.top1:.2f} ± {row.top1_std:.2f} %, n = {row.n}"
     interval = f"{row.change:+.2f} [{row.change_low:+.2f}, {row.change_high:+.2f}]"
     assert words["change"].startswith(f"{interval} over Kernel size 7, told from zero (p 0.")
@@ -94,8 +94,8 @@ def test_a_rung_says_in_words_what_its_row_says_in_numbers() -> None:
 def test_the_costs_by_stage_add_up_to_what_was_counted_in_training() -> None:
     for study in ("fashion_mnist", "fashion_mnist_recipe"):
         for rung in gather(study, RESULTS)["rungs"]:
-            assert sum(part["params"] for part in rung["stages"]) == rung["params"], rung["rung"]
-            assert sum(part["macs"] for part in rung["stages"]) == pytest.approx(1e9 * rung["gflops"]), rung["rung"]
+            assert sum(part["params"] for part in rung["stages"]) == rung["params"], rung["step"]
+            assert sum(part["macs"] for part in rung["stages"]) == pytest.approx(1e9 * rung["gflops"]), rung["step"]
 
 
 def test_what_is_not_known_stays_blank(half: Path) -> None:
@@ -124,7 +124,7 @@ def test_rungs_of_one_title_are_told_apart(tmp_path: Path) -> None:
     two = [result(name, like="gelu", step__title="Mine") for name in ("a", "b")]
     write(tmp_path / "runs", two)
     collate("smoke", tmp_path / "runs", tmp_path / "results")
-    titles = {rung["rung"]: rung["title"] for rung in gather("smoke", tmp_path / "results")["rungs"]}
+    titles = {rung["step"]: rung["title"] for rung in gather("smoke", tmp_path / "results")["rungs"]}
     assert (titles["a"], titles["b"]) == ("Mine (a)", "Mine (b)")
 
 
@@ -237,9 +237,9 @@ def test_a_block_nobody_has_tried_draws_itself() -> None:
 
 def test_the_front_is_what_no_other_rung_beats() -> None:
     places = {"a": (1.0, 80.0), "b": (2.0, 79.0), "c": (2.0, 82.0), "d": (3.0, 82.0), "e": (4.0, 83.0)}
-    rungs = [{"rung": r, "gflops": x, "images_per_second": x, "top1": y} for r, (x, y) in places.items()]
-    assert [rung["rung"] for rung in front(rungs, "gflops")] == ["a", "c", "e"]
-    assert [rung["rung"] for rung in front(rungs, "images_per_second")] == ["e"]
+    rungs = [{"step": r, "gflops": x, "images_per_second": x, "top1": y} for r, (x, y) in places.items()]
+    assert [rung["step"] for rung in front(rungs, "gflops")] == ["a", "c", "e"]
+    assert [rung["step"] for rung in front(rungs, "images_per_second")] == ["e"]
 
 
 def test_charts_are_there_as_far_as_the_data_go(half: Path) -> None:
@@ -255,8 +255,8 @@ def test_charts_are_there_as_far_as_the_data_go(half: Path) -> None:
 def test_charts_hold_the_values_of_the_table() -> None:
     report = gather("fashion_mnist", RESULTS)
     held = [values for values in drawn("fashion_mnist")["levels"]["datasets"].values() if len(values) == 18]
-    assert {rung["rung"]: (rung["top1"], rung["change"]) for rung in held[0]} == {
-        rung["rung"]: (rung["top1"], rung["change"]) for rung in report["rungs"]
+    assert {rung["step"]: (rung["top1"], rung["change"]) for rung in held[0]} == {
+        rung["step"]: (rung["top1"], rung["change"]) for rung in report["rungs"]
     }
 
 
@@ -296,7 +296,7 @@ def test_the_page_holds_its_data_exactly_and_loads_nothing(study: str, half: Pat
     (style,) = re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL)
     assert "url(" not in style and "@import" not in style
     assert len(loads.ids) == len(set(loads.ids))
-    assert {f"rung-{rung['rung']}" for rung in report["rungs"]} < set(loads.ids)
+    assert {f"rung-{rung['step']}" for rung in report["rungs"]} < set(loads.ids)
     assert set(re.findall(r'data-chart="(\w+)"', page)) == set(drawn(study, directory))
 
 
@@ -309,7 +309,7 @@ def test_curves_are_said_to_be_missing() -> None:
     said = "No curves are kept for this study"
     report = gather("fashion_mnist", RESULTS)
     assert said in render(report | {"curves": []}, drawn("fashion_mnist"), "")
-    point = {"rung": "gelu", "seed": 0, "epoch": 1, "loss": 1.0, "top1": 50.0, "ema_top1": 50.0}
+    point = {"step": "gelu", "seed": 0, "epoch": 1, "loss": 1.0, "top1": 50.0, "ema_top1": 50.0}
     assert said not in render(report | {"curves": [point]}, drawn("fashion_mnist"), "")
 
 

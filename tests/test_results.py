@@ -27,7 +27,7 @@ def test_the_committed_table_is_what_its_result_files_say(study: str, committed:
 def test_every_rung_has_three_seeds_and_stands_above_a_linear_classifier(results: Path) -> None:
     with (results / "ladder.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["rung"] for row in rows] == [rung.name for rung in steps() if rung.section != "own"]
+    assert [row["step"] for row in rows] == [rung.name for rung in steps() if rung.section != "own"]
     assert all(int(row["n"]) == 3 for row in rows)
     assert all(float(row["top1"]) > 84 for row in rows)
     assert (results / "ladder.png").stat().st_size > 10_000
@@ -43,7 +43,7 @@ def test_the_loop_was_not_waiting(results: Path) -> None:
 @pytest.mark.parametrize("step", [rung.name for rung in steps() if rung.section != "own"])
 def test_the_readme_shows_the_committed_numbers(step: str, committed: Path, results: Path) -> None:
     with (results / "ladder.csv").open() as stream:
-        row = next(row for row in csv.DictReader(stream) if row["rung"] == step)
+        row = next(row for row in csv.DictReader(stream) if row["step"] == step)
     change = f"{float(row['change']):+.2f}" if row["change"] else ""
-    shown = [f"`{step}`", f"{float(row['top1']):.2f} ± {float(row['top1_std']):.2f}", change, row["told_from_zero"]]
+    shown = [f"`{step}`", f"{float(row['top1']):.2f} ± {float(row['top1_std']):.2f}", change, row["significant"]]
     assert f"| {' | '.join(shown)} |" in (committed / "README.md").read_text()

@@ -267,7 +267,7 @@ def test_a_study_is_told_again_from_its_files(finished: Path, tmp_path: Path) ->
         assert {"ladder", "figure"} <= {key.partition(".")[0] for key in ladder.history[0]}
     (table,) = (study / SUMMARY / runs.TRACKING).glob("wandb/offline-run-*/files/media/table/*.json")
     rows = json.loads(table.read_text())
-    assert "gelu" in [row[rows["columns"].index("rung")] for row in rows["data"]]
+    assert "gelu" in [row[rows["columns"].index("step")] for row in rows["data"]]
     (figure,) = (study / SUMMARY / runs.TRACKING).glob("wandb/offline-run-*/files/media/images/*.png")
     with Image.open(figure) as shown, Image.open(tmp_path / "results" / "tiny" / "ladder.png") as drawn:
         assert shown.size == drawn.size

@@ -43,7 +43,7 @@ def page(request: pytest.FixtureRequest) -> Path:
 
 
 def row(page: Path, rung: str) -> Row:
-    return next(row for row in read_csv(page.with_name("ladder.csv")) if row.rung == rung)
+    return next(row for row in read_csv(page.with_name("ladder.csv")) if row.step == rung)
 
 
 def mark(tab: Any, chart: str, title: str) -> Any:

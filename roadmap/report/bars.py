@@ -51,7 +51,7 @@ def draw_bars(axes: Axes, rungs: Rungs) -> list[float]:
         if row.top1 is None:
             continue
         colour = group(row.group)[1]
-        style = {"facecolor": colour, "edgecolor": colour} | (SIDE if row.aside else {})
+        style = {"facecolor": colour, "edgecolor": colour} | (SIDE if row.side else {})
         axes.barh(y, row.top1, 0.76, linewidth=0.9, **style)
         for ink, width in (("white", 3.0), (INK, 1.1)) if row.top1_std is not None else ():
             line: dict[str, Any] = {"color": ink, "elinewidth": width, "capthick": width, "capsize": 2.6}

@@ -11,7 +11,7 @@ import altair as alt
 Data = dict[str, Any]
 Chart = alt.LayerChart
 INK, FAINT, GRID, LIFT, PAGE = (f"var(--{name})" for name in ("ink", "faint", "grid", "lift", "page"))
-LIFTED = "datum.rung === rung"
+LIFTED = "datum.step === rung"
 CLEAR = f"rung === '' || {LIFTED}"
 ROW = 24  # pixels
 WHOLE: Any = {"x": alt.value(0), "x2": alt.value("width")}
@@ -60,7 +60,7 @@ def levels(rungs: Sequence[Data], report: Data) -> Chart:
     run = base.transform_filter("isValid(datum.top1)")
     scale = alt.Scale(zero=False, nice=True)
     x: Any = alt.X("top1:Q", title=f"top-1 on {report['data']}, %", scale=scale, axis=alt.Axis(tickCount=6))
-    seeds = [{"rung": r["rung"], "title": r["title"], "top1": seed} for r in rungs for seed in r["seeds"]]
+    seeds = [{"step": r["step"], "title": r["title"], "top1": seed} for r in rungs for seed in r["seeds"]]
     path = [rung for rung in rungs if rung["main_sequence"]]
     line = _rows(path).mark_line(color=FAINT, strokeWidth=1.2, aria=False, invalid="break-paths-show-domains")
     whiskers = run.mark_rule(strokeWidth=2, aria=False).encode(
@@ -96,7 +96,7 @@ def changes(rungs: Sequence[Data]) -> Chart:
         _band(base),
         zero.encode(x=alt.X("zero:Q")),
         interval,
-        _points(known, "told_from_zero", size=90, read=False).encode(x=x),
+        _points(known, "significant", size=90, read=False).encode(x=x),
         _touch(base),
         paper.encode(x=alt.X("paper_change:Q"), opacity=_clear()),
         height=ROW * len(rungs),
@@ -121,30 +121,30 @@ def cost(run: Sequence[Data], key: str) -> Chart:
 
 def curve(report: Data, key: str, title: str) -> Chart:
     """What every rung did from epoch to epoch: the mean over its seeds; of the one that is lifted every seed."""
-    known = {rung["rung"]: _record(rung) for rung in report["rungs"]}
+    known = {rung["step"]: _record(rung) for rung in report["rungs"]}
     points = [
-        point | {key: known[point["rung"]][key] for key in ("title", "fill", "said")} for point in report["curves"]
+        point | {key: known[point["step"]][key] for key in ("title", "fill", "said")} for point in report["curves"]
     ]
     base = _source(points)
     last = max(point["epoch"] for point in points)
     ticks = alt.Axis(values=list(range(1, last + 1, -(-last // 10))), grid=False, format="d")
     x: Any = alt.X("epoch:Q", title="epoch", axis=ticks, scale=alt.Scale(nice=False, padding=8))
     y: Any = alt.Y(f"mean({key}):Q", title=title, scale=alt.Scale(zero=False))
-    mean = base.encode(x=x, y=y, detail="rung:N", color=_colour())
+    mean = base.encode(x=x, y=y, detail="step:N", color=_colour())
     dim = alt.when(CLEAR).then(alt.value(0.9)).otherwise(alt.value(0.13))
     thick = alt.when(LIFTED).then(alt.value(3.5)).otherwise(alt.value(1.6))
     seen = alt.when(LIFTED).then(alt.value(0.8)).otherwise(alt.value(0))
     seeds = base.mark_line(strokeWidth=1, strokeDash=[3, 2], aria=False)
-    ends = {point["rung"]: point["epoch"] for point in points}
-    name = _source([point for point in points if point["epoch"] == ends[point["rung"]]])
+    ends = {point["step"]: point["epoch"] for point in points}
+    name = _source([point for point in points if point["epoch"] == ends[point["step"]]])
     touch = mean.mark_line(strokeWidth=14, opacity=0.001).encode(description="said:N")  # for the pointer, and read out
     label = name.mark_text(align="right", dy=-13, fontWeight="bold", fontSize=12, color=INK, aria=False)
     lifted = alt.when(LIFTED).then("title:N").otherwise(alt.value(""))
     return _together(
         mean.mark_line(aria=False).encode(opacity=dim, strokeWidth=thick),
-        seeds.encode(x=x, y=alt.Y(f"{key}:Q"), detail=["rung:N", "seed:N"], color=_colour(), opacity=seen),
+        seeds.encode(x=x, y=alt.Y(f"{key}:Q"), detail=["step:N", "seed:N"], color=_colour(), opacity=seen),
         touch,
-        label.encode(x=x, y=y, text=lifted, detail="rung:N"),
+        label.encode(x=x, y=y, text=lifted, detail="step:N"),
     )
 
 
@@ -157,14 +157,14 @@ def agreement(rungs: Sequence[Data]) -> Chart:
     bars = base.mark_rule(strokeWidth=1.4, aria=False).encode(
         x=x, y=alt.Y("change_low:Q"), y2="change_high:Q", color=_colour(), opacity=_clear()
     )
-    points = _points(base, "told_from_zero", size=95).encode(x=x, y=y, description="said:N", tooltip=_tooltip())
+    points = _points(base, "significant", size=95).encode(x=x, y=y, description="said:N", tooltip=_tooltip())
     across, up = zero.encode(y=alt.Y("zero:Q")), zero.encode(x=alt.X("zero:Q"))
     return _together(across, up, bars, points, _label(base).encode(x=x, y=y))
 
 
 def _record(rung: Data) -> Data:
     """Of a rung what charts need."""
-    keys = ("rung", "title", "main_sequence", "n", "top1", "change", "change_low", "change_high", "told_from_zero",
+    keys = ("step", "title", "main_sequence", "n", "top1", "change", "change_low", "change_high", "significant",
             "paper_change", "gflops", "images_per_second")  # fmt: skip
     spread, top1, seconds = rung["top1_std"] or 0.0, rung["top1"], rung["seconds"]
     return {key: rung[key] for key in keys} | {

@@ -67,7 +67,7 @@ def rungs(table: Sequence[Row], results: Sequence[Data]) -> list[Data]:
     for result in results:
         runs[result["step"]].append(result)
     counted = Counter(row.title for row in table)
-    titles = {row.rung: row.title if counted[row.title] == 1 else f"{row.title} ({row.rung})" for row in table}
+    titles = {row.step: row.title if counted[row.title] == 1 else f"{row.title} ({row.step})" for row in table}
     return [_rung(row, runs, titles) for row in table]
 
 
@@ -87,10 +87,10 @@ def network(rung: str | None, regime: str, runs: dict[str, list[Data]]) -> Model
 def delta(row: Row, runs: dict[str, list[Data]]) -> list[tuple[str, str, str]]:
     """What a rung changes over its parent: dotted key, before, after."""
     for step in steps(row.regime, Ladder[row.ladder]):
-        if (step.name, step.parent) == (row.rung, row.parent):
+        if (step.name, step.parent) == (row.step, row.parent):
             return _words(step.changes)
-    before, after = (network(name, row.regime, runs) for name in (row.parent, row.rung))
-    if before is None or after is None or row.rung in runs:
+    before, after = (network(name, row.regime, runs) for name in (row.parent, row.step))
+    if before is None or after is None or row.step in runs:
         return found(row, runs)
     other = difference_of(before, after)
     return _words({f"model.{key}": (value, getattr(after, key)) for key, value in other.items()})
@@ -98,23 +98,23 @@ def delta(row: Row, runs: dict[str, list[Data]]) -> list[tuple[str, str, str]]:
 
 def found(row: Row, runs: dict[str, list[Data]]) -> list[tuple[str, str, str]]:
     """The same, as the configurations of the runs have it, under the study's budget; empty without runs of both."""
-    if row.rung not in runs or row.parent not in runs:
+    if row.step not in runs or row.parent not in runs:
         return []
-    parent, own = (runs[name][0]["config"] for name in (row.parent, row.rung))
+    parent, own = (runs[name][0]["config"] for name in (row.parent, row.step))
     return _words({k: v for k, v in difference(parent, own).items() if k.startswith(("model.", "recipe."))})
 
 
 def _rung(row: Row, runs: dict[str, list[Data]], titles: dict[str, str]) -> Data:
-    own, any_run = runs.get(row.rung, []), next(iter(runs.values()))[0]["config"]["data"]
+    own, any_run = runs.get(row.step, []), next(iter(runs.values()))[0]["config"]["data"]
     regime = row.regime
-    before, after = (network(name, regime, runs) for name in (row.parent, row.rung))
+    before, after = (network(name, regime, runs) for name in (row.parent, row.step))
     if Ladder[row.ladder] is Ladder.recipe:
         before = after = network("resnet", regime, runs)
     shape = {key: any_run[key] for key in ("num_classes", "in_chans", "img_size")}
     changed = delta(row, runs)
     differs = found(row, runs)
     return asdict(row) | {
-        "title": titles[row.rung],
+        "title": titles[row.step],
         "parent_title": titles.get(row.parent or "", row.parent),
         "section": own[0]["section"] if own else None,
         "group_name": group(row.group)[0],
@@ -145,9 +145,9 @@ def _conclusion(row: Row) -> str | None:
         return None
     if row.change is None:
         return "blank"
-    if row.p is not None and row.p < LEVEL and not row.told_from_zero:
+    if row.p is not None and row.p < LEVEL and not row.significant:
         return "alone"
-    return {True: "told", False: "untold", None: "single"}[row.told_from_zero]
+    return {True: "told", False: "untold", None: "single"}[row.significant]
 
 
 def _top1(row: Row) -> str:
@@ -162,7 +162,7 @@ def _change(row: Row, parent: str | None) -> str:
         return "nothing to compare with" if row.parent else "the start"
     if row.change_low is None or row.change_high is None:
         return f"{row.change:+.2f} over {parent}, no interval"
-    told = "told from zero" if row.told_from_zero else "not told from zero"
+    told = "told from zero" if row.significant else "not told from zero"
     p = "" if row.p_holm is None else f" (p {p_value(row.p_holm)})"
     return f"{row.change:+.2f} [{row.change_low:+.2f}, {row.change_high:+.2f}] over {parent}, {told}{p}"
 

@@ -40,7 +40,7 @@ def means(points: Sequence[Point], key: str) -> dict[str, list[tuple[int, float]
     """Of each rung, in the order they come, the epochs and the mean over the seeds that have got there."""
     found: dict[str, dict[int, list[float]]] = {}
     for point in points:
-        found.setdefault(point.rung, {}).setdefault(point.epoch, []).append(getattr(point, key))
+        found.setdefault(point.step, {}).setdefault(point.epoch, []).append(getattr(point, key))
     return {rung: [(epoch, fmean(values)) for epoch, values in sorted(by.items())] for rung, by in found.items()}
 
 

@@ -12,7 +12,7 @@ def with_changes(table: Sequence[Row]) -> list[Row]:
 
     All changes that have a p value are one family, side rungs as well: that is what Holm's correction counts.
     """
-    known = {row.rung: Sample(row.top1, row.top1_std, row.n) for row in table if row.top1 is not None}
+    known = {row.step: Sample(row.top1, row.top1_std, row.n) for row in table if row.top1 is not None}
     std = pooled_deviation(table)
     needed = None if std is None else seeds_needed(std)
     filled = [_with_change(row, known, needed) for row in table]
@@ -27,14 +27,14 @@ def pooled_deviation(table: Sequence[Row]) -> float | None:
 
 
 def _with_change(row: Row, known: dict[str, Sample], needed: int | None) -> Row:
-    if row.rung not in known:
+    if row.step not in known:
         return row
     row = replace(row, seeds_needed=needed)
     if row.parent not in known:
         return row
-    change = welch(known[row.parent], known[row.rung])
+    change = welch(known[row.parent], known[row.step])
     return replace(row, change=change.mean, change_low=change.low, change_high=change.high, p=change.p)
 
 
 def _told(row: Row, p_holm: float) -> Row:
-    return replace(row, p_holm=p_holm, told_from_zero=p_holm < LEVEL)
+    return replace(row, p_holm=p_holm, significant=p_holm < LEVEL)

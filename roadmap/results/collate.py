@@ -96,7 +96,7 @@ def rows(results: Sequence[Result]) -> list[Row]:
     )
     blank = _blank(row, ladder, design, first["regime"])
     titles = {row.title for row in blank}
-    for name in sorted(by_step.keys() - {row.rung for row in blank}):
+    for name in sorted(by_step.keys() - {row.step for row in blank}):
         parent, title = by_step[name][0]["parent"], by_step[name][0]["title"]
         # One that was made from a step on the command line has that step's title unless it was given its own.
         blank.append(row(name, parent, "own", name if title in titles else title, False))
@@ -134,7 +134,7 @@ def report(table: Sequence[Row], results: Sequence[Result]) -> str:
 
 def _with_paper(row: Row) -> Row:
     paper = published(row.regime, Ladder[row.ladder])
-    here, parent = paper.get(row.rung), paper.get(row.parent or "")
+    here, parent = paper.get(row.step), paper.get(row.parent or "")
     if here is None:
         return row
     change = round(here.top1 - parent.top1, 2) if parent else None
@@ -142,7 +142,7 @@ def _with_paper(row: Row) -> Row:
 
 
 def _measured(row: Row, by_step: Mapping[str, Sequence[Result]]) -> Row:
-    results = by_step.get(row.rung, [])
+    results = by_step.get(row.step, [])
     if not results:
         return row
     accuracies = [100 * result["top1_count"] / result["test_images"] for result in results]

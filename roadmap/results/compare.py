@@ -65,13 +65,13 @@ def rows_of(study: str, results_dir: Path) -> list[Row]:
 
 def paired(a: Sequence[Row], b: Sequence[Row]) -> list[Pair]:
     """All rungs of either side, in the order of the first one; those of the second alone follow."""
-    left, right = ({row.rung: row for row in side} for side in (a, b))
+    left, right = ({row.step: row for row in side} for side in (a, b))
     return [(row, left.get(name), right.get(name)) for name, row in (left | (right | left)).items()]
 
 
 def to_markdown(pairs: Sequence[Pair], names: Sides) -> str:
     """The pairs as a page of Markdown."""
-    lines = [f"| {row.rung} | {' | '.join([*_cells(a), *_cells(b)])} |\n" for row, a, b in pairs]
+    lines = [f"| {row.step} | {' | '.join([*_cells(a), *_cells(b)])} |\n" for row, a, b in pairs]
     return (
         f"# {names[0]} and {names[1]}\n\n"
         "Top-1 in percent, mean ± deviation over seeds; changes to the parent with Welch's interval, each for itself;\n"
@@ -86,7 +86,7 @@ def agreement(pairs: Sequence[Pair]) -> str:
     levels = [(a.top1, b.top1) for a, b in both if a.top1 is not None and b.top1 is not None]
     changes = [(a.change, b.change) for a, b in both if a.change is not None and b.change is not None]
     told = [(a.change, b.change) for a, b in both if a.change is not None and b.change is not None
-            and a.told_from_zero and b.told_from_zero]  # fmt: skip
+            and a.significant and b.significant]  # fmt: skip
     tau = kendall_tau(*([pair[side] for pair in levels] for side in (0, 1)))
     said = f"Kendall's tau {'not defined' if tau is None else f'{tau:.2f}'} over {len(levels)} rungs"
     for which, pairs_of in (("changes", changes), ("changes that both tell from zero", told)):
@@ -132,7 +132,7 @@ def _draw_change(axes: Axes, row: Row | None, y: float, looks: dict[str, Any]) -
         return
     if row.change_low is not None and row.change_high is not None:
         axes.plot([row.change_low, row.change_high], [y, y], color=looks["color"], linewidth=1.4)
-    face = looks["color"] if row.told_from_zero else "white"
+    face = looks["color"] if row.significant else "white"
     axes.plot(row.change, y, **looks, markersize=4.6, markerfacecolor=face, linestyle="", zorder=4)
 
 
@@ -149,4 +149,4 @@ def _cells(row: Row | None) -> list[str]:
     change = "" if row.change is None else f"{row.change:+.2f}"
     if row.change_low is not None and row.change_high is not None:
         change += f" [{row.change_low:+.2f}, {row.change_high:+.2f}]"
-    return [f"{row.top1:.2f}{spread}", change, {None: "", True: "yes", False: "no"}[row.told_from_zero]]
+    return [f"{row.top1:.2f}{spread}", change, {None: "", True: "yes", False: "no"}[row.significant]]

@@ -9,7 +9,7 @@ from roadmap.results.table import Row, p_value
 
 def intervals(table: Sequence[Row]) -> str:
     """What the intervals and p values are, and which rungs have none."""
-    single = [row.rung for row in table if row.n == 1]
+    single = [row.step for row in table if row.n == 1]
     if len(single) == sum(row.n > 0 for row in table):
         return "One seed: no interval. Which changes are more than chance cannot be told from it."
     tested = sum(row.p is not None for row in table)
@@ -41,9 +41,9 @@ def told(table: Sequence[Row]) -> dict[str, str]:
     return {
         f"{title}, {len(rows)} of {len(changed)} changes": ", ".join(map(_with_p, rows))
         for title, answer in groups.items()
-        if (rows := [row for row in changed if row.told_from_zero is answer])
+        if (rows := [row for row in changed if row.significant is answer])
     }
 
 
 def _with_p(row: Row) -> str:
-    return row.rung if row.p_holm is None else f"{row.rung} ({p_value(row.p_holm)})"
+    return row.step if row.p_holm is None else f"{row.step} ({p_value(row.p_holm)})"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from roadmap.errors import ConfigError
+from roadmap.results.table import COLUMNS
 from roadmap.runs import METRICS
 
 CURVES = "curves.csv"
@@ -16,7 +17,7 @@ CURVES = "curves.csv"
 class Point(NamedTuple):
     """An epoch of a run."""
 
-    rung: str
+    step: str
     seed: int
     epoch: int
     loss: float
@@ -67,9 +68,9 @@ def read(path: Path) -> list[Point]:
         return []
     with path.open(newline="") as stream:
         reader = csv.reader(stream)
-        if next(reader, None) != list(Point._fields):
+        if [COLUMNS.get(name, name) for name in next(reader, [])] != list(Point._fields):
             raise ConfigError(f"{path}: not curves: allowed columns are {','.join(Point._fields)}")
         try:
-            return [Point(rung, int(seed), int(epoch), *map(float, rest)) for rung, seed, epoch, *rest in reader]
+            return [Point(step, int(seed), int(epoch), *map(float, rest)) for step, seed, epoch, *rest in reader]
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{path}: line {reader.line_num}: {error}") from error

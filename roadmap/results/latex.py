@@ -43,9 +43,9 @@ def _cells(row: Row) -> list[str]:
     change = number(row.change, "+.2f")
     known = row.change_low is not None and row.change_high is not None
     return [
-        f"\\quad {escape(row.title)}" if row.aside else escape(row.title),
+        f"\\quad {escape(row.title)}" if row.side else escape(row.title),
         top1,
-        f"$\\mathbf{{{change[1:-1]}}}$" if row.told_from_zero else change,
+        f"$\\mathbf{{{change[1:-1]}}}$" if row.significant else change,
         f"$[{row.change_low:+.2f}, {row.change_high:+.2f}]$" if known else "",
         "" if row.gflops is None else gflops(row.gflops),
         number(row.paper_top1, ".2f"),

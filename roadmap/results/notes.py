@@ -69,7 +69,7 @@ def departures(results: Sequence[Result]) -> list[tuple[str, str, str]]:
 def _agreement(table: Sequence[Row]) -> str:
     levels = [(row.top1, row.paper_top1) for row in table if row.top1 is not None and row.paper_top1 is not None]
     changes = [
-        (row.change, row.paper_change, row.told_from_zero)
+        (row.change, row.paper_change, row.significant)
         for row in table
         if row.change is not None and row.paper_change is not None
     ]

@@ -9,7 +9,7 @@ from roadmap.config.steps import steps
 from roadmap.files import write_atomic
 from roadmap.results.changes import with_changes
 from roadmap.results.conclusions import intervals, sight, told
-from roadmap.results.paper import REFERENCE, published
+from roadmap.results.paper import published
 from roadmap.results.statistics import one_run
 from roadmap.results.table import Row, to_markdown, write_csv
 
@@ -43,10 +43,10 @@ def paper_rows() -> list[Row]:
     return with_changes(table)
 
 
-def write_paper_table(reference: Path = REFERENCE) -> list[Path]:
+def write_paper_table(results_dir: Path = Path("results")) -> list[Path]:
     """Write ladder.csv and ladder.md of the paper's three seeds; returns their paths."""
     table = paper_rows()
-    directory = reference / STUDY
+    directory = results_dir / STUDY
     directory.mkdir(parents=True, exist_ok=True)
     written = {"ladder.csv": write_csv(table), "ladder.md": _page(table)}
     for name, text in written.items():

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from roadmap.config.schema import Design
 from roadmap.errors import ConfigError
 
-COLUMNS = {"road": "ladder", "on_path": "main_sequence"}
+COLUMNS = {"road": "ladder", "on_path": "main_sequence", "rung": "step", "told_from_zero": "significant"}
 """Columns of tables written before, and their names now."""
 
 
@@ -24,7 +24,7 @@ class Row:
     """What changes from rung to rung: the network or the recipe."""
     regime: str
     data: str
-    rung: str
+    step: str
     parent: str | None
     group: str
     title: str
@@ -39,7 +39,7 @@ class Row:
     change_low: float | None = None
     change_high: float | None = None
     """95 % confidence interval of the change."""
-    told_from_zero: bool | None = None
+    significant: bool | None = None
     """Whether `p_holm` is below 0.05."""
     p: float | None = None
     """Of the change alone: Welch's test, two-sided."""
@@ -63,7 +63,7 @@ class Row:
     """Of leave_one_out and add_one all rows but the first are variants of that one, and on no path."""
 
     @property
-    def aside(self) -> bool:
+    def side(self) -> bool:
         """Whether it is a side rung: tried on the way, and left."""
         return not self.main_sequence and self.design == Design.path.name
 
@@ -131,13 +131,13 @@ def _cells(row: Row) -> list[str]:
     if row.change_low is not None and row.change_high is not None:
         change += f" [{row.change_low:+.2f}, {row.change_high:+.2f}]"
     return [
-        f"{row.rung} (side)" if row.aside else row.rung,
+        f"{row.step} (side)" if row.side else row.step,
         str(row.n or ""),
         cell(row.top1, ".2f"),
         cell(row.top1_std, ".2f"),
         change,
         "" if row.p_holm is None else p_value(row.p_holm),
-        {None: "", True: "yes", False: "no"}[row.told_from_zero],
+        {None: "", True: "yes", False: "no"}[row.significant],
         cell(row.params, ","),
         "" if row.gflops is None else gflops(row.gflops),
         "" if row.images_per_second is None else rate(row.images_per_second),
