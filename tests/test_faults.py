@@ -258,11 +258,11 @@ def test_a_checkpoint_of_another_format_is_refused_and_kept(
         patch.setattr(checkpoint, "FORMAT", 7)
         checkpoint.save(directory, FIRST, to_dict(load(directory / runs.CONFIG)))
     kept = (directory / runs.CHECKPOINT).read_bytes()
-    process = script("train.py", "--run", str(directory))
+    process = script("train.py", f"run={directory}")
     output, _ = process.communicate()
     assert process.returncode == 2
     assert output.strip().splitlines()[-1] == (
-        f"train.py: {directory / runs.CHECKPOINT}: a checkpoint of format 7, and this version knows 1: "
+        f"train: {directory / runs.CHECKPOINT}: a checkpoint of format 7, and this version knows 1: "
         "finish the run with the version that began it, or move the file away to begin again"
     )
     assert (directory / runs.CHECKPOINT).read_bytes() == kept

@@ -182,7 +182,7 @@ def test_a_run_on_one_is_refused_in_a_line(tmp_path: Path) -> None:
     run = script("train.py", "study=imagenet", "data=imagenet_v2", f"data.root={tmp_path}", f"runs_dir={tmp_path}")
     output, _ = run.communicate()
     assert run.returncode == 2 and not list(tmp_path.iterdir())
-    assert output.startswith("train.py: data=imagenet_v2: it only tests: scripts/evaluate.py weights=FILE"), output
+    assert output.startswith("train: data=imagenet_v2: it only tests: scripts/evaluate.py weights=FILE"), output
 
 
 def test_the_mean_corruption_error_by_hand() -> None:

@@ -128,7 +128,7 @@ def test_a_resumed_run_is_one_run_with_every_epoch_once(
 @pytest.mark.slow
 def test_a_mirror_ends_with_a_training_that_is_killed(tmp_path: Path, data_root: Path) -> None:
     directory = runs.prepare(tiny(tmp_path, data_root, RUNG, "tracking=wandb", "recipe.epochs=500"))
-    process = script("train.py", "--run", str(directory))
+    process = script("train.py", f"run={directory}")
     while not list((directory / runs.TRACKING).glob("wandb/*/run-*.wandb")) or not (directory / runs.METRICS).exists():
         assert process.poll() is None
         time.sleep(0.05)

@@ -228,7 +228,7 @@ def test_a_directory_holds_one_run_and_one_process(tmp_path: Path, data_root: Pa
     with pytest.raises(ConfigError, match=r"holds another run: recipe\.lr \(.* there, now 0\.5\)"):
         runs.prepare(tiny(tmp_path, data_root, RUNG, "recipe.lr=0.5"))
     with lock(directory):
-        process = script("train.py", "--run", str(directory))
+        process = script("train.py", f"run={directory}")
         output, _ = process.communicate()
         assert (process.returncode, "in use by process" in output) == (2, True)
     with lock(directory), pytest.raises(Locked), lock(directory):

@@ -164,7 +164,7 @@ def test_stopped_by_a_signal_it_goes_on_with_another_number_of_processes(
     os.killpg(run.pid, signal.SIGINT) if press_ctrl_c else run.terminate()
     output, _ = run.communicate(timeout=30)
     assert run.returncode != 0
-    assert "the same command goes on from here" in output, output
+    assert "the same command resumes it" in output, output
     assert (directory / runs.CHECKPOINT).exists() and not (directory / runs.RESULT).exists()
     assert not (directory / runs.FAILURE).exists()
     assert checkpoint.restore(directory, to_dict(load(directory / runs.CONFIG)))["step"] >= steps  # type: ignore[index]

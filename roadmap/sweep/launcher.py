@@ -9,7 +9,6 @@ from roadmap import runs
 from roadmap.sweep.board import Row, State
 from roadmap.sweep.exit_status import Ending
 
-TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 PATIENCE_SECONDS = 30
 """A process of an earlier try, told to stop, holds the run's directory until its step is done."""
 
@@ -35,7 +34,7 @@ class Place(Protocol):
 
 def train_command(directory: Path) -> list[str]:
     """The command that carries out the run which is frozen in a directory, wherever that is."""
-    return [sys.executable, str(TRAIN), "--run", str(directory), "--wait", str(PATIENCE_SECONDS)]
+    return [sys.executable, "-m", "roadmap", "train", f"run={directory}", f"wait={PATIENCE_SECONDS}"]
 
 
 def afresh(row: Row, state: State) -> None:

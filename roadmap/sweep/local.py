@@ -84,7 +84,7 @@ def start(row: Row, environment: dict[str, str]) -> Process:
     """Start a run's process, which ends when this one is gone, and keep what it prints in its directory."""
     afresh(row, State.running)
     with (row.run.directory / runs.LOG).open("ab") as log:
-        command = [*train_command(row.run.directory), "--child"]
+        command = [*train_command(row.run.directory), "child=true"]
         # A session of its own: Ctrl-C reaches the sweep alone, which then stops its processes in good order.
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=environment

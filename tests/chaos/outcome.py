@@ -30,4 +30,4 @@ def computed(directory: Path) -> dict[str, Any]:
 def working_on(directory: Path) -> list[int]:
     """Processes that carry out runs under a directory."""
     listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [int(line.split()[0]) for line in listed.splitlines() if f"--run {directory}" in line]
+    return [int(line.split()[0]) for line in listed.splitlines() if f"run={directory}" in line]

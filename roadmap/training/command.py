@@ -1,0 +1,82 @@
+"""The command `train`: one run, from overrides or from the directory in which a sweep froze it."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from roadmap import cli, runs
+from roadmap.config import compose as configuration
+from roadmap.data.prepare import listed, prepare
+from roadmap.errors import require
+from roadmap.signals import Interrupted
+from roadmap.training.distributed import first_of_machine, of_environment
+
+FROZEN = {"run": "", "wait": "0", "child": "false"}
+"""Options of a sweep's processes: the run's directory, the seconds to wait for a process that still holds it, and
+whether to end when standard input closes."""
+
+
+def main(words: list[str]) -> int:
+    """Train one step of the ladder: its network is the ResNet with all changes up to that step.
+
+        python train.py                                the ResNet, on the default study
+        python train.py +step=inverted_bottleneck      one step
+        python train.py +step=gelu study=smoke seed=1  another study, another seed
+        python train.py study=fashion_mnist_recipe +recipe_step=mixup     a step of the recipe's ladder
+        torchrun --nproc_per_node=2 train.py +step=gelu                   the same run by two processes
+        python train.py +step=large_kernel step.name=kernel_13 model.kernel_size=13    a step of your own
+        python train.py +step=gelu --cfg               print the configuration and stop
+        python train.py run=runs/smoke/gelu/seed-0     carry out the run that is frozen in a directory
+
+    Any option of conf/ can be set as key=value. An interrupted run resumes; a finished one is only reported.
+    Exit code: 0 finished, 1 failed, 2 refused, 128 + signal number if interrupted.
+    """
+    own = [word for word in words if word.partition("=")[0] in FROZEN]
+    overrides = [word for word in words if word not in own and word != "--cfg"]
+    chosen = cli.options(own, FROZEN)
+    if chosen["run"]:
+        require(len(own) == len(words), "run", chosen["run"], "no other options: those frozen there apply")
+        configuration.load(Path(chosen["run"]) / runs.CONFIG)
+        if cli.flag(chosen, "child"):
+            threading.Thread(target=_end_with_parent, daemon=True).start()
+        return _carry_out(Path(chosen["run"]), wait=float(chosen["wait"]))
+    config = configuration.compose(overrides)
+    if "--cfg" in words:
+        print(configuration.as_yaml(config), end="")
+        return 0
+    runs.refuse_mixing(config)
+    data = None
+    if first_of_machine():
+        prepare(config.data)
+        if runs.begun(runs.run_directory(config)):
+            data = listed(config.data)
+    directory = runs.prepare(config, data) if of_environment().first else runs.run_directory(config)
+    return _carry_out(directory, wait=0.0)
+
+
+def _carry_out(directory: Path, *, wait: float) -> int:
+    """Train and report how the run ended."""
+    from roadmap.training.diagnosis import NonFiniteLoss
+    from roadmap.training.run import execute
+
+    try:
+        result = execute(directory, wait=wait)
+    except Interrupted as interruption:
+        print(f"interrupted: the same command resumes it ({directory})", file=sys.stderr)
+        return 128 + int(interruption.args[0])
+    except NonFiniteLoss as error:
+        print(f"failed: {error} ({directory / runs.FAILURE})", file=sys.stderr)
+        return 1
+    if of_environment().first:
+        name = f"{result['step']} seed {result['seed']}"
+        print(f"{name}: top-1 {result['top1']:.2f} % in {result['wall_seconds']:.0f} s ({directory})")
+    return 0
+
+
+def _end_with_parent() -> None:
+    """Wait until the process at the other end of standard input is gone, then stop this one with SIGTERM."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
