@@ -1,4 +1,4 @@
-"""The shape of the code: imports run downwards, and what needs no torch does not load it."""
+"""The shape of the code: imports run downwards, names are unique, and what needs no torch does not load it."""
 
 import ast
 import subprocess
@@ -8,87 +8,84 @@ from pathlib import Path
 import pytest
 from helpers.smoke import inside
 
-PACKAGE = Path(__file__).parents[1] / "roadmap"
-# From the ground up; a file may import its own room and those it names.
-GROUND = {
-    "files",
-    "schema",
-    "signals",
-    "anatomy",
-    "checks",
-    "formulas",
-    "steps",
-    "refusals",
-    "edits",
-    "designs",
-    "identity",
-    "overrides",
-    "config",
-    "departures",
-    "runs",
-}
-ROOMS: dict[str, set[str]] = {
-    "files": set(),
-    "schema": set(),
-    "signals": set(),
-    "anatomy": {"schema"},
-    "checks": {"schema"},
-    "formulas": {"schema"},
-    "steps": {"schema", "checks", "formulas"},
-    "refusals": {"schema"},
-    "edits": {"schema", "checks"},
-    "designs": {"schema", "checks", "edits", "steps"},
-    "identity": set(),
-    "overrides": {"schema", "identity", "refusals"},
-    "config": {"schema", "checks", "formulas", "steps", "files", "refusals", "overrides"},
-    "departures": {"schema", "checks", "steps", "identity", "config"},
-    "runs": {"schema", "config", "files", "identity"},
-    "data": GROUND,
-    "model": GROUND,
-    "tracking": GROUND,
-    "training": GROUND | {"data", "model", "tracking"},
-    "ladder": GROUND,
-    "chaos": GROUND,
-    "command": GROUND | {"data"},
-    "show": GROUND | {"model", "command"},
-    "__init__": GROUND | {"model"},
-}
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "roadmap"
+# From the bottom up. A module imports modules of its own row and of rows above it in this list; a longer name wins.
+ROWS = [
+    ["errors", "signals", "files"],
+    ["networks.ops", "networks.layers", "networks.depthwise", "data.datasets"],
+    ["config"],
+    ["runs", "cli"],
+    ["networks", "data"],
+    ["tracking", "training", "evals"],
+    ["results"],
+    ["sweep"],
+    ["report"],
+    ["__main__", "__init__"],
+]
+RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
+MODULES = {path: ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in sorted(PACKAGE.rglob("*.py"))}
+NO_TORCH = ("config", "runs", "cli", "results", "sweep", "report", "tracking")
+
+
+def rank(module: str) -> int:
+    """The row of a module, by the longest name that fits."""
+    parts = module.removesuffix(".__init__").split(".")
+    return next(RANK[name] for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in RANK)
 
 
 def imported(path: Path) -> set[str]:
-    """Rooms of the package that a file imports."""
-    names: list[str] = []
+    """Modules of the package that a file imports, anywhere in it."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return {parts[1] for name in names if (parts := name.split("."))[0] == "roadmap" and len(parts) > 1}
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            package, _, rest = name.partition(".")
+            parts = rest.split(".")
+            known = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
+            if package == "roadmap" and rest:
+                found |= {next((module for module in known if module in MODULES.values()), "__init__")}
+    return found
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: MODULES[path])
 def test_imports_run_downwards(path: Path) -> None:
-    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    assert imported(path) <= ROOMS[room] | {room}
+    upwards = {module for module in imported(path) if rank(module) > rank(MODULES[path])}
+    assert not upwards
+
+
+def test_packages_import_each_other_one_way() -> None:
+    pairs = {(MODULES[path].split(".")[0], other.split(".")[0]) for path in MODULES for other in imported(path)}
+    leaves = {"networks", "data", "config"}  # config reads the tables in networks.ops and data.datasets
+    assert not {(a, b) for a, b in pairs if a < b and (b, a) in pairs and {a, b} - leaves}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: MODULES[path])
+def test_no_path_leads_out_of_the_package(path: Path) -> None:
+    depth = len(path.relative_to(PACKAGE).parts)
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Subscript)]
+    climbs = [ast.unparse(node) for node in nodes if "__file__" in ast.unparse(node.value)]
+    assert not [climb for climb in climbs if int(climb.rpartition("[")[2].rstrip("]")) >= depth]
+
+
+def test_no_two_modules_share_a_name() -> None:
+    names = [path.stem for path in MODULES if path.stem not in ("__init__", "__main__")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
 def test_torch_and_trackers_are_loaded_only_by_what_needs_them() -> None:
-    light = ["roadmap", "roadmap.config", "roadmap.runs", "roadmap.data.fetch"]
-    for room in ("ladder", "tracking"):
-        light += [f"roadmap.{room}.{path.stem}" for path in (PACKAGE / room).glob("*.py") if path.stem != "__init__"]
+    light = [f"roadmap.{m}".removesuffix(".__init__") for m in MODULES.values() if m.split(".")[0] in NO_TORCH]
+    light += ["roadmap", "roadmap.data.fetch", "roadmap.data.datasets", "roadmap.networks.ops"]
     code = f"import sys, importlib; [importlib.import_module(m) for m in {light}]; "
     code += "sys.exit(any(heavy in sys.modules for heavy in ('torch', 'wandb', 'tensorboard')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_networks_are_made_without_hydra() -> None:
-    code = "import sys; sys.modules['hydra'] = None; import roadmap; roadmap.create_model('gelu', 'micro')"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
 @pytest.mark.parametrize(
-    "script", ["train.py", *(f"scripts/{p.name}" for p in sorted((PACKAGE.parent / "scripts").glob("*.py")))]
+    "script", ["train.py", *(f"scripts/{p.name}" for p in sorted((ROOT / "scripts").glob("*.py")))]
 )
 def test_every_script_helps(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
