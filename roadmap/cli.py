@@ -13,7 +13,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import cast
 
-from roadmap.config.aliases import WORDS
+from roadmap.config.aliases import renamed_override
 from roadmap.config.checks import NAME
 from roadmap.config.overrides import STEP_WORDS, parse_overrides, study_name
 from roadmap.config.schema import Config, SweepOptions
@@ -115,7 +115,7 @@ def sweep_words(words: Iterable[str]) -> tuple[SweepOptions, list[str], list[str
         require(key not in ("seed", *STEP_WORDS), key, word, "seeds=N and steps=[NAME,...] in a sweep")
         if key in SWEEP_KEYS:
             single = key == "steps" and "[" not in word
-            own.append(word.replace("=", "=[") + "]" if single else WORDS.get(word, word))
+            own.append(word.replace("=", "=[") + "]" if single else renamed_override(word))
         else:
             (of_cluster if key.startswith("cluster.") else overrides).append(word)
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from roadmap.config import compose as configuration
-from roadmap.config.aliases import renamed
+from roadmap.config.aliases import renamed_result
 from roadmap.config.identity import digest, identity, told
 from roadmap.config.schema import Config
 from roadmap.errors import ConfigError
@@ -26,13 +26,11 @@ TRACKING = "tracking"  # a directory: what a tracker keeps of the run, and what 
 EXIT = "exit.json"  # how the training command of a job ended
 
 CHECKSUM = "checksum"
-# Of a result, what a table is made of; a file without all of it is no result.
-RESULT_KEYS = (
-    "study", "regime", "step", "parent", "title", "group", "section", "seed", "test_images", "top1_count", "top1",
-    "top5_count", "top5", "ema_top1_count", "ema_top1", "ema_top5_count", "ema_top5", "train_loss", "params", "macs",
-    "epochs", "wall_seconds", "images_per_second", "overhead_share", "config_hash", "config", "commit", "dirty",
-    "versions", "hardware", "finished_at",
+REQUIRED = (
+    "study", "regime", "step", "parent", "title", "seed", "metrics", "counts", "test_images", "params", "macs",
+    "wall_seconds", "config_hash", "config",
 )  # fmt: skip
+"""Keys without which a file is not a result."""
 
 
 def study_directory(config: Config) -> Path:
@@ -158,26 +156,27 @@ def json_lines(rows: list[dict[str, Any]]) -> str:
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """A result, believed only if it is whole.
+    """A result, in the names of today whenever it was written.
 
     Raises:
-        ConfigError: naming the file and what is wrong with it.
+        ConfigError: it is not a whole result, or its content was changed after it was written.
     """
-    result = read_json(path)
-    if result is None:
+    written = read_json(path)
+    if written is None:
         raise ConfigError(f"{path}: not a result: no whole JSON object")
-    missing = [key for key in RESULT_KEYS if key not in result]
+    try:
+        result = renamed_result(written)
+        sound = digest(written["config"]) == written["config_hash"]
+    except (KeyError, TypeError, AttributeError):
+        result, sound = written, False
+    missing = [key for key in REQUIRED if key not in result]
     if missing:
         raise ConfigError(f"{path}: not a result: {', '.join(missing[:3])} missing")
-    try:
-        sound = digest(result["config"]) == result["config_hash"]
-    except (KeyError, TypeError, AttributeError):
-        sound = False
     if not sound:
         raise ConfigError(f"{path}: damaged: config_hash does not belong to its config")
-    if CHECKSUM in result and result[CHECKSUM] != checksum(result):  # results of before there was one are read too
+    if CHECKSUM in written and written[CHECKSUM] != checksum(written):  # the first results had none
         raise ConfigError(f"{path}: damaged: its checksum is not that of its content")
-    return result | {"config": renamed(result["config"])}
+    return result
 
 
 def finished(directory: Path) -> bool:

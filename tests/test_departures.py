@@ -6,7 +6,7 @@ import pytest
 from helpers.synthetic import result
 
 from roadmap.config.compose import compose
-from roadmap.config.deviations import departures
+from roadmap.config.deviations import deviations
 from roadmap.errors import ConfigError
 from roadmap.results.collate import report, rows
 from roadmap.results.compatibility import refuse_mixed
@@ -17,12 +17,12 @@ STEP = "+step=training_recipe"
 def test_the_papers_studies_depart_in_the_library_alone() -> None:
     for study in ("imagenet", "imagenet_r200"):
         for words in ([], [STEP], ["+step=layer_scale"]):
-            assert list(departures(compose([f"study={study}", *words]))) == ["augmentation"]
+            assert list(deviations(compose([f"study={study}", *words]))) == ["augmentation"]
 
 
 def test_another_batch_and_its_rate_are_listed() -> None:
     words = ["recipe.batch_size=1024", "recipe.batch_rule=linear"]
-    listed = departures(compose(["study=imagenet", STEP, *words]))
+    listed = deviations(compose(["study=imagenet", STEP, *words]))
     assert listed["recipe.batch_size"] == (1024, 4096)
     assert listed["recipe.batch_rule"] == ("linear", None)
     assert listed["recipe.lr"] == (pytest.approx(1e-3), 4e-3)
@@ -30,21 +30,21 @@ def test_another_batch_and_its_rate_are_listed() -> None:
 
 
 def test_the_default_study_says_what_it_is() -> None:
-    listed = departures(compose([STEP]))
+    listed = deviations(compose([STEP]))
     assert listed["data.name"] == ("fashion_mnist", "imagenet")
     assert listed["regime.name"] == ("nano", "resnet50")
     assert listed["recipe.epochs"] == (4, 300)
     assert listed["augmentation"] == ("by batches", "timm 0.3.2")
-    assert departures(compose([]))["recipe.epochs"] == (4, 90)
-    assert departures(compose([STEP, "recipe.name=own"]))["recipe.epochs"] == (4, 300)
+    assert deviations(compose([]))["recipe.epochs"] == (4, 90)
+    assert deviations(compose([STEP, "recipe.name=own"]))["recipe.epochs"] == (4, 300)
 
 
 def test_a_recipe_of_ones_own_is_compared_with_the_steps() -> None:
-    listed = departures(compose(["study=imagenet", "+step=gelu", "recipe=original"]))
+    listed = deviations(compose(["study=imagenet", "+step=gelu", "recipe=original"]))
     assert listed["recipe.name"] == ("original", "modern")
     own = compose(["study=imagenet", "+step=large_kernel", "step.name=kernel_13", "model.kernel_size=13"])
-    assert list(departures(own)) == ["augmentation"]
-    assert departures(compose(["study=imagenet", "data.on_error=skip"]))["data.on_error"] == ("skip", "stop")
+    assert list(deviations(own)) == ["augmentation"]
+    assert deviations(compose(["study=imagenet", "data.on_error=skip"]))["data.on_error"] == ("skip", "stop")
 
 
 @pytest.mark.parametrize(("rule", "rate"), [("keep", 4e-3), ("linear", 1e-3), ("sqrt", 2e-3)])
@@ -64,16 +64,16 @@ def test_another_batch_without_a_rule_is_refused() -> None:
 def test_the_table_lists_them_and_refuses_to_mix_them() -> None:
     results = [result("training_recipe"), result("stage_ratio")]
     for one in results:
-        one["departures"] = {"recipe.epochs": [2, 300], "augmentation": ["timm 1.0", "timm 0.3.2"]}
+        one["deviations"] = {"recipe.epochs": [2, 300], "augmentation": ["timm 1.0", "timm 0.3.2"]}
     refuse_mixed(results)
     text = report(rows(results), results)
     assert (
         "- Departs from the paper in: recipe.epochs 2 (paper: 300); augmentation timm 1.0 (paper: timm 0.3.2)" in text
     )
     other = copy.deepcopy(results)
-    other[1]["departures"]["augmentation"][0] = "timm 2.0"
+    other[1]["deviations"]["augmentation"][0] = "timm 2.0"
     with pytest.raises(ConfigError, match=r"^augmentation: timm 1.0 in training_recipe/seed-0, timm 2.0 in"):
         refuse_mixed(other)
-    del other[1]["departures"]["augmentation"]
+    del other[1]["deviations"]["augmentation"]
     with pytest.raises(ConfigError, match=r"as in the paper in stage_ratio/seed-0"):
         refuse_mixed(other)

@@ -12,7 +12,7 @@ from helpers.synthetic import result, write
 from roadmap.config.checks import check_model
 from roadmap.config.compose import compose, to_dict
 from roadmap.config.designs import NOTHING, base_of, difference_of, made_on, variant, variants
-from roadmap.config.deviations import departures
+from roadmap.config.deviations import deviations
 from roadmap.config.edits import carry
 from roadmap.config.identity import digest
 from roadmap.config.schema import Act, Design, Norm, Op
@@ -194,7 +194,7 @@ def test_what_is_no_design_is_refused(word: str, message: str) -> None:
 
 def test_a_variant_departs_from_the_recipe_that_it_names(tmp_path: Path, data_root: Path) -> None:
     listed = [
-        departures(config)
+        deviations(config)
         for config in make_plan(words(tmp_path, data_root, "design=add_one", "steps=[training_recipe]")).configs
     ]
     assert "recipe.opt" not in listed[1] and listed[1]["recipe.epochs"] == (2, 300)

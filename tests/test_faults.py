@@ -241,8 +241,8 @@ def test_a_number_changed_in_a_result_is_not_believed_and_the_run_done_again(und
     directory = Path(shutil.copytree(undisturbed, tmp_path / "run"))
     path = directory / runs.RESULT
     before = runs.read_result(path)
-    count = before["top1_count"]
-    path.write_text(path.read_text().replace(f'"top1_count": {count}', f'"top1_count": {count + 1}', 1))
+    count = before["counts"]["top1"]
+    path.write_text(path.read_text().replace(f'"top1": {count},', f'"top1": {count + 1},', 1))
     with pytest.raises(ConfigError, match=r"result\.json: damaged: its checksum is not that of its content"):
         runs.read_result(path)
     assert not runs.finished(directory)

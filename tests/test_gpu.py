@@ -54,7 +54,7 @@ def test_what_is_compiled_computes_the_same(step: str, tmp_path: Path, data_root
         trained(tmp_path / name, data_root, step, f"training.compile={name}")[0] / runs.RESULT
         for name in ("false", "true")
     ]
-    eager, compiled = (runs.read_result(path)["train_loss"] for path in made)
+    eager, compiled = (runs.read_result(path)["metrics"]["train_loss"] for path in made)
     assert compiled == pytest.approx(eager, rel=1e-3)
 
 

@@ -221,7 +221,7 @@ def test_a_run_on_a_copy_says_so_and_one_that_is_not_finished_is_refused(tmp_pat
     words = ["study=photos", f"data.root={to}", f"data.num_classes={len(CLASSES)}", f"runs_dir={tmp_path}"]
     words += ["regime=nano", "regime.img_size=32", "budget.epochs=1", "budget.batch_size=8", "budget.bn_batch_size=8"]
     directory = runs.prepare(compose([*words, "+step=patchify_stem", "study.name=copy"]))
-    listed = execute(directory)["departures"]
+    listed = execute(directory)["deviations"]
     assert listed["data.resized"] == ["train and val: short side 100, quality 80", "originals"]
     output = evaluate(f"weights={directory / runs.CHECKPOINT}")
     assert "not the originals, but a resized copy (train and val: short side 100, quality 80)" in output, output

@@ -7,7 +7,7 @@ import pytest
 from helpers.smoke import TINY
 
 from roadmap.config.compose import compose, to_dict
-from roadmap.config.deviations import departures
+from roadmap.config.deviations import deviations
 from roadmap.config.identity import difference
 from roadmap.config.schema import Ladder, RecipeConfig
 from roadmap.config.steps import find, steps
@@ -90,10 +90,10 @@ def test_a_rung_of_ones_own_stands_in_the_same_study() -> None:
 
 
 def test_a_rung_is_compared_with_the_same_rung_at_full_size() -> None:
-    listed = departures(compose(["study=smoke_recipe", "+recipe_step=label_smoothing"]))
+    listed = deviations(compose(["study=smoke_recipe", "+recipe_step=label_smoothing"]))
     assert listed["recipe.epochs"] == (3, 300)
     assert "recipe.drop_path" not in listed and "recipe.smoothing" not in listed
-    assert list(departures(compose(["study=imagenet_recipe", "+recipe_step=mixup"]))) == ["augmentation"]
+    assert list(deviations(compose(["study=imagenet_recipe", "+recipe_step=mixup"]))) == ["augmentation"]
 
 
 def test_it_is_swept_collated_and_drawn_by_the_same_code(tmp_path: Path, data_root: Path) -> None:
@@ -103,15 +103,15 @@ def test_it_is_swept_collated_and_drawn_by_the_same_code(tmp_path: Path, data_ro
     plan.freeze()
     results = {each.step: execute(each.directory) for each in plan.runs}
     # RandAugment works image by image, so in memory it is no change; every other rung trains otherwise.
-    losses = [results[name]["train_loss"] for name in ROAD]
-    assert results["randaugment"]["train_loss"] == results["epochs"]["train_loss"]
+    losses = [results[name]["metrics"]["train_loss"] for name in ROAD]
+    assert results["randaugment"]["metrics"]["train_loss"] == results["epochs"]["metrics"]["train_loss"]
     assert len(set(losses)) == len(ROAD) - 1
     table, page, _ = collate("tiny_recipe", tmp_path, tmp_path / "results")
     _, drawing = plot("tiny_recipe", tmp_path / "results")
     rows = read_csv(table)
     assert [(row.step, row.ladder, row.n) for row in rows] == [(name, "recipe", 1) for name in ROAD]
     assert [row.paper_top1 for row in rows] == [76.13, *[None] * 7, 78.82]
-    change = (results["stochastic_depth"]["top1_count"] - results["resnet"]["top1_count"]) / 0.7
+    change = (results["stochastic_depth"]["counts"]["top1"] - results["resnet"]["counts"]["top1"]) / 0.7
     assert f"the whole recipe {change:+.2f}, in the paper +2.69" in page.read_text()
     assert drawing.stat().st_size > 10_000
 

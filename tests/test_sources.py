@@ -59,7 +59,7 @@ def outcome(words: list[str], runs_dir: Path, *, workers: int) -> dict[str, obje
     directory = runs.prepare(config(words, *options))
     execute(directory)
     found = computed(directory)
-    return {key: value for key, value in found.items() if key not in ("config_hash", "departures", "data")}
+    return {key: value for key, value in found.items() if key not in ("config_hash", "deviations", "data")}
 
 
 @pytest.mark.parametrize(("source", "workers"), [("imagenet", 0), ("webdataset", 0), ("webdataset", 2), ("parquet", 2)])

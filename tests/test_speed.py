@@ -20,7 +20,7 @@ from benchmarks.plain import plain
 from benchmarks.speed import Measured, Setting
 from roadmap import runs
 from roadmap.config.compose import compose, to_dict
-from roadmap.config.deviations import departures
+from roadmap.config.deviations import deviations
 from roadmap.config.identity import difference, digest
 from roadmap.config.schema import Precision
 from roadmap.data.load import load
@@ -128,7 +128,7 @@ def test_precision_is_part_of_what_a_run_is() -> None:
     usual, half = compose(words), compose([*words, "recipe.precision=bfloat16"])
     assert digest(to_dict(usual)) != digest(to_dict(half))
     assert half.study.name == "imagenet,recipe.precision=bfloat16"
-    assert departures(half)["recipe.precision"] == ("bfloat16", "float32")
+    assert deviations(half)["recipe.precision"] == ("bfloat16", "float32")
     before = to_dict(usual)
     del before["recipe"]["precision"]  # as configurations were written before there was a choice
     assert digest(before) == digest(to_dict(usual))
@@ -148,9 +148,9 @@ def test_bfloat16_computes_in_it_and_keeps_weights_and_norms_in_float32(tmp_path
     assert len(seen) >= 3 and all(dtypes == {torch.bfloat16} for dtypes in seen.values())
     assert all(p.dtype is p.grad.dtype is torch.float32 for p in network.parameters())  # type: ignore[union-attr]
     first, again = (runs.prepare(replace(config, runs_dir=str(tmp_path / name))) for name in ("a", "b"))
-    losses = [execute(directory)["train_loss"] for directory in (first, again)]
+    losses = [execute(directory)["metrics"]["train_loss"] for directory in (first, again)]
     assert losses[0] == losses[1] < 2.6
-    usual = execute(runs.prepare(tiny(tmp_path / "float32", data_root, "+step=layer_norm")))["train_loss"]
+    usual = execute(runs.prepare(tiny(tmp_path / "float32", data_root, "+step=layer_norm")))["metrics"]["train_loss"]
     assert losses[0] != usual and losses[0] == pytest.approx(usual, rel=0.02)
 
 
@@ -211,4 +211,4 @@ def test_a_compiled_run_computes_the_same(tmp_path: Path, data_root: Path) -> No
         execute(runs.prepare(tiny(tmp_path / name, data_root, "+step=layer_norm", "data.max_train=64", *more)))
         for name, more in (("usual", []), ("compiled", ["training.compile=true"]))
     )
-    assert compiled["train_loss"] == pytest.approx(usual["train_loss"], rel=1e-4)
+    assert compiled["metrics"]["train_loss"] == pytest.approx(usual["metrics"]["train_loss"], rel=1e-4)

@@ -95,7 +95,7 @@ def test_a_mirrored_run_is_told_completely_and_computes_the_same_bits(
     assert {key: told_config[key] for key in ("model", "recipe", "seed")} == {
         key: value for key, value in to_dict(config).items() if key in ("model", "recipe", "seed")
     }
-    assert (found.summary["top1_count"], found.summary["params"]) == (result["top1_count"], result["params"])
+    assert (found.summary["counts"], found.summary["params"]) == (result["counts"], result["params"])
     assert found.exit_code == 0
     assert mirrors(tmp_path) == []
 

@@ -46,8 +46,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Pa
 def test_a_run_leaves_its_result_and_its_metrics(undisturbed: Path) -> None:
     result = runs.read_result(undisturbed / runs.RESULT)
     assert result["test_images"] == 70
-    assert result["top1"] == 100 * result["top1_count"] / 70
-    assert 0 <= result["top1_count"] <= result["top5_count"] <= 70
+    assert result["metrics"]["top1"] == 100 * result["counts"]["top1"] / 70
+    assert 0 <= result["counts"]["top1"] <= result["counts"]["top5"] <= 70
     assert (result["step"], result["parent"], result["seed"], result["epochs"]) == (
         "separate_downsampling", "layer_norm", 0, 2,
     )  # fmt: skip

@@ -152,11 +152,11 @@ def test_a_checkpoint_of_ours_is_evaluated_to_its_result(tmp_path: Path, data_ro
     directory = runs.prepare(tiny(tmp_path, data_root, "+step=stage_ratio"))
     result = execute(directory)
     for option, key in (
-        ((f"data.root={data_root}", "training.threads=2"), "top1_count"),
-        (("--ema",), "ema_top1_count"),
+        ((f"data.root={data_root}", "training.threads=2"), "top1"),
+        (("--ema",), "ema_top1"),
     ):
         output = evaluate(f"weights={directory / runs.CHECKPOINT}", *option)
-        assert f"top-1: {result[key]} of {result['test_images']} images" in output
+        assert f"top-1: {result['counts'][key]} of {result['test_images']} images" in output
     output = evaluate(f"weights={directory / runs.CHECKPOINT}", "data.max_test=10", code=2)
     assert "allowed is data.root and training.* for a run of ours" in output
     output = evaluate(f"weights={directory / runs.CHECKPOINT}", "training.threads=many", code=2)

@@ -1,18 +1,69 @@
-"""Names that options, results and tables had before, and the names they have now."""
+"""Old names of options, result keys and table columns, and their names now. Files are written in the new names."""
 
+from collections.abc import Mapping
 from typing import Any
 
-KEYS = {"study.road": "study.ladder"}
+CONFIG = {"study.road": "study.ladder"}
 """Dotted keys of a configuration."""
-WORDS = {"only=path": "only=main_sequence"}
-"""Words of a sweep."""
+CONFIG_VALUES = {"study.design": {"path": "ladder"}}
+"""Values of a configuration, by the new dotted key."""
+RESULT = {
+    "departures": "deviations",
+    "train_loss": "metrics.train_loss",
+    **{f"{weights}top{k}": f"metrics.{weights}top{k}" for weights in ("", "ema_") for k in (1, 5)},
+    **{f"{weights}top{k}_count": f"counts.{weights}top{k}" for weights in ("", "ema_") for k in (1, 5)},
+}
+"""Keys of a result."""
+COLUMNS = {"rung": "step", "road": "ladder", "on_path": "main_sequence", "told_from_zero": "significant"}
+"""Columns of a table."""
+COLUMN_VALUES = {"design": {"path": "ladder"}}
+"""Values of a table, by the new column."""
+OVERRIDES = {
+    "only=path": "only=main_sequence",
+    "design=path": "design=ladder",
+    "study.design=path": "study.design=ladder",
+}
+"""Command-line overrides with an old value."""
 
 
-def renamed(config: dict[str, Any]) -> dict[str, Any]:
-    """A nested configuration with the old names of `KEYS` replaced; the argument is left unchanged."""
-    config = {key: dict(value) if isinstance(value, dict) else value for key, value in config.items()}
-    for old, new in KEYS.items():
-        part, key = old.split(".")
-        if isinstance(config.get(part), dict) and key in config[part]:
-            config[part][new.split(".")[1]] = config[part].pop(key)
-    return config
+def renamed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A nested configuration in the new names; the argument is left unchanged."""
+    return _renamed(config, CONFIG, CONFIG_VALUES)
+
+
+def renamed_result(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A result and its configuration in the new names; the argument is left unchanged."""
+    return _renamed(result, RESULT, {}) | {"config": renamed(result["config"])}
+
+
+def renamed_override(override: str) -> str:
+    """A command-line override in the new names."""
+    key, equals, value = override.partition("=")
+    override = CONFIG.get(key, key) + equals + value
+    return OVERRIDES.get(override, override)
+
+
+def _renamed(
+    nested: Mapping[str, Any], keys: Mapping[str, str], values: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
+    new = {key: dict(value) if isinstance(value, Mapping) else value for key, value in nested.items()}
+    for old, name in keys.items():
+        group, key = _at(new, old)
+        if key in group:
+            value = group.pop(key)
+            group, key = _at(new, name, create=True)
+            group.setdefault(key, value)
+    for name, table in values.items():
+        group, key = _at(new, name)
+        if isinstance(group.get(key), str):
+            group[key] = table.get(group[key], group[key])
+    return new
+
+
+def _at(nested: dict[str, Any], dotted: str, *, create: bool = False) -> tuple[dict[str, Any], str]:
+    """The dictionary that holds a dotted key of one or two parts, and the key in it."""
+    group, dot, key = dotted.partition(".")
+    if not dot:
+        return nested, dotted
+    found = nested.setdefault(group, {}) if create else nested.get(group)
+    return (found if isinstance(found, dict) else {}), key

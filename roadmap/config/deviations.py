@@ -1,4 +1,4 @@
-"""Where a run departs from the paper: its configuration beside that of the paper's own study."""
+"""Where a run deviates from the paper: its configuration beside that of the paper's own study."""
 
 from importlib.metadata import version
 
@@ -20,10 +20,10 @@ COMPARED = (
 AUGMENTATION = "timm 0.3.2"
 """What the paper's code asks for."""
 
-Departures = dict[str, tuple[object, object]]
+Deviations = dict[str, tuple[object, object]]
 
 
-def departures(config: Config) -> Departures:
+def deviations(config: Config) -> Deviations:
     """Dotted key to (this run's value, the paper's), for what decides a run's outcome beside its network.
 
     A rung of one's own is compared with the one it was made from, under the published recipe that it names.
@@ -38,7 +38,7 @@ def departures(config: Config) -> Departures:
         words.append(f"recipe={config.recipe.name}")
     paper = to_dict(compose([f"study={study}", *words]))
     found = difference(to_dict(config), paper)
-    listed: Departures = {key: pair for key, pair in sorted(found.items()) if under(key, COMPARED)}
+    listed: Deviations = {key: pair for key, pair in sorted(found.items()) if under(key, COMPARED)}
     return listed | {"augmentation": (augmentation(config), AUGMENTATION)}
 
 

@@ -55,10 +55,10 @@ def in_quotes(word: str) -> str:
     return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
 
 
-def study_name(study: str, given: dict[str, str], design: Design = Design.path) -> str:
+def study_name(study: str, given: dict[str, str], design: Design = Design.ladder) -> str:
     """Name of the study that overrides and a design make of `study`; `compose` gives the same name."""
     name = given["study.name"].strip("'\"") if "study.name" in given else named(study, given)
-    return name if design is Design.path else f"{name},design={design.value}"
+    return name if design is Design.ladder else f"{name},design={design.value}"
 
 
 def named(name: str, given: dict[str, str]) -> str:

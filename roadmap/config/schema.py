@@ -53,7 +53,7 @@ class Ladder(Enum):
 class Design(Enum):
     """Which networks a study compares."""
 
-    path = "path"  # every rung with its parent
+    ladder = "ladder"  # every step with its parent
     leave_one_out = "leave_one_out"  # the end of the path, each time without one change, with the whole
     add_one = "add_one"  # the start of the path, each time with one change alone, with the bare one
 
@@ -337,7 +337,7 @@ class StudyConfig:
     seeds: int = 1
     """Seeds 0 to seeds - 1 make a full sweep."""
     ladder: Ladder = Ladder.network
-    design: Design = Design.path
+    design: Design = Design.ladder
     """Set by a sweep's word design=..., whose variants are no rungs."""
 
 
@@ -376,6 +376,6 @@ class SweepOptions:
     steps: list[str] = field(default_factory=list)
     """Only these steps; empty: all of `only`."""
     only: Only = Only.all
-    design: Design = Design.path
+    design: Design = Design.ladder
     cluster: str = "local"
     """A file of conf/cluster. Options of a cluster are set as cluster.partition=gpu."""

@@ -80,7 +80,7 @@ def network(rung: str | None, regime: str, runs: dict[str, list[Data]]) -> Model
         return cast(ModelConfig, OmegaConf.to_object(stated))
     if rung in {step.name for step in steps()}:
         return model_config(rung, regime)
-    beyond = [variant for design in Design if design is not Design.path for variant in variants(design, regime)]
+    beyond = [variant for design in Design if design is not Design.ladder for variant in variants(design, regime)]
     return next((variant.model for variant in beyond if variant.name == rung), None)
 
 
@@ -119,7 +119,7 @@ def _rung(row: Row, runs: dict[str, list[Data]], titles: dict[str, str]) -> Data
         "section": own[0]["section"] if own else None,
         "group_name": group(row.group)[0],
         "colour": f"group-{row.group if row.group in GROUPS else 'own'}",
-        "seeds": {run["seed"]: 100 * run["top1_count"] / run["test_images"] for run in own},
+        "seeds": {run["seed"]: 100 * run["counts"]["top1"] / run["test_images"] for run in own},
         "conclusion": _conclusion(row),
         "delta": changed,
         "differs": differs if differs != changed else [],

@@ -106,7 +106,7 @@ def rows(results: Sequence[Result]) -> list[Row]:
 def _blank(row: Callable[..., Row], ladder: Ladder, design: Design, regime: str) -> list[Row]:
     """The rows of a ladder before anything was run."""
     rungs = steps(ladder=ladder)
-    if design is Design.path:
+    if design is Design.ladder:
         return [row(rung.name, rung.parent, rung.group, rung.title, rung.main_sequence) for rung in rungs]
     base = base_of(design, rungs)
     there = [each for each in variants(design, regime) if not each.reason]
@@ -145,7 +145,7 @@ def _measured(row: Row, by_step: Mapping[str, Sequence[Result]]) -> Row:
     results = by_step.get(row.step, [])
     if not results:
         return row
-    accuracies = [100 * result["top1_count"] / result["test_images"] for result in results]
+    accuracies = [100 * result["counts"]["top1"] / result["test_images"] for result in results]
     low, high = one_run(fmean(accuracies), results[0]["test_images"])
     return replace(
         row,

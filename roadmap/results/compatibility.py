@@ -48,8 +48,8 @@ def refuse_mixed(results: Sequence[dict[str, Any]]) -> None:
             why="runs of one step differ in their seed alone",
         )
         _compare(by_recipe.setdefault(recipe, result), result, ["recipe"], why=f"both call their recipe {recipe}")
-        _refuse_other_departures(by_recipe[recipe], result)
-        _refuse_other_departures(results[0], result, only=("augmentation", "data.resized"))
+        _refuse_other_deviations(by_recipe[recipe], result)
+        _refuse_other_deviations(results[0], result, only=("augmentation", "data.resized"))
         _refuse_other_images(results[0], result)
     if results:
         _refuse_undeclared(by_step, ladder_of(results[0]))
@@ -62,7 +62,7 @@ def ladder_of(result: dict[str, Any]) -> Ladder:
 
 def design_of(result: dict[str, Any]) -> Design:
     """The design that a run belongs to; results from before there were others say nothing of it."""
-    return Design[result["config"]["study"].get("design", Design.path.name)]
+    return Design[result["config"]["study"].get("design", Design.ladder.name)]
 
 
 def _compare(
@@ -73,16 +73,16 @@ def _compare(
             raise ConfigError(f"{key}: {_word(left)} in {_run(a)}, {_word(right)} in {_run(b)}: {why}")
 
 
-def _refuse_other_departures(a: dict[str, Any], b: dict[str, Any], only: Sequence[str] = ()) -> None:
-    """See that both results, where they say so, depart from the paper alike."""
-    ours, theirs = a.get("departures"), b.get("departures")
+def _refuse_other_deviations(a: dict[str, Any], b: dict[str, Any], only: Sequence[str] = ()) -> None:
+    """See that both results, where they say so, deviate from the paper alike."""
+    ours, theirs = a.get("deviations"), b.get("deviations")
     if ours is None or theirs is None:
         return
     for key in only or sorted(ours.keys() | theirs.keys()):
         if ours.get(key) != theirs.get(key) and not under(key, FREE):
             left, right = (_word(pair[0]) if pair else "as in the paper" for pair in (ours.get(key), theirs.get(key)))
             raise ConfigError(
-                f"{key}: {left} in {_run(a)}, {right} in {_run(b)}: they depart from the paper differently"
+                f"{key}: {left} in {_run(a)}, {right} in {_run(b)}: they deviate from the paper differently"
             )
 
 

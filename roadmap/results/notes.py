@@ -37,7 +37,7 @@ def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
 
 def _agreement_or_reasons(table: Sequence[Row]) -> dict[str, str]:
     """How a ladder agrees with the paper; of a design, with which there is nothing to compare, what cannot be."""
-    if table[0].design != Design.path.name:
+    if table[0].design != Design.ladder.name:
         reasons = [
             f"{each.name}: {each.reason}" for each in variants(Design[table[0].design], table[0].regime) if each.reason
         ]
@@ -56,7 +56,7 @@ def departures(results: Sequence[Result]) -> list[tuple[str, str, str]]:
     """
     found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for result in results:
-        for key, pair in result.get("departures", {}).items():
+        for key, pair in result.get("deviations", {}).items():
             both = found.setdefault(key, ({}, {}))
             for values, value in zip(both, pair, strict=True):
                 values[str(value)] = None

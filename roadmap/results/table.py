@@ -8,11 +8,9 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
+from roadmap.config.aliases import COLUMN_VALUES, COLUMNS
 from roadmap.config.schema import Design
 from roadmap.errors import ConfigError
-
-COLUMNS = {"road": "ladder", "on_path": "main_sequence", "rung": "step", "told_from_zero": "significant"}
-"""Columns of tables written before, and their names now."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +57,13 @@ class Row:
     """In training."""
     paper_top1: float | None = None
     paper_change: float | None = None
-    design: str = Design.path.name
+    design: str = Design.ladder.name
     """Of leave_one_out and add_one all rows but the first are variants of that one, and on no path."""
 
     @property
     def side(self) -> bool:
         """Whether it is a side rung: tried on the way, and left."""
-        return not self.main_sequence and self.design == Design.path.name
+        return not self.main_sequence and self.design == Design.ladder.name
 
 
 def write_csv(rows: Sequence[Row]) -> str:
@@ -92,7 +90,7 @@ def read_csv(path: Path) -> list[Row]:
         if renamed != list(kinds):
             raise ConfigError(f"{path}: not a ladder: allowed columns are {','.join(kinds)}")
         try:
-            return [Row(**{key: _value(line[key], kind) for key, kind in kinds.items()}) for line in reader]
+            return [Row(**{key: _value(_new(line, key), kind) for key, kind in kinds.items()}) for line in reader]
         except (TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"{path}: line {reader.line_num}: {error}") from error
 
@@ -150,6 +148,10 @@ def _text(value: Any) -> Any:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return round(value, 6) if isinstance(value, float) else value
+
+
+def _new(line: dict[str, str], key: str) -> str:
+    return COLUMN_VALUES.get(key, {}).get(line[key], line[key])
 
 
 def _value(text: str, kind: Any) -> Any:

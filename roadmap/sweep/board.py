@@ -53,7 +53,7 @@ class Row:
                 self.began = self.share if self.began is None else self.began
         if self.state is State.finished:
             result = runs.read_result(self.run.directory / runs.RESULT)
-            self.top1, self.seconds, self.share = result["top1"], result["wall_seconds"], 1.0
+            self.top1, self.seconds, self.share = result["metrics"]["top1"], result["wall_seconds"], 1.0
             self.epoch = f"{result['epochs']}/{result['epochs']}"
 
 

@@ -85,7 +85,7 @@ def make_plan(words: list[str]) -> Plan:
     first = compose(overrides)
     ladder, skipped = first.study.ladder, dict[str, str]()
     rungs = steps(first.regime.name, ladder)
-    if options.design is Design.path:
+    if options.design is Design.ladder:
         picked = chosen(rungs, options)
         composing: Callable[[], list[Config]] = partial(compose_rungs, picked, overrides, ladder)
         names = [first.step.name if "step.name" in parse_overrides(overrides) else rung.name for rung in picked]

@@ -71,7 +71,7 @@ def _carry_out(directory: Path, *, wait: float) -> int:
         return 1
     if of_environment().first:
         name = f"{result['step']} seed {result['seed']}"
-        print(f"{name}: top-1 {result['top1']:.2f} % in {result['wall_seconds']:.0f} s ({directory})")
+        print(f"{name}: top-1 {result['metrics']['top1']:.2f} % in {result['wall_seconds']:.0f} s ({directory})")
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from roadmap import runs
 from roadmap.config.compose import load, to_dict
-from roadmap.config.deviations import Departures, departures
+from roadmap.config.deviations import Deviations, deviations
 from roadmap.config.identity import digest
 from roadmap.config.schema import Config
 from roadmap.data.resized_copy import finished_copy
@@ -45,7 +45,7 @@ def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
         origin = provenance.commit()  # of the code that is loaded, whatever happens to the files while it runs
         try:
             config = load(directory / runs.CONFIG)
-            listed = departures(config) | resized(config)
+            listed = deviations(config) | resized(config)
             if world.first:
                 last.enter_context(mirrored(directory, config.tracking))
             with Progress(config, directory, speaks=world.first) as progress:
@@ -93,7 +93,7 @@ def held(directory: Path, world: World, *, wait: float) -> Iterator[bool]:
         yield verdict == "done"
 
 
-def resized(config: Config) -> Departures:
+def resized(config: Config) -> Deviations:
     """Whether a run reads a resized copy (scripts/prepare.py), as what the paper does not.
 
     Raises:
@@ -103,7 +103,7 @@ def resized(config: Config) -> Departures:
     return {"data.resized": (str(copy), "originals")} if copy else {}
 
 
-def make_result(config: Config, state: State, origin: tuple[str | None, bool], listed: Departures) -> dict[str, Any]:
+def make_result(config: Config, state: State, origin: tuple[str | None, bool], listed: Deviations) -> dict[str, Any]:
     """What is kept of a run: its last epoch's counts, what it cost, and where it comes from."""
     plain, last = to_dict(config), state.history[-1]
     step, data = config.step, config.data
@@ -111,10 +111,7 @@ def make_result(config: Config, state: State, origin: tuple[str | None, bool], l
     commit, dirty = origin
     training = sum(line["training_seconds"] for line in state.history)
     images = config.recipe.batch_size * state.step
-    counts = (
-        "test_images",
-        *(f"{w}{k}" for w in ("", "ema_") for k in ("top1_count", "top1", "top5_count", "top5")),
-    )
+    accuracies = [f"{weights}top{k}" for weights in ("", "ema_") for k in (1, 5)]
     return {
         "study": config.study.name,
         "regime": config.regime.name,
@@ -124,8 +121,9 @@ def make_result(config: Config, state: State, origin: tuple[str | None, bool], l
         "group": step.group,
         "section": step.section,
         "seed": config.seed,
-        **{key: last[key] for key in counts},
-        "train_loss": last["loss"],
+        "metrics": {**{key: last[key] for key in accuracies}, "train_loss": last["loss"]},
+        "counts": {key: last[f"{key}_count"] for key in accuracies},
+        "test_images": last["test_images"],
         "rollbacks": state.rollbacks,
         "skipped_images": sum(line["skipped_images"] for line in state.history),
         "params": size.params,
@@ -134,7 +132,7 @@ def make_result(config: Config, state: State, origin: tuple[str | None, bool], l
         "wall_seconds": state.seconds,
         "images_per_second": images / training,
         "overhead_share": sum(line["overhead_share"] * line["training_seconds"] for line in state.history) / training,
-        "departures": {key: list(pair) for key, pair in listed.items()},
+        "deviations": {key: list(pair) for key, pair in listed.items()},
         **({"data": state.data} if state.data else {}),
         "config_hash": digest(plain),
         "config": plain,

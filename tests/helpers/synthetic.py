@@ -49,9 +49,11 @@ def result(step: str, seed: int = 0, *, correct: int = 8000, like: str | None = 
     return {
         "study": config["study"]["name"], "regime": config["regime"]["name"], "step": step,
         "parent": own["parent"], "title": own["title"], "group": own["group"], "section": own["section"],
-        "seed": seed, "test_images": 10_000, "top1_count": correct, "top1": correct / 100,
-        "top5_count": 9900, "top5": 99.0, "ema_top1_count": correct, "ema_top1": correct / 100,
-        "ema_top5_count": 9900, "ema_top5": 99.0, "train_loss": 0.7, "params": 1_640_000, "macs": 12_345_600,
+        "seed": seed, "test_images": 10_000,
+        "metrics": {f"{weights}top{k}": correct / 100 if k == 1 else 99.0 for weights in ("", "ema_") for k in (1, 5)}
+        | {"train_loss": 0.7},
+        "counts": {"top1": correct, "top5": 9900, "ema_top1": correct, "ema_top5": 9900},
+        "params": 1_640_000, "macs": 12_345_600,
         "epochs": 2, "wall_seconds": 60.0, "images_per_second": 1000.0 + seed, "overhead_share": 0.02,
         "config_hash": digest(config), "config": config, "commit": "0123456789" * 4, "dirty": False,
         "versions": {"python": "3.11.7", "torch": "2.15.0"},

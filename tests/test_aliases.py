@@ -1,0 +1,82 @@
+"""Files and command lines in old names are read in the new ones."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from roadmap.config.aliases import renamed, renamed_override
+from roadmap.errors import ConfigError
+from roadmap.runs import checksum, find_results, read_json, read_result, write_json, write_result
+
+ROOT = Path(__file__).parents[1]
+BEFORE = Path(__file__).parent / "data" / "result_before.json"
+
+
+def test_a_result_in_the_old_format_is_read_in_the_new_names() -> None:
+    old, new = json.loads(BEFORE.read_text()), read_result(BEFORE)
+    keys = ("top1", "top5", "ema_top1", "ema_top5")
+    assert new["metrics"] == {**{key: old[key] for key in keys}, "train_loss": old["train_loss"]}
+    assert new["counts"] == {key: old[f"{key}_count"] for key in keys}
+    assert new["deviations"] == old["departures"]
+    assert new["config"]["study"] == {"name": "fashion_mnist", "seeds": 1, "ladder": "network", "design": "ladder"}
+    assert not {"top1", "top1_count", "train_loss", "departures"} & new.keys()
+    assert {"params", "macs", "test_images", "versions"} <= new.keys()
+
+
+def test_a_changed_number_in_an_old_result_is_refused(tmp_path: Path) -> None:
+    old = json.loads(BEFORE.read_text())
+    path = tmp_path / "result.json"
+    write_json(path, old | {"checksum": checksum(old)})
+    assert read_result(path)["metrics"] == read_result(BEFORE)["metrics"]
+    write_json(path, old | {"checksum": checksum(old), "top1_count": 1})
+    with pytest.raises(ConfigError, match="damaged: its checksum"):
+        read_result(path)
+    write_json(path, old | {"config": old["config"] | {"seed": 7}})
+    with pytest.raises(ConfigError, match="damaged: config_hash"):
+        read_result(path)
+
+
+def test_every_committed_result_is_sound() -> None:
+    paths = [path for study in (ROOT / "results").glob("*/runs") for path in find_results(study)]
+    assert len(paths) >= 72
+    for path in paths:
+        result = read_result(path)
+        assert result["metrics"]["top1"] == pytest.approx(100 * result["counts"]["top1"] / result["test_images"])
+
+
+def test_a_written_result_is_read_as_it_was_written(tmp_path: Path) -> None:
+    result = read_result(BEFORE)
+    result["metrics"]["ece"] = 0.031  # a metric that nothing else knows
+    path = tmp_path / "result.json"
+    written = write_result(path, result)
+    assert read_result(path) == written == result | {"checksum": written["checksum"]}
+
+
+@pytest.mark.parametrize("key", ["step", "metrics", "counts", "test_images"])
+def test_a_result_without_a_required_key_is_refused(key: str, tmp_path: Path) -> None:
+    result = read_result(BEFORE)
+    del result[key]
+    write_result(tmp_path / "result.json", result)
+    with pytest.raises(ConfigError, match=f"not a result: {key} missing"):
+        read_result(tmp_path / "result.json")
+
+
+def test_old_options_are_read_in_the_new_names() -> None:
+    config = {"study": {"road": "recipe", "design": "path"}, "seed": 0}
+    assert renamed(config) == {"study": {"ladder": "recipe", "design": "ladder"}, "seed": 0}
+    assert config["study"] == {"road": "recipe", "design": "path"}, "the argument is left as it is"
+    assert renamed({"study": {"design": "add_one"}}) == {"study": {"design": "add_one"}}
+    assert renamed_override("only=path") == "only=main_sequence"
+    assert renamed_override("design=path") == "design=ladder"
+    assert renamed_override("study.road=recipe") == "study.ladder=recipe"
+    assert renamed_override("recipe.lr=0.1") == "recipe.lr=0.1"
+
+
+def test_a_result_without_a_json_object_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    for text in ("", "[]", '{"step": "gelu"}'):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match="not a result"):
+            read_result(path)
+    assert read_json(tmp_path / "none.json") is None
