@@ -1,1 +1,1 @@
-"""Trackers: mirrors of what runs leave in their directories, which nothing reads back from."""
+"""Trackers mirror the files of runs; nothing is read back from them."""

@@ -1,4 +1,4 @@
-"""From a run's files, or a study's, to a tracker: the same way while it trains and at any time after."""
+"""Mirror the files of a run or of a study to a tracker, while it trains or at any later time."""
 
 import hashlib
 import json
@@ -7,15 +7,52 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from roadmap import runs
+from roadmap import cli, runs
 from roadmap.config.compose import load, to_dict
 from roadmap.config.identity import digest
 from roadmap.config.schema import Config, Tracking
-from roadmap.files import lock
+from roadmap.errors import ConfigError
+from roadmap.files import in_use, lock
 from roadmap.tracking.trackers import Record, open_tracker
 
 POLL_SECONDS = 1.0
-SUMMARY = ".summary"  # no step begins with a dot
+SUMMARY = ".summary"  # no step's name begins with a dot
+TRACKERS = [tracking.name for tracking in Tracking if tracking is not Tracking.none]
+
+
+def main(words: list[str]) -> int:
+    """Send a whole study to a tracker from its local files: every run with its epochs, then the table and the figure.
+
+        python scripts/push.py                              the default study, to Weights & Biases
+        python scripts/push.py study=smoke only=ladder      another study, without its runs
+        python scripts/push.py tracking=tensorboard         event files: tensorboard --logdir runs/fashion_mnist
+
+    The study is named by the words of its sweep; runs_dir= and results_dir= say where its files are. It is for runs
+    that trained without a tracker, or could not reach the server. A run that is pushed twice stays one run. Without a
+    key for Weights & Biases, files are written for `wandb sync`.
+    Exit code: 0 all sent, 1 the server does not answer, 2 refused.
+    """
+    # only=main_sequence is a word of the sweep: it selects the steps that are trained.
+    chosen = cli.study_options(words, {"tracking": "wandb", "only": "all"})
+    tracking = Tracking[cli.choice(chosen, "tracking", TRACKERS)]
+    only = cli.choice(chosen, "only", ("all", "ladder", "main_sequence", "path"))
+    study, results = (Path(chosen[key]) / chosen["study"] for key in ("runs_dir", "results_dir"))
+    directories = sorted(path.parent for path in study.glob(f"*/seed-*/{runs.METRICS}"))
+    if not directories:
+        raise ConfigError(f"study={chosen['study']}: no run in {study}")
+    for directory in directories if only != "ladder" else []:
+        if in_use(directory / runs.TRACKING):
+            print(f"{directory}: skipped, the sidecar of its training mirrors it")
+            continue
+        mirror_run(directory, tracking)
+        print(directory)
+    try:
+        mirror_ladder(study, results, tracking)
+    except FileNotFoundError as error:
+        print(f"no table or figure yet ({error.filename}): make collate plot STUDY={chosen['study']}")
+    else:
+        print(f"table and figure: {results}")
+    return 0
 
 
 def mirror_run(
@@ -23,36 +60,35 @@ def mirror_run(
     tracking: Tracking,
     over: Callable[[float], bool] = lambda _: True,
     *,
-    beside: bool = False,
+    live: bool = False,
     wait: float = 0.0,
 ) -> None:
-    """Tell a tracker of the run in `directory`: all epochs so far, more as they come until it is over, how it ended.
+    """Log the run in `directory` to a tracker: all epochs so far, new ones until it is over, and its result.
 
-    `over` waits up to so many seconds for the end of the training, and says whether it has come.
+    `over(seconds)` waits up to so many seconds for the end of the training and returns whether it ended. `live` limits
+    the time that is spent on a server that does not answer.
 
     Raises:
         ConfigError: the run's configuration is damaged.
         ConnectionError: the tracker's server does not answer, or refuses the key.
-        Locked: another process still tells of it after `wait` seconds.
+        Locked: another process still mirrors the run after `wait` seconds.
     """
     record = run_record(load(directory / runs.CONFIG))
     with lock(directory / runs.TRACKING, wait=wait):
-        tracker = open_tracker(tracking, record, directory / runs.TRACKING, beside=beside)
-        told, last = 0, False
+        tracker = open_tracker(tracking, record, directory / runs.TRACKING, live=live)
+        logged, last = 0, False
         while not last:
             last = over(POLL_SECONDS)
-            for line in epochs(directory):
-                # From its last checkpoint a run may do epochs again, with the same numbers: they are told once.
-                if line["epoch"] > told:
+            for line in _epochs(directory):
+                # A run that resumes repeats epochs after its last checkpoint, with the same numbers.
+                if line["epoch"] > logged:
                     tracker.epoch(line)
-                    told = line["epoch"]
-        whole = runs.finished(directory)
-        result = runs.read_result(directory / runs.RESULT) if whole else {}
-        tracker.close({k: v for k, v in result.items() if k not in ("config", runs.CHECKSUM)} if whole else None)
+                    logged = line["epoch"]
+        tracker.close(_result(directory) if runs.finished(directory) else None)
 
 
 def mirror_ladder(study: Path, results: Path, tracking: Tracking) -> None:
-    """Tell a tracker of a study as a whole: the table and the figure in `results`; it keeps its files in `study`.
+    """Log the table and the figure in `results`; the tracker keeps its files in the directory `study` of runs.
 
     Raises:
         ConnectionError: the tracker's server does not answer, or refuses the key.
@@ -61,25 +97,33 @@ def mirror_ladder(study: Path, results: Path, tracking: Tracking) -> None:
     table, figure = results / "ladder.csv", results / "ladder.png"
     for path in (table, figure):
         path.stat()
-    name = study.name
-    record = Record(f"ladder-{_hash(name)}", "the ladder", group=name, kind="summary", config={"study": {"name": name}})
-    with lock(study / SUMMARY / runs.TRACKING):
-        tracker = open_tracker(tracking, record, study / SUMMARY / runs.TRACKING, beside=False)
+    name, directory = study.name, study / SUMMARY / runs.TRACKING
+    record = Record(
+        f"ladder-{_hash(name)}", "the ladder", group=name, job_type="summary", config={"study": {"name": name}}
+    )
+    with lock(directory):
+        tracker = open_tracker(tracking, record, directory, live=False)
         tracker.ladder(table, figure)
         tracker.close({})
 
 
 def run_record(config: Config) -> Record:
-    """What a tracker knows a run by: it follows from what the run computes, so no resume or requeue changes it."""
+    """A run as trackers know it. The id follows from what the run computes, so a resumed or requeued run keeps it."""
     plain, step = to_dict(config), config.step.name
     identity = _hash(digest(plain), config.study.name, step, str(config.seed))
     readable = "".join(letter if letter.isalnum() or letter in "_-" else "-" for letter in step)[:60]
     name = f"{step} seed {config.seed}"
-    return Record(f"{readable}-{config.seed}-{identity}", name, group=config.study.name, kind="run", config=plain)
+    return Record(f"{readable}-{config.seed}-{identity}", name, group=config.study.name, job_type="run", config=plain)
 
 
-def epochs(directory: Path) -> list[dict[str, Any]]:
-    """The lines of metrics that a run has written so far."""
+def _result(directory: Path) -> dict[str, Any]:
+    """The result of a run with its metrics at the top level."""
+    result = runs.read_result(directory / runs.RESULT)
+    kept = {key: value for key, value in result.items() if key not in ("config", "metrics", runs.CHECKSUM)}
+    return kept | result.get("metrics", {})
+
+
+def _epochs(directory: Path) -> list[dict[str, Any]]:
     with suppress(FileNotFoundError):
         return [json.loads(line) for line in (directory / runs.METRICS).read_text().splitlines()]
     return []

@@ -1,4 +1,4 @@
-"""The trackers there are, behind one small interface. Each writes afresh what it is told, and imports itself late."""
+"""The supported trackers. Each replaces its files of an earlier log, and imports its library late."""
 
 import json
 import os
@@ -7,47 +7,36 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from roadmap.config.schema import Tracking
 
 PROJECT = "convnet-roadmap"
 ANSWER_SECONDS = 20.0
-"""How long a process beside a training waits for a server to answer, and for it to take the last of a run."""
+"""A sidecar waits this long for a server to answer, and for a server to take the last data of a run."""
+TEARDOWN_SECONDS = 5.0
+"""Time for wandb's own process to end after an error; sometimes it never does."""
 
-PARTING_SECONDS = 5.0
-"""How long the end of wandb's own process is waited for after a server did not answer: sometimes it never comes."""
+# wandb would record the machine and the commit of this process; the result has those of the training.
+SETTINGS: dict[str, Any] = {"console": "off", "silent": True, "save_code": False, "x_save_requirements": False}
+SETTINGS |= dict.fromkeys(("disable_git", "x_disable_machine_info", "x_disable_meta", "x_disable_stats"), True)
 
 
 @dataclass(frozen=True)
 class Record:
-    """A run as a tracker knows it."""
+    """A run as a tracker knows it, in the words of wandb; `id` is unique and stable."""
 
     id: str
-    """The same whenever this run is told, and no other run's."""
     name: str
     group: str
-    kind: str
+    job_type: str
     config: dict[str, Any]
 
 
-class Tracker(Protocol):
-    """What is told of a run, or of a study."""
+def open_tracker(tracking: Tracking, record: Record, directory: Path, *, live: bool) -> "Wandb | TensorBoard":
+    """A tracker with its files in `directory`, where it replaces those of an earlier log.
 
-    def epoch(self, line: Mapping[str, float]) -> None:
-        """A line of metrics."""
-
-    def ladder(self, table: Path, figure: Path) -> None:
-        """A study's table (CSV) and figure (PNG)."""
-
-    def close(self, result: Mapping[str, Any] | None) -> None:
-        """How it ended; without a result it did not, or not yet."""
-
-
-def open_tracker(tracking: Tracking, record: Record, directory: Path, *, beside: bool) -> Tracker:
-    """A tracker that keeps its files in `directory`, in place of what it kept there before.
-
-    Beside a training it takes no more than a bounded time for a server, and then keeps files only.
+    With `live`, waiting for a server is bounded; the tracker falls back to files.
 
     Raises:
         ConnectionError: the server does not answer, or refuses the key.
@@ -55,104 +44,86 @@ def open_tracker(tracking: Tracking, record: Record, directory: Path, *, beside:
     shutil.rmtree(directory / tracking.name, ignore_errors=True)
     if tracking is Tracking.tensorboard:
         return TensorBoard(record, directory / tracking.name)
-    return Wandb(record, directory, beside=beside)
+    return Wandb(record, directory, live=live)
 
 
 class Wandb:
-    """A run of Weights & Biases, on its server where there is a key, else in files that `wandb sync` takes there.
+    """A run of Weights & Biases: on the server if there is a key, else in files for `wandb sync`.
 
-    WANDB_MODE, WANDB_PROJECT, WANDB_ENTITY and WANDB_BASE_URL mean what they always do.
+    WANDB_MODE, WANDB_PROJECT, WANDB_ENTITY and WANDB_BASE_URL have their usual meaning.
     """
 
-    def __init__(self, record: Record, directory: Path, *, beside: bool) -> None:
+    def __init__(self, record: Record, directory: Path, *, live: bool) -> None:
         import wandb
 
         self._wandb = wandb
         mode = os.environ.get("WANDB_MODE", "")
         try:
             mode = mode or ("online" if wandb.login(prompt=False) else "offline")
-            self._run = self._begin(record, directory, mode, beside=beside)
+            self._run = self._init(record, directory, mode, live=live)
         except Exception as error:
-            parting = threading.Thread(target=wandb.teardown, kwargs={"exit_code": 1}, daemon=True)
-            parting.start()
-            parting.join(PARTING_SECONDS)
-            if not beside or mode == "offline":
+            teardown = threading.Thread(target=wandb.teardown, kwargs={"exit_code": 1}, daemon=True)
+            teardown.start()
+            teardown.join(TEARDOWN_SECONDS)
+            if not live or mode == "offline":
                 raise ConnectionError(f"wandb: {error}") from error
-            print(f"wandb does not answer, so this goes into files: {error}", flush=True)
+            print(f"wandb does not answer; this run is logged to files: {error}", flush=True)
             shutil.rmtree(directory / "wandb", ignore_errors=True)
-            self._run = self._begin(record, directory, "offline", beside=beside)
+            self._run = self._init(record, directory, "offline", live=live)
 
-    def _begin(self, record: Record, directory: Path, mode: Any, *, beside: bool) -> Any:
-        bounds: dict[str, Any] = {"init_timeout": ANSWER_SECONDS, "finish_timeout": ANSWER_SECONDS} if beside else {}
+    def _init(self, record: Record, directory: Path, mode: Any, *, live: bool) -> Any:
+        limits: dict[str, Any] = {"init_timeout": ANSWER_SECONDS, "finish_timeout": ANSWER_SECONDS} if live else {}
         return self._wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
-            id=record.id,
-            name=record.name,
-            group=record.group,
-            job_type=record.kind,
-            config=record.config,
+            **vars(record),
             dir=directory,
             mode=mode,
-            resume=None if mode == "offline" else "allow",  # a server drops the epochs that it has
-            # Our files tell of the machine and the commit of the training; wandb would tell of this process.
-            settings=self._wandb.Settings(
-                console="off",
-                disable_git=True,
-                save_code=False,
-                silent=True,
-                x_disable_machine_info=True,
-                x_disable_meta=True,
-                x_disable_stats=True,
-                x_save_requirements=False,
-                **bounds,
-            ),
+            resume=None if mode == "offline" else "allow",  # the server drops epochs that it already has
+            settings=self._wandb.Settings(**SETTINGS, **limits),
         )
 
     def epoch(self, line: Mapping[str, float]) -> None:
-        """A line of metrics."""
+        """Log a line of metrics."""
         self._run.log(dict(line), step=int(line["epoch"]))
 
     def ladder(self, table: Path, figure: Path) -> None:
-        """A study's table (CSV) and figure (PNG)."""
+        """Log a study's table (CSV) and figure (PNG)."""
         import pandas
 
         rows = self._wandb.Table(dataframe=pandas.read_csv(table))
         self._run.log({"ladder": rows, "figure": self._wandb.Image(str(figure))})
 
     def close(self, result: Mapping[str, Any] | None) -> None:
-        """How it ended; without a result it did not, or not yet."""
+        """Log the result and close; None if the run did not finish."""
         if result:
             self._run.summary.update(dict(result))
         self._run.finish(exit_code=0 if result is not None else 1)
 
 
 class TensorBoard:
-    """Event files for TensorBoard."""
+    """Event files for TensorBoard, behind the methods of `Wandb`."""
 
-    def __init__(self, record: Record, store: Path) -> None:
+    def __init__(self, record: Record, directory: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(store), flush_secs=10)
-        self._text("config", record.config)
+        self._writer = SummaryWriter(str(directory), flush_secs=10)
+        self._text("config", json.dumps(record.config, indent=1))
 
-    def _text(self, tag: str, content: Mapping[str, Any]) -> None:
-        self._writer.add_text(tag, "```\n" + json.dumps(content, indent=1) + "\n```")
+    def _text(self, tag: str, content: str) -> None:
+        self._writer.add_text(tag, f"```\n{content}\n```")
 
     def epoch(self, line: Mapping[str, float]) -> None:
-        """A line of metrics."""
         for key, value in line.items():
             self._writer.add_scalar(key, value, int(line["epoch"]))
 
     def ladder(self, table: Path, figure: Path) -> None:
-        """A study's table (CSV) and figure (PNG)."""
         import numpy
         from PIL import Image
 
-        self._writer.add_text("ladder", "```\n" + table.read_text() + "```")
+        self._text("ladder", table.read_text())
         self._writer.add_image("figure", numpy.array(Image.open(figure).convert("RGB")), dataformats="HWC")
 
     def close(self, result: Mapping[str, Any] | None) -> None:
-        """How it ended; without a result it did not, or not yet."""
         if result:
-            self._text("result", result)
+            self._text("result", json.dumps(result, indent=1))
         self._writer.close()

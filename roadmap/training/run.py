@@ -18,7 +18,7 @@ from roadmap.errors import Locked
 from roadmap.files import lock, remove_leftovers
 from roadmap.networks.costs import cost
 from roadmap.signals import Interrupted, caught
-from roadmap.tracking.beside import mirrored
+from roadmap.tracking.sidecar import mirrored
 from roadmap.training import provenance
 from roadmap.training.device import set_up
 from roadmap.training.diagnosis import reason

@@ -1,6 +1,7 @@
-"""What trackers wrote, read back: for tests alone."""
+"""Read what trackers wrote, and find sidecar processes."""
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from wandb.proto.wandb_internal_pb2 import Record
 
 from roadmap import runs
@@ -16,7 +18,7 @@ BLOCK, FULL, LAST = 32768, 1, 4
 
 
 @dataclass
-class Told:
+class Logged:
     """A run in a file of Weights & Biases."""
 
     run: Any = None
@@ -25,10 +27,10 @@ class Told:
     exit_code: int | None = None
 
 
-def told(directory: Path) -> Told:
+def logged(directory: Path) -> Logged:
     """The one run that wandb keeps under a directory."""
     (path,) = directory.glob("wandb/*run-*/run-*.wandb")
-    found = Told()
+    found = Logged()
     for content in _records(path.read_bytes()):
         record = Record.FromString(content)
         match record.WhichOneof("record_type"):
@@ -64,15 +66,28 @@ def _records(content: bytes) -> Iterator[bytes]:
             record = b""
 
 
-def mirrors(directory: Path) -> list[int]:
-    """Processes that mirror runs under a directory."""
+def sidecars(directory: Path) -> list[int]:
+    """Sidecar processes of runs under a directory."""
     listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [int(line.split()[0]) for line in listed.splitlines() if f"roadmap.tracking.beside {directory}" in line]
+    return [int(line.split()[0]) for line in listed.splitlines() if f"roadmap.tracking.sidecar {directory}" in line]
 
 
-def wait_for_no_mirror(directory: Path, seconds: float = 60) -> None:
-    """Until no process mirrors a run under a directory."""
+def wait_for_no_sidecar(directory: Path, seconds: float = 60) -> None:
+    """Wait until no run under a directory has a sidecar."""
     deadline = time.monotonic() + seconds
-    while mirrors(directory):
+    while sidecars(directory):
         assert time.monotonic() < deadline, (directory / runs.TRACKING / "log.txt").read_text()
         time.sleep(0.1)
+
+
+@pytest.fixture(autouse=True)
+def without_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine where nobody has logged in to Weights & Biases."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+def lines(directory: Path) -> list[dict[str, float]]:
+    """The lines of metrics of a run."""
+    return [json.loads(line) for line in (directory / runs.METRICS).read_text().splitlines()]

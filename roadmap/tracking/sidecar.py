@@ -1,7 +1,7 @@
-"""The process beside a training that mirrors its files: it can neither delay the training nor make it fail.
+"""A sidecar process mirrors the files of a run while it trains. It can neither delay the training nor make it fail.
 
-The two share nothing but a pipe, on which nothing is ever written: that it closes says the training is over, however
-it ended. What the network or a tracker's library does to this process stays in it.
+The two processes share nothing but a pipe. Nothing is written to it; when it closes, the training is over, however it
+ended. Errors of the network or of a tracker's library stay in the sidecar.
 """
 
 import os
@@ -16,23 +16,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import roadmap
 from roadmap import runs
 from roadmap.config.compose import load
 from roadmap.config.schema import Tracking
 from roadmap.signals import ASKED_TO_STOP
 from roadmap.tracking.mirror import mirror_run
 
-CODE = Path(__file__).resolve().parents[2]
 LOG = "log.txt"
 LINGER_SECONDS = 60.0
-"""After the end of its training the process is gone within this time, whatever keeps it."""
-PATIENCE, PATIENCE_SECONDS = 0.002, 30.0
-"""A finished training waits for it this share of its own time, at most so many seconds: a job's end would kill it."""
+"""The sidecar ends within this time after its training, in any case."""
+WAIT_SHARE, WAIT_SECONDS = 0.002, 30.0
+"""A finished training waits this share of its own time for the sidecar, at most so many seconds. A scheduler would
+kill the sidecar at the end of the job."""
 
 
 @contextmanager
 def mirrored(directory: Path, tracking: Tracking) -> Iterator[None]:
-    """Have the run in `directory` mirrored from now on, by a process that outlives it for a bounded time."""
+    """Mirror the run in `directory` for the duration of the block, in a sidecar that may outlive it for a while."""
     if tracking is Tracking.none:
         yield
         return
@@ -45,26 +46,28 @@ def mirrored(directory: Path, tracking: Tracking) -> Iterator[None]:
     finally:
         if process and process.stdin:
             process.stdin.close()
-            share = PATIENCE * (time.monotonic() - started) if finished else 0.0  # who is asked to stop must be quick
+            # An interrupted training must end at once.
+            share = WAIT_SHARE * (time.monotonic() - started) if finished else 0.0
             with suppress(subprocess.TimeoutExpired):
-                process.wait(min(share, PATIENCE_SECONDS))
-            threading.Thread(target=process.wait, daemon=True).start()  # whenever it ends, it is seen off
+                process.wait(min(share, WAIT_SECONDS))
+            threading.Thread(target=process.wait, daemon=True).start()  # no zombie, whenever it ends
             if process.returncode:
                 print(f"{tracking.name}: see {directory / runs.TRACKING / LOG}", file=sys.stderr)
 
 
 def _start(directory: Path) -> subprocess.Popen[bytes] | None:
-    path = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
+    package = str(Path(roadmap.__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     try:
         (directory / runs.TRACKING).mkdir(exist_ok=True)
         with (directory / runs.TRACKING / LOG).open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "roadmap.tracking.beside", str(directory)],
+                [sys.executable, "-m", "roadmap.tracking.sidecar", str(directory)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 env=os.environ | {"PYTHONPATH": path},
-                start_new_session=True,  # Ctrl-C is the training's; this process hears of it through the pipe
+                start_new_session=True,  # Ctrl-C must reach the training only
             )
     except OSError as error:
         print(f"not mirrored: {error}", file=sys.stderr)
@@ -72,26 +75,25 @@ def _start(directory: Path) -> subprocess.Popen[bytes] | None:
 
 
 def main() -> None:
-    """Mirror the run in the directory that is the first argument until standard input closes."""
+    """Mirror the run in the directory given as first argument until standard input closes."""
     os.nice(19)
     for number in ASKED_TO_STOP:  # schedulers send them to every process of a job
         signal.signal(number, signal.SIG_IGN)
     directory, over = Path(sys.argv[1]), threading.Event()
     with tempfile.TemporaryDirectory(prefix="mirror-") as scratch:
-        tempfile.tempdir = os.environ["TMPDIR"] = scratch  # a library that is killed cannot tidy up
-        threading.Thread(target=watch, args=(over, scratch), daemon=True).start()
-        tracking = load(directory / runs.CONFIG).tracking
-        mirror_run(directory, tracking, over.wait, beside=True, wait=LINGER_SECONDS)
+        tempfile.tempdir = os.environ["TMPDIR"] = scratch  # a library that is killed does not clean up
+        threading.Thread(target=_watch, args=(over, scratch), daemon=True).start()
+        mirror_run(directory, load(directory / runs.CONFIG).tracking, over.wait, live=True, wait=LINGER_SECONDS)
 
 
-def watch(over: threading.Event, scratch: str) -> None:
-    """Say when the training is over, and end this process if it does not end by itself."""
+def _watch(over: threading.Event, scratch: str) -> None:
+    """Set `over` when the training is over, and kill this process if it does not end by itself."""
     while os.read(sys.stdin.fileno(), 1):
         pass
     over.set()
     time.sleep(LINGER_SECONDS)
     shutil.rmtree(scratch, ignore_errors=True)
-    os.kill(os.getpid(), signal.SIGKILL)  # what it has started sees that it is gone, and goes too
+    os.kill(os.getpid(), signal.SIGKILL)  # its child processes notice and end too
 
 
 if __name__ == "__main__":
