@@ -120,7 +120,7 @@ def _result(directory: Path) -> dict[str, Any]:
     """The result of a run with its metrics at the top level."""
     result = runs.read_result(directory / runs.RESULT)
     kept = {key: value for key, value in result.items() if key not in ("config", "metrics", runs.CHECKSUM)}
-    return kept | result.get("metrics", {})
+    return kept | result["metrics"]
 
 
 def _epochs(directory: Path) -> list[dict[str, Any]]:
