@@ -74,7 +74,7 @@ test-slurm: setup ## sweeps on a real SLURM of one node
 	@export PATH=$$PATH:/usr/sbin; { command -v slurmctld && command -v slurmd && command -v munged && command -v srun; } >/dev/null || \
 	  { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -y --no-install-recommends $(SLURM); } || \
 	  { echo "test-slurm: as root, or after apt-get install $(SLURM)" >&2; exit 2; }
-	$(BIN)/python -m pytest -m slurm tests/test_slurm.py
+	$(BIN)/python -m pytest -m slurm
 
 test-gpu: setup ## what only a GPU can show, on the first one
 	$(BIN)/python -m pytest -m gpu

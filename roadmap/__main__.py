@@ -8,6 +8,7 @@ from roadmap import cli
 
 # Name of a command to the module whose `main` it is. Modules import torch inside functions, so that --help is fast.
 COMMANDS = {
+    "sweep": "roadmap.sweep.sweeper",
     "collate": "roadmap.results.collate",
     "push": "roadmap.tracking.mirror",
     "train": "roadmap.training.command",

@@ -193,6 +193,21 @@ def flag(chosen: Mapping[str, str], key: str) -> bool:
     return choice(chosen, key, ("true", "false")) == "true"
 
 
+def counted(number: float, thing: str) -> str:
+    """A number of things: 1 run, 2 runs."""
+    return f"{number:,g} {thing}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A duration to read: 42 s, 3 min 20 s, 5 h 12 min."""
+    whole, minutes = round(seconds), round(seconds / 60)
+    if whole < 60:
+        return f"{whole} s"
+    if minutes < 60:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 def _require_study(study: str, directories: Sequence[Path]) -> None:
     """Refuse a study that is neither in conf/study, with or without options, nor in one of the directories."""
     known = sorted(path.stem for path in (CONF / "study").glob("*.yaml"))

@@ -25,14 +25,13 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from roadmap.cli import command, options, split
+from roadmap.cli import command, counted, duration, options, split
 from roadmap.config.checks import IN_MEMORY
 from roadmap.config.schema import Config, Tracking
 from roadmap.data.trees import counted as tree_counted
 from roadmap.errors import require
 from roadmap.networks.anatomy import parts
 from roadmap.runs import freeze
-from roadmap.sweep.board import counted, duration
 from roadmap.sweep.cluster import Scheduler
 from roadmap.sweep.estimate import (
     Expense,

@@ -1,171 +1,72 @@
-"""Sweeps on a real SLURM of one node: what happens to jobs there changes nothing that they compute."""
+"""The SLURM launcher with stand-ins for SLURM's commands."""
 
+import json
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from helpers.slurm_cluster import Cluster, lacking, until, up
-from helpers.smoke import ROOT, computed, script, words, working_on
 
 from roadmap import runs
-
-pytestmark = pytest.mark.slurm
-RUNGS = ("resnet", "large_kernel", "layer_norm")
-LONG = ("steps=[resnet,large_kernel,layer_norm]", "budget.epochs=20", "training.checkpoint_minutes=0.001")
-Sweep = Callable[..., subprocess.Popen[str]]
-SLURM = ("cluster=slurm", "cluster.poll_seconds=0.5", "cluster.cpus_per_task=1")
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    if missing := lacking():
-        pytest.fail(f"{missing} missing: make test-slurm installs them as root")
-    with up(tmp_path_factory.mktemp("slurm")) as running:
-        yield running
+from roadmap.errors import ConfigError
+from roadmap.sweep.cluster import read_cluster
+from roadmap.sweep.exit_status import Exit
+from roadmap.sweep.plan import make_plan
+from roadmap.sweep.slurm import Slurm, cancel, parameters
+from roadmap.sweep.status import Phase, RunState, status
 
 
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
-    """The study that the sweeps here repeat, by processes of this machine."""
-    directory = tmp_path_factory.mktemp("local")
-    process = script("scripts/sweep.py", *words(directory, data_root, *LONG, "jobs=2"))
-    output, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, output
-    return directory / "tiny"
+def test_options_are_passed_to_sbatch() -> None:
+    asked = ["nodes=2", "gpus_per_node=8", "cpus_per_task=12", "mem_gb=1.5", "constraint=a100", "setup=[module load x]"]
+    own = read_cluster("slurm", [f"cluster.{word}" for word in [*asked, "account=lab", "additional={qos: high}"]])
+    given = parameters(own, name="smoke", jobs=4)
+    assert given | {
+        "nodes": 2, "ntasks_per_node": 8, "gpus_per_node": 8, "cpus_per_task": 12, "mem": "1536M", "constraint": "a100",
+        "setup": ["module load x"], "account": "lab", "array_parallelism": 4, "signal_delay_s": 120, "time": 1440,
+        "additional_parameters": {"requeue": True, "qos": "high"}, "srun_args": ["--cpus-per-task=12"],
+    } == given  # fmt: skip
+    assert "partition" not in given
 
 
 @pytest.fixture
-def sweep(cluster: Cluster) -> Iterator[Sweep]:
-    """Starts sweeps that speak to the cluster, and lets none outlive its test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        started.append(script("scripts/sweep.py", *arguments, env=cluster.environment))
-        return started[-1]
-
-    yield start
-    for process in started:
-        with process:
-            process.kill()
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins for SLURM's commands; `squeue` prints the file that this returns."""
+    directory, states = tmp_path / "bin", tmp_path / "states"
+    directory.mkdir()
+    does = {"squeue": f"cat {states}", "scancel": f'echo "$@" > {tmp_path}/cancelled', "sbatch": "echo job 7"}
+    for name in ("sbatch", "srun", "squeue", "scontrol", "scancel"):
+        (directory / name).write_text(f"#!/bin/sh\n{does.get(name, '')}\n")
+        (directory / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+    return states
 
 
-def said(process: subprocess.Popen[str], *, code: int, seconds: float = 150) -> str:
-    output, _ = process.communicate(timeout=seconds)
-    assert process.returncode == code, output
-    return output
+def test_jobs_are_found_again_and_each_end_is_reported_once(tmp_path: Path, commands: Path) -> None:
+    plan = make_plan(["study=smoke", f"runs_dir={tmp_path}/runs", "steps=[resnet,gelu,layer_norm]", "cluster=slurm"])
+    plan.freeze()
+    states = [RunState(run) for run in plan.runs]
+    states[2].tries = 2
+    Slurm(plan).start(states)
+    files = [state.run.directory / runs.JOB for state in states]
+    assert [json.loads(path.read_text())["job"] for path in files] == ["7_0", "7_1", "7_2"]
+
+    launcher, states = Slurm(plan), [RunState(run) for run in plan.runs]  # the sweep is opened again
+    launcher.adopt(states)
+    commands.write_text("7_0 RUNNING\n7_1 PENDING\n7_2 NODE_FAIL\n8 RUNNING\n")
+    assert [state.phase for state in status(plan)] == [Phase.running, Phase.queued, Phase.waiting]
+    ((state, end),) = launcher.ended()
+    assert (state.run.step, state.tries, end) == ("layer_norm", 2, Exit(None, "NODE_FAIL", False))
+    assert [state.phase for state in states[:2]] == [Phase.running, Phase.queued]
+    commands.unlink()  # the controller does not answer
+    assert launcher.ended() == []
+    commands.write_text("")  # jobs younger than a minute may not be listed yet
+    assert launcher.ended() == []
+
+    assert cancel(plan.runs) == 2
+    assert (tmp_path / "cancelled").read_text().split() == ["7_0", "7_1"]
+    assert cancel(plan.runs) == 0
 
 
-def at_work(directory: Path, *, after: float = 0.0) -> str:
-    """The job of a run, as soon as it has a checkpoint newer than `after`."""
-
-    def written() -> bool:
-        path = directory / runs.CHECKPOINT
-        return path.exists() and path.stat().st_mtime > after
-
-    until(lambda: written() and (directory / runs.JOB).exists(), f"{directory} at work")
-    content = runs.read_json(directory / runs.JOB)
-    assert content
-    return str(content["job"])
-
-
-def parent_of(process: int) -> int:
-    return int(subprocess.run(["ps", "-o", "ppid=", str(process)], capture_output=True, check=True).stdout)
-
-
-def same_as(local: Path, study: Path, rungs: Sequence[str] = RUNGS) -> None:
-    for rung in rungs:
-        assert computed(study / rung / "seed-0") == computed(local / rung / "seed-0"), rung
-
-
-def test_preempted_killed_and_left_alone_it_ends_with_the_bits_of_a_local_sweep(
-    cluster: Cluster, sweep: Sweep, local: Path, tmp_path: Path, data_root: Path
-) -> None:
-    arguments, study = words(tmp_path, data_root, *LONG, *SLURM), tmp_path / "tiny"
-    seeds = [study / rung / "seed-0" for rung in RUNGS]
-    first = sweep(*arguments)
-
-    preempted, killed = at_work(seeds[0]), at_work(seeds[1])
-    (victim,) = working_on(seeds[1])
-    for process in (parent_of(victim), victim):  # so that nothing can tell what happened, as when memory runs out
-        os.kill(process, signal.SIGKILL)
-    cluster.signal(preempted, "USR2")
-    until(lambda: cluster.jobs().get(preempted) == "PENDING", "queued again by itself")
-    assert (runs.read_json(seeds[0] / runs.EXIT) or {})["code"] in (128 + signal.SIGUSR2, -signal.SIGUSR2)
-    until(lambda: (runs.read_json(seeds[1] / runs.JOB) or {}).get("job", killed) != killed, "started again")
-
-    first.send_signal(signal.SIGINT)
-    output = said(first, code=130)
-    assert (
-        "jobs go on" in output and "large_kernel seed 0: it ended without a word; it goes on (1 of at most 3" in output
-    )
-    cluster.start_now(preempted)
-
-    terminated = at_work(seeds[2])
-    for name in ("TERM", "USR2"):  # in this order, as a preemption does
-        cluster.signal(terminated, name)
-    cluster.stop("slurmctld")
-    second = sweep(*arguments)
-    time.sleep(3)
-    assert second.poll() is None, second.communicate()[0]
-    cluster.start_controller()
-    until(lambda: cluster.start_now(terminated) or second.poll() is not None, "the end", 200)
-    output = said(second, code=0)
-    assert "3 of 3 runs finished" in output
-    same_as(local, study)
-    assert not list(study.rglob(runs.JOB)) and not cluster.jobs()
-
-
-def test_jobs_are_shown_cancelled_and_taken_up_again(
-    cluster: Cluster, sweep: Sweep, local: Path, tmp_path: Path, data_root: Path
-) -> None:
-    two = ("steps=[resnet,layer_norm]", *LONG[1:])
-    arguments, study = words(tmp_path, data_root, *two, *SLURM, "jobs=1"), tmp_path / "tiny"
-    first = sweep(*arguments)
-    at_work(study / "resnet/seed-0")
-    first.send_signal(signal.SIGTERM)
-    said(first, code=143)
-    shown = said(sweep("status", *arguments), code=0)
-    assert " running" in shown and "queued" in shown
-    refused = said(sweep(*words(tmp_path, data_root, *two)), code=2)
-    assert "cluster=local: 2 runs of this sweep are with SLURM" in refused
-    assert "2 jobs cancelled" in said(sweep("cancel", *arguments), code=0)
-    until(lambda: not cluster.jobs(), "no jobs")
-    assert not runs.finished(study / "resnet/seed-0") and (study / "resnet/seed-0" / runs.CHECKPOINT).exists()
-    assert "2 of 2 runs finished, 2 of them now" in said(sweep(*arguments), code=0)
-    same_as(local, study, ("resnet", "layer_norm"))
-
-
-def test_what_fails_by_its_own_error_is_not_started_again(
-    cluster: Cluster, sweep: Sweep, tmp_path: Path, data_root: Path
-) -> None:
-    in_the_way = tmp_path / "tiny" / "resnet" / "seed-0" / f"{runs.CHECKPOINT}.new"
-    (in_the_way / "full").mkdir(parents=True)
-    output = said(sweep(*words(tmp_path, data_root, "steps=[resnet,gelu]", *SLURM)), code=1)
-    assert "resnet seed 0 FAILED: IsADirectoryError" in output and "goes on" not in output
-    assert "gelu seed 0: top-1" in output
-    refused = sweep(*words(tmp_path, data_root, *LONG[:1], *SLURM, "cluster.partition=nowhere"))
-    assert "invalid partition specified: nowhere" in said(refused, code=2)
-
-
-def test_two_processes_a_job_compute_what_torchrun_does(
-    cluster: Cluster, sweep: Sweep, tmp_path: Path, data_root: Path
-) -> None:
-    one = ["steps=[layer_norm]", "budget.epochs=20", "training.checkpoint_minutes=0.001"]
-    study = tmp_path / "slurm/tiny/layer_norm/seed-0"
-    two = (*one, *SLURM, "cluster.processes_per_node=2")
-    process = sweep(*words(tmp_path / "slurm", data_root, *two))
-    job = at_work(study)
-    cluster.signal(job, "USR2")
-    until(lambda: cluster.jobs().get(job) == "PENDING", "queued again by itself")
-    cluster.start_now(job)
-    said(process, code=0)
-    assert runs.read_result(study / runs.RESULT)["hardware"]["processes"] == 2
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "train.py"]
-    other = words(tmp_path / "torchrun", data_root, "+step=layer_norm", *one[1:])
-    subprocess.run([*command, *other], cwd=ROOT, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert computed(study) == computed(tmp_path / "torchrun/tiny/layer_norm/seed-0")
+def test_missing_slurm_commands_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="cluster=slurm: allowed is a machine with SLURM's sbatch srun"):
+        Slurm(make_plan(["study=smoke", "steps=[gelu]", "cluster=slurm"]))

@@ -78,14 +78,6 @@ def test_a_study_that_is_not_there_is_refused_with_those_that_are(
         study_options([*words, f"runs_dir={tmp_path}"], {})
 
 
-def test_how_runs_stand_is_known_without_composing_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    composed = []
-    monkeypatch.setattr("roadmap.sweep.plan.compose", lambda words: composed.append(words) or compose(words))
-    code, said = inside("scripts/sweep.py", "status", "study=smoke", "seeds=2", f"runs_dir={tmp_path}")
-    assert code == 0 and "separate_downsampling" in said
-    assert len(composed) == 1, "the study, and no rung"
-
-
 def test_make_hands_the_same_words_to_all() -> None:
     asked = ["STUDY=photos", "ROOT=Anna's (2024)", "OPTIONS=data.num_classes=4", "DESIGN=add_one", "TRACKING=wandb"]
     make = ["make", "-n", "-o", ".venv/installed", *asked, "roadmap", "collate", "plot", "push", "view"]

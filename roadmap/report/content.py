@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
+from roadmap.cli import duration
 from roadmap.config.designs import difference_of, variants
 from roadmap.config.identity import difference
 from roadmap.config.schema import Design, Ladder, ModelConfig
@@ -22,7 +23,6 @@ from roadmap.results import notes as facts
 from roadmap.results.paper import paper_regime
 from roadmap.results.statistics import LEVEL
 from roadmap.results.table import Row, gflops, p_value, rate
-from roadmap.sweep.board import duration
 
 Data = dict[str, Any]
 

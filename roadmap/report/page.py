@@ -7,13 +7,13 @@ from typing import Any
 import jinja2
 import vl_convert
 
+from roadmap.cli import duration
 from roadmap.files import write_atomic
 from roadmap.report.bars import GROUPS, INK
 from roadmap.report.charts import COSTS, charts, costs, front
 from roadmap.report.content import Data, gather
 from roadmap.report.figure import about
 from roadmap.results.table import rate
-from roadmap.sweep.board import duration
 
 PAGE = "index.html"
 CONCLUSIONS = (

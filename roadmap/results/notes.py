@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from roadmap.cli import duration
 from roadmap.config.designs import variants
 from roadmap.config.schema import Design, Ladder
 from roadmap.results.conclusions import sight
 from roadmap.results.paper import paper_regime
 from roadmap.results.statistics import kendall_tau, same_sign
 from roadmap.results.table import Row
-from roadmap.sweep.board import duration
 
 PAPER_TABLE = {"resnet50": "ResNet-50 regime, Table 10", "resnet200": "ResNet-200 regime, Table 11"}
 PAPER_SEEDS = {"resnet50": "3", "resnet200": "1"}

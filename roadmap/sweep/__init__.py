@@ -1,1 +1,1 @@
-"""Many runs and what they say together. Nothing here imports torch: training is reached by starting processes."""
+"""Many runs: plan, start and watch them. Nothing here imports torch at module level; training is a process."""

@@ -1,4 +1,4 @@
-"""Where a sweep has its runs carried out: a file of conf/cluster and the words that change it."""
+"""Options of a cluster: a file of conf/cluster and the words that override it."""
 
 import math
 from dataclasses import dataclass, field
@@ -14,59 +14,57 @@ from roadmap.errors import ConfigError, require
 
 
 class Scheduler(Enum):
-    """Who carries out the runs of a sweep."""
-
     local = "local"  # processes of this machine
     slurm = "slurm"
 
 
 @dataclass
 class ClusterConfig:
-    """Where a sweep has its runs carried out (conf/cluster). Part of no run: a run computes the same anywhere."""
+    """Where the runs of a sweep are executed. Not part of a run's configuration: the results are the same anywhere."""
 
     scheduler: Scheduler = Scheduler.local
     retries: int = 3
-    """How often a run is started again that ended for no fault of its own."""
+    """How often a run is started again after it ended through no fault of its own."""
     poll_seconds: float = 0.2
-    """Between two looks at the runs."""
+    """Time between two checks of all runs."""
     partition: str | None = None
     account: str | None = None
     nodes: int = 1
-    """Of one run."""
+    """Nodes per run."""
     gpus_per_node: int | None = None
     processes_per_node: int | None = None
-    """Unset: one a GPU."""
+    """Processes of a run on each node; unset: one per GPU."""
     cpus_per_task: int | None = None
-    """Cores a process."""
+    """Cores per process."""
     mem_gb: float | None = None
-    """Memory a node."""
+    """Memory per node."""
     time: int = 1440
-    """Minutes until SLURM ends a job; a run that needs longer goes on in the next one."""
+    """Time limit of a job in minutes; a longer run requeues and continues."""
     constraint: str | None = None
     array_parallelism: int = 256
-    """Jobs at a time, where `jobs` does not say."""
+    """Jobs at a time unless `jobs` is set."""
     setup: list[str] = field(default_factory=list)
-    """Lines of shell before the run, as `module load cuda`."""
+    """Shell commands before the run, for example `module load cuda`."""
     signal_seconds: int = 120
-    """So long before the end of its time a job is told to save a checkpoint and to queue again."""
+    """Seconds before the time limit at which a job is told to write a checkpoint and requeue."""
     requeues: int = 20
-    """How often a job queues again by itself because its time was up."""
+    """How often a job requeues itself at its time limit."""
     additional: dict[str, str] = field(default_factory=dict)
-    """Any other option of sbatch, as {qos: high}."""
+    """Other options of sbatch, for example {qos: high}."""
 
 
 def read_cluster(name: str, words: list[str]) -> ClusterConfig:
-    """The cluster of conf/cluster/`name`.yaml, changed by words such as `cluster.partition=gpu`.
+    """The cluster of conf/cluster/`name`.yaml with overrides, for example `cluster.partition=gpu`.
 
     Raises:
-        ConfigError: in one line, naming the key and what is allowed.
+        ConfigError: one line that names the key and the allowed values.
     """
     known = sorted(path.stem for path in (CONF / "cluster").glob("*.yaml"))
     require(name in known, "cluster", name, f"one of {' '.join(known)}")
     path = CONF / "cluster" / f"{name}.yaml"
     try:
-        own = OmegaConf.from_dotlist(words).get("cluster", {})
-        merged = OmegaConf.merge(OmegaConf.structured(ClusterConfig), yaml.safe_load(path.read_text()) or {}, own)
+        overrides = OmegaConf.from_dotlist(words).get("cluster", {})
+        merged = OmegaConf.merge(OmegaConf.structured(ClusterConfig), yaml.safe_load(path.read_text()) or {}, overrides)
         cluster = cast(ClusterConfig, OmegaConf.to_object(merged))
     except (OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
         allowed = " ".join(ClusterConfig.__dataclass_fields__)
@@ -77,28 +75,29 @@ def read_cluster(name: str, words: list[str]) -> ClusterConfig:
 
 
 def check_cluster(cluster: ClusterConfig) -> None:
-    """Refuse what no cluster can do.
+    """Refuse impossible options.
 
     Raises:
-        ConfigError: in one line, naming the key and what is allowed.
+        ConfigError: one line that names the key and the allowed values.
     """
+
+    def check(key: str, ok: bool, allowed: str) -> None:
+        require(ok, f"cluster.{key}", getattr(cluster, key), allowed)
+
     for key in ("nodes", "gpus_per_node", "processes_per_node", "cpus_per_task", "mem_gb", "array_parallelism"):
         value = getattr(cluster, key)
-        require(value is None or 0 < value < math.inf, f"cluster.{key}", value, "more than 0")
+        check(key, value is None or 0 < value < math.inf, "more than 0")
     for key in ("retries", "requeues"):
-        require(getattr(cluster, key) >= 0, f"cluster.{key}", getattr(cluster, key), "0 or more")
-    require(0 < cluster.poll_seconds <= 600, "cluster.poll_seconds", cluster.poll_seconds, "more than 0, up to 600")
-    # What SLURM calls a time-out is told from a preemption by the time that has passed; minutes are too few for that.
-    require(cluster.time >= 30, "cluster.time", cluster.time, "30 minutes or more")
+        check(key, getattr(cluster, key) >= 0, "0 or more")
+    check("poll_seconds", 0 < cluster.poll_seconds <= 600, "more than 0, up to 600")
+    # submitit distinguishes a time-out from a preemption by the time that passed; a few minutes are too short for that.
+    check("time", cluster.time >= 30, "30 minutes or more")
     most = 60 * cluster.time // 2
-    allowed = f"30 to {most}, half of cluster.time, in seconds"
-    require(30 <= cluster.signal_seconds <= most, "cluster.signal_seconds", cluster.signal_seconds, allowed)
+    check("signal_seconds", 30 <= cluster.signal_seconds <= most, f"30 to {most}, half of cluster.time, in seconds")
     if cluster.scheduler is Scheduler.local:
         for key in ("nodes", "processes_per_node"):
-            value = getattr(cluster, key)
-            require(value in (None, 1), f"cluster.{key}", value, "1 on this machine; for one run: torchrun train.py")
+            check(key, getattr(cluster, key) in (None, 1), "1 on this machine; for one run: torchrun train.py")
 
 
 def processes_per_node(cluster: ClusterConfig) -> int:
-    """How many processes carry out a run on each of its nodes."""
     return cluster.processes_per_node or cluster.gpus_per_node or 1

@@ -1,6 +1,8 @@
-"""What becomes of a run whose process or job has ended: its own files decide, then what the scheduler says."""
+"""How a run ended: its own files decide first, then the exit code and the state of its SLURM job."""
 
+import getpass
 import signal
+import subprocess
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -8,79 +10,87 @@ from pathlib import Path
 from roadmap import runs
 from roadmap.signals import ASKED_TO_STOP
 
-TO_GO_ON = {128 + number for number in ASKED_TO_STOP} | {-number for number in ASKED_TO_STOP}
-"""Exit codes of who was asked to stop: after a checkpoint, or before there was anything to keep."""
-ALIVE = {
+RESUMABLE_CODES = {128 + number for number in ASKED_TO_STOP} | {-number for number in ASKED_TO_STOP}
+"""Exit codes after a stop signal: 128 + signal once a checkpoint is written, -signal if it came before any work."""
+ACTIVE_STATES = {
     "PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "STAGE_OUT", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING",
     "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD",
 }  # fmt: skip
-"""States of SLURM in which a job has not ended, or will begin again."""
-NO_FAULT = {"NODE_FAIL": "its node failed", "BOOT_FAIL": "its node did not start", "PREEMPTED": "it was preempted"}
-FINAL = {
-    "CANCELLED": "it was cancelled",
+"""SLURM states of a job that has not ended or will start again."""
+WORKING_STATES = {"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING"}
+RETRIED_STATES = {"NODE_FAIL": "node failed", "BOOT_FAIL": "node did not boot", "PREEMPTED": "preempted"}
+FINAL_STATES = {
+    "CANCELLED": "cancelled",
     "OUT_OF_MEMORY": "out of memory",
-    "DEADLINE": "its deadline has passed",
-    "REVOKED": "it was revoked",
+    "DEADLINE": "deadline reached",
+    "REVOKED": "revoked",
 }
+SQUEUE_SECONDS = 120
 
 
-class Verdict(Enum):
-    """What becomes of a run."""
-
+class ExitStatus(Enum):
     finished = "finished"
-    again = "again"  # it ended for no fault of its own
+    retry = "retry"  # ended through no fault of its own
     failed = "failed"
 
 
 @dataclass(frozen=True)
-class Ending:
-    """What is known of how a process or a job ended."""
+class Exit:
+    """What is known about the end of a training process or job."""
 
     code: int | None = None
-    """Exit code of the training command, negative for a signal that killed it; None: it did not come to tell."""
-    state: str | None = None
-    """What SLURM says of its job; None: there is none, or it was forgotten."""
+    """Exit code of the training command, negative for the signal that killed it; None: unknown."""
+    job_state: str | None = None
+    """State of the SLURM job; None: no job, or SLURM has forgotten it."""
     progressed: bool = False
-    """Whether a checkpoint was written since it was started."""
+    """Whether it wrote a checkpoint."""
 
 
-def judge(directory: Path, ending: Ending) -> tuple[Verdict, str]:
-    """What becomes of the run in `directory`, and why."""
-    code, state = ending.code, ending.state or ""
+def exit_status(directory: Path, end: Exit) -> tuple[ExitStatus, str]:
+    """Exit status of the run in `directory`, and the reason."""
+    code, job_state = end.code, end.job_state or ""
     if runs.finished(directory):
-        return Verdict.finished, ""
-    if state in NO_FAULT:  # which may have made its processes fail
-        return Verdict.again, NO_FAULT[state]
-    if state in FINAL:
-        return Verdict.failed, FINAL[state]
-    failure = runs.read_json(directory / runs.FAILURE)
-    if failure:
-        return Verdict.failed, str(failure.get("error"))
-    if code in TO_GO_ON:
-        return Verdict.again, f"stopped by {signal.Signals(code - 128 if code > 0 else -code).name}"
-    if state == "TIMEOUT":
-        why = "its time was up"
+        return ExitStatus.finished, ""
+    if job_state in RETRIED_STATES:  # before failure.json: a lost node can cause errors in its processes
+        return ExitStatus.retry, RETRIED_STATES[job_state]
+    if job_state in FINAL_STATES:
+        return ExitStatus.failed, FINAL_STATES[job_state]
+    if failure := runs.read_json(directory / runs.FAILURE):
+        return ExitStatus.failed, str(failure.get("error"))
+    if code in RESUMABLE_CODES:
+        return ExitStatus.retry, f"stopped by {signal.Signals(code - 128 if code > 0 else -code).name}"
+    if job_state == "TIMEOUT":
+        reason = "time limit reached"
     elif code is None:
-        why = "it ended without a word"
+        reason = "ended without an exit code"
+    elif code == -signal.SIGKILL:
+        reason = "killed by SIGKILL (out of memory?)"
     elif code < 0:
-        why = f"killed by {signal.Signals(-code).name}" + (" (out of memory?)" if -code == signal.SIGKILL else "")
+        return ExitStatus.failed, f"killed by {signal.Signals(-code).name}"
     else:
-        return Verdict.failed, f"exit code {code}: {last_line(directory / runs.LOG)}"
-    if code not in (None, -signal.SIGKILL) and state != "TIMEOUT":
-        return Verdict.failed, why
-    # Killed for the same reason each time, it would never end: only what gets on is worth another try.
-    return (Verdict.again if ending.progressed else Verdict.failed), why
+        return ExitStatus.failed, f"exit code {code}: {last_line(directory / runs.LOG)}"
+    # Without progress the same end would repeat for ever.
+    return (ExitStatus.retry if end.progressed else ExitStatus.failed), reason
 
 
 def last_line(log: Path) -> str:
-    """The last line of a file, or that there is none."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return lines[-1] if lines else "no output"
 
 
 def checkpoint_time(directory: Path) -> int:
-    """When the newest checkpoint was written, by the clock of its file system; 0: there is none."""
+    """Modification time of the newest checkpoint in nanoseconds; 0 if there is none."""
     try:
         return (directory / runs.CHECKPOINT).stat().st_mtime_ns
     except FileNotFoundError:
         return 0
+
+
+def job_states() -> dict[str, str] | None:
+    """State of each of this user's jobs that SLURM still knows, by job number; None if squeue does not answer."""
+    command = ["squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}", "--format=%i %T"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SQUEUE_SECONDS)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip())

@@ -1,44 +1,52 @@
-"""What a sweep asks of where its runs are carried out: start them, tell how they end, let go of them."""
+"""Launchers start the runs of a sweep, as local processes or as SLURM jobs, and report how they end."""
 
+import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+import roadmap
 from roadmap import runs
-from roadmap.sweep.board import Row, State
-from roadmap.sweep.exit_status import Ending
+from roadmap.sweep.exit_status import Exit
+from roadmap.sweep.status import Phase, RunState
 
-PATIENCE_SECONDS = 30
-"""A process of an earlier try, told to stop, holds the run's directory until its step is done."""
+LOCK_SECONDS = 30
+"""How long a run waits for a stopping process of an earlier try to release its directory."""
 
 
-class Place(Protocol):
-    """A machine or a cluster."""
+class Launcher(Protocol):
+    def adopt(self, states: list[RunState]) -> None:
+        """Take over the jobs of an earlier sweep."""
 
-    def adopt(self, rows: list[Row]) -> None:
-        """Find what an earlier sweep has left there."""
+    def capacity(self) -> int:
+        """How many runs can be started now."""
 
-    def room(self) -> int:
-        """How many runs it takes now."""
-
-    def start(self, rows: list[Row]) -> list[tuple[Row, str]]:
+    def start(self, states: list[RunState]) -> list[tuple[RunState, str]]:
         """Start runs; returns those that could not be started, and why."""
 
-    def ended(self) -> list[tuple[Row, Ending]]:
-        """The runs that have ended since the last time, and how; the state of the others is brought up to date."""
+    def ended(self) -> list[tuple[RunState, Exit]]:
+        """Runs that ended since the last call; updates the state of the others."""
 
-    def leave(self) -> str:
-        """Let go of all that is still there; returns what there is to say about it."""
+    def close(self) -> str:
+        """Let go of all runs; returns a message for the user."""
 
 
 def train_command(directory: Path) -> list[str]:
-    """The command that carries out the run which is frozen in a directory, wherever that is."""
-    return [sys.executable, "-m", "roadmap", "train", f"run={directory}", f"wait={PATIENCE_SECONDS}"]
+    """The command that trains the frozen run in `directory`, from any current directory."""
+    return [sys.executable, "-m", "roadmap", "train", f"run={directory}", f"wait={LOCK_SECONDS}"]
 
 
-def afresh(row: Row, state: State) -> None:
-    """Take up a run: nothing that an earlier try has said stays in its directory."""
-    row.state, row.started, row.new = state, time.monotonic(), True
-    for of_an_earlier_try in (runs.PROGRESS, runs.FAILURE, runs.LOG, runs.EXIT, runs.JOB):
-        (row.run.directory / of_an_earlier_try).unlink(missing_ok=True)
+def train_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` with this package importable, whether it is installed or not."""
+    parent = str(Path(roadmap.__file__).resolve().parents[1])
+    others = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    return {**environment, "PYTHONPATH": os.pathsep.join([parent, *(path for path in others if path != parent)])}
+
+
+def reset(state: RunState, phase: Phase) -> None:
+    """Prepare a run for a new try: remove the messages of the last one."""
+    state.phase, state.started, state.new = phase, time.monotonic(), True
+    for name in (runs.PROGRESS, runs.FAILURE, runs.LOG, runs.EXIT, runs.JOB):
+        (state.run.directory / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Runs as processes of this machine, which end with the sweep."""
+"""Runs as processes of this machine; they end with the sweep."""
 
 import subprocess
 import time
@@ -6,98 +6,97 @@ from dataclasses import dataclass
 
 from roadmap import runs
 from roadmap.errors import ConfigError
-from roadmap.sweep.board import Row, State
-from roadmap.sweep.exit_status import Ending, checkpoint_time
-from roadmap.sweep.launcher import afresh, train_command
+from roadmap.sweep.exit_status import Exit, checkpoint_time
+from roadmap.sweep.launcher import reset, train_command, train_environment
 from roadmap.sweep.resources import environments
+from roadmap.sweep.status import Phase, RunState
 
 GRACE_SECONDS = 30.0
 Process = subprocess.Popen[bytes]
 
 
 @dataclass
-class AtWork:
-    """A run, its process, what that was started in, and the time of the checkpoint that it found."""
-
-    row: Row
+class Worker:
+    state: RunState
     process: Process
     environment: dict[str, str]
-    found: int
+    checkpoint: int
+    """`checkpoint_time` when it was started."""
 
 
 class Local:
-    """A place to run (`roadmap.sweep.launcher`)."""
+    """A `roadmap.sweep.launcher.Launcher`."""
 
     def __init__(self, jobs: int) -> None:
         self._free = environments(jobs)
-        self._at_work: list[AtWork] = []
+        self._workers: list[Worker] = []
 
-    def adopt(self, rows: list[Row]) -> None:
-        """Refuse to work beside a cluster.
+    def adopt(self, states: list[RunState]) -> None:
+        """Refuse runs that have a SLURM job.
 
         Raises:
-            ConfigError: runs of this sweep are with SLURM.
+            ConfigError: runs of this sweep are in SLURM's queue.
         """
-        if with_slurm := [row for row in rows if (row.run.directory / runs.JOB).exists()]:
-            text = f"{len(with_slurm)} runs of this sweep are with SLURM: cluster=slurm goes on with them"
-            raise ConfigError(f"cluster=local: {text}, `scripts/sweep.py cancel` with the same words ends them")
+        if jobs := sum((each.run.directory / runs.JOB).exists() for each in states):
+            text = f"{jobs} runs of this sweep are SLURM jobs: cluster=slurm continues them"
+            raise ConfigError(f"cluster=local: {text}, `scripts/sweep.py cancel` with the same words cancels them")
 
-    def room(self) -> int:
-        """How many processes may be added."""
+    def capacity(self) -> int:
         return len(self._free)
 
-    def start(self, rows: list[Row]) -> list[tuple[Row, str]]:
-        """Start a process a run; returns those that could not be started, and why."""
+    def start(self, states: list[RunState]) -> list[tuple[RunState, str]]:
+        """Start one process per run; returns those that could not be started, and why."""
         refused = []
-        for row in rows:
-            found, environment = checkpoint_time(row.run.directory), self._free.pop(0)
+        for each in states:
+            checkpoint, environment = checkpoint_time(each.run.directory), self._free.pop(0)
             try:
-                self._at_work.append(AtWork(row, start(row, environment), environment, found))
-            except OSError as error:  # no memory, no space: this run's trouble, maybe not the next's
+                self._workers.append(Worker(each, start(each, environment), environment, checkpoint))
+            except OSError as error:  # out of memory or disk: the next run may still start
                 self._free.append(environment)
-                refused.append((row, str(error)))
+                refused.append((each, str(error)))
         return refused
 
-    def ended(self) -> list[tuple[Row, Ending]]:
-        """The runs whose process has ended since the last time, and how."""
-        over = [work for work in self._at_work if work.process.poll() is not None]
-        self._at_work = [work for work in self._at_work if work not in over]
-        for work in over:
-            self._free.append(work.environment)
-            with work.process:  # closes its pipe
-                pass
-        return [(work.row, ending(work)) for work in over]
+    def ended(self) -> list[tuple[RunState, Exit]]:
+        """Runs whose process ended since the last call."""
+        over = [worker for worker in self._workers if worker.process.poll() is not None]
+        self._workers = [worker for worker in self._workers if worker not in over]
+        exits = []
+        for worker in over:
+            self._free.append(worker.environment)
+            with worker.process:  # closes its pipe
+                progressed = worker.checkpoint != checkpoint_time(worker.state.run.directory)
+                exits.append((worker.state, Exit(worker.process.returncode, progressed=progressed)))
+        return exits
 
-    def leave(self) -> str:
-        """End all processes."""
-        end([work.process for work in self._at_work])
+    def close(self) -> str:
+        """Stop all processes."""
+        stop([worker.process for worker in self._workers])
         return ""
 
 
-def ending(work: AtWork) -> Ending:
-    """How a process that is over has ended."""
-    progressed = work.found != checkpoint_time(work.row.run.directory)
-    return Ending(work.process.returncode, progressed=progressed)
-
-
-def start(row: Row, environment: dict[str, str]) -> Process:
-    """Start a run's process, which ends when this one is gone, and keep what it prints in its directory."""
-    afresh(row, State.running)
-    with (row.run.directory / runs.LOG).open("ab") as log:
-        command = [*train_command(row.run.directory), "child=true"]
-        # A session of its own: Ctrl-C reaches the sweep alone, which then stops its processes in good order.
+def start(state: RunState, environment: dict[str, str]) -> Process:
+    """Start a run's process with its output in log.txt; it stops when this process is gone."""
+    reset(state, Phase.running)
+    directory = state.run.directory
+    with (directory / runs.LOG).open("ab") as log:
+        # A session of its own: Ctrl-C reaches only the sweep, which then stops its processes one by one.
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=environment
+            [*train_command(directory), "child=true"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=train_environment(environment),
         )
 
 
-def end(processes: list[Process]) -> None:
-    """Ask processes to stop, which lets them write a checkpoint, and kill those that do not."""
+def stop(processes: list[Process]) -> None:
+    """Terminate processes, which write a checkpoint first; kill those still running after GRACE_SECONDS."""
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + GRACE_SECONDS
     for process in processes:
-        with process:  # waits for it at last, and closes its pipe
+        with process:  # waits for it and closes its pipe
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:

@@ -1,8 +1,8 @@
-"""What a sweep is asked to do, as a list of frozen runs."""
+"""The plan of a sweep: its runs in order, and their configurations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from roadmap.config.schema import Config, Design, Ladder, Only, StepConfig, Swee
 from roadmap.config.steps import Step, steps
 from roadmap.errors import did_you_mean, require
 from roadmap.sweep.cluster import ClusterConfig, Scheduler, read_cluster
-from roadmap.sweep.resources import runs_at_a_time
+from roadmap.sweep.resources import parallel_runs
 
 
 @dataclass(frozen=True)
 class Run:
-    """One (step, seed) of a sweep."""
+    """One step and seed of a sweep."""
 
     step: str
     seed: int
@@ -30,43 +30,41 @@ class Run:
 
 @dataclass
 class Plan:
-    """All runs of a sweep, the first seed of every rung before the second of any."""
+    """All runs of a sweep: the first seed of every step before the second seed of any."""
 
     study: Path
     """The directory of the study."""
-    rungs: list[str]
+    steps: list[str]
     seeds: int
     jobs: int
+    """Runs at a time."""
     compose: Callable[[], list[Config]]
-    """The configurations of the rungs: seconds of work, which nobody does who only wants to know how the runs stand."""
+    """Compose the configuration of each step; takes seconds, so `status` does without."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     skipped: dict[str, str] = field(default_factory=dict)
-    """Variants of a design that cannot be, and why."""
+    """Variants of a design that are not possible, and why."""
 
     @property
     def runs(self) -> list[Run]:
-        """The runs in the order they are started."""
-        return [
-            Run(name, seed, runs.directory_of(self.study, name, seed))
-            for seed in range(self.seeds)
-            for name in self.rungs
-        ]
+        """The runs in the order in which they start."""
+        pairs = [(step, seed) for seed in range(self.seeds) for step in self.steps]
+        return [Run(step, seed, runs.directory_of(self.study, step, seed)) for step, seed in pairs]
 
     @cached_property
     def configs(self) -> list[Config]:
-        """What each run is.
+        """Configuration of each run.
 
         Raises:
-            ConfigError: a rung cannot be.
+            ConfigError: a step refuses the options.
         """
         composed = self.compose()
         return [replace(config, seed=seed) for seed in range(self.seeds) for config in composed]
 
     def freeze(self, data: dict[str, Any] | None = None) -> None:
-        """Write every run's configuration, after seeing that none would be mixed with another.
+        """Write the configuration of every run, or of none if a directory holds another run.
 
         Raises:
-            ConfigError: a directory holds another run, or one of images with another fingerprint than `data`.
+            ConfigError: a directory holds another run, or a run of images with another fingerprint than `data`.
         """
         for config in self.configs:
             runs.refuse_mixing(config, data)
@@ -74,8 +72,8 @@ class Plan:
             runs.freeze(config)
 
 
-def make_plan(words: list[str]) -> Plan:
-    """The plan that words such as `study=smoke seeds=3 jobs=2 steps=[gelu,layer_norm]` ask for.
+def make_plan(words: Sequence[str]) -> Plan:
+    """The plan for words such as `study=smoke seeds=3 jobs=2 steps=[gelu,layer_norm]`.
 
     Raises:
         ConfigError: one or two lines that name the key and the allowed values.
@@ -83,71 +81,65 @@ def make_plan(words: list[str]) -> Plan:
     options, of_cluster, overrides = sweep_words(words)
     cluster = read_cluster(options.cluster, of_cluster)
     first = compose(overrides)
-    ladder, skipped = first.study.ladder, dict[str, str]()
-    rungs = steps(first.regime.name, ladder)
+    ladder = steps(first.regime.name, first.study.ladder)
+    composed: Callable[[], list[Config]]
     if options.design is Design.ladder:
-        picked = chosen(rungs, options)
-        composing: Callable[[], list[Config]] = partial(compose_rungs, picked, overrides, ladder)
-        names = [first.step.name if "step.name" in parse_overrides(overrides) else rung.name for rung in picked]
+        selected, skipped = select(ladder, options), dict[str, str]()
+        names = [first.step.name if "step.name" in parse_overrides(overrides) else step.name for step in selected]
+        composed = lambda: [_compose(step, overrides, first.study.ladder) for step in selected]  # noqa: E731
     else:
-        composed, skipped = compose_design(options, rungs, overrides, first)
-        first, names, composing = composed[0], [config.step.name for config in composed], lambda: composed
+        variants, skipped = compose_design(options, overrides, ladder=ladder, first=first)
+        first, names, composed = variants[0], [config.step.name for config in variants], lambda: variants
     jobs = cluster.array_parallelism
     if options.jobs != "auto":
         jobs = int(options.jobs)
     elif cluster.scheduler is Scheduler.local:
-        jobs = runs_at_a_time(first.training)
+        jobs = parallel_runs(first.training)
     seeds = options.seeds or first.study.seeds
-    return Plan(runs.study_directory(first), names, seeds, jobs, composing, cluster, skipped)
+    return Plan(runs.study_directory(first), names, seeds, jobs, composed, cluster, skipped)
 
 
-def chosen(rungs: list[Step], options: SweepOptions) -> list[Step]:
-    """Those of some rungs that the options name.
+def select(ladder: Sequence[Step], options: SweepOptions) -> list[Step]:
+    """The steps of a ladder that the options ask for.
 
     Raises:
-        ConfigError: a name that is none of theirs.
+        ConfigError: an unknown step.
     """
-    names = [rung.name for rung in rungs]
+    names = [step.name for step in ladder]
     for name in options.steps:
         require(name in names, "step", name, f"one of {' '.join(names)}{did_you_mean(name, names)}")
     if options.steps:
-        return [rung for rung in rungs if rung.name in options.steps]
-    return [rung for rung in rungs if rung.main_sequence or options.only is Only.all]
-
-
-def compose_rungs(rungs: list[Step], overrides: list[str], ladder: Ladder) -> list[Config]:
-    """The configurations of some rungs."""
-    return [compose_rung(rung, overrides, ladder) for rung in rungs]
-
-
-def compose_rung(rung: Step, overrides: list[str], ladder: Ladder) -> Config:
-    """The configuration of a rung."""
-    return compose([*overrides, f"+{ladder.value}={rung.name}"] if rung.parent else overrides)
+        return [step for step in ladder if step.name in options.steps]
+    return [step for step in ladder if step.main_sequence or options.only is Only.all]
 
 
 def compose_design(
-    options: SweepOptions, rungs: list[Step], overrides: list[str], first: Config
+    options: SweepOptions, overrides: list[str], *, ladder: list[Step], first: Config
 ) -> tuple[list[Config], dict[str, str]]:
-    """The configurations of a design, what its variants are compared with first; and the variants that cannot be.
+    """The configurations of a design, its baseline first; and the variants that are not possible, with the reason.
 
     Raises:
-        ConfigError: the study is of the recipe's ladder, or the words set the recipe as a whole.
+        ConfigError: the study is of the recipe ladder, or the overrides replace the recipe.
     """
-    design, ladder = options.design, first.study.ladder
-    require(ladder is Ladder.network, "design", design.value, f"path in a study with study.ladder={ladder.name}")
-    given = parse_overrides(overrides) if overrides else {}
+    design, kind = options.design, first.study.ladder
+    require(kind is Ladder.network, "design", design.value, f"ladder in a study with study.ladder={kind.name}")
+    given = parse_overrides(overrides)
     require("recipe" not in given, "recipe", given.get("recipe"), f"not in design={design.value}, which sets it")
-    base, changes = base_of(design, rungs), chosen(changes_of(design, rungs), options)
-    rung_of = {rung.name: rung for rung in rungs}
-    models = cache(lambda name: compose_rung(rung_of[name], overrides, ladder).model)
-    trained = cache(lambda recipe: compose_rung(base, [f"recipe={recipe}", *overrides], ladder))
+    base, changes = base_of(design, ladder), select(changes_of(design, ladder), options)
+    by_name = {step.name: step for step in ladder}
+    models = cache(lambda name: _compose(by_name[name], overrides, kind).model)
+    with_recipe = cache(lambda recipe: _compose(base, [f"recipe={recipe}", *overrides], kind))
     study = replace(first.study, name=study_name(first.study.name, {}, design), design=design)
-    composed, skipped = [replace(compose_rung(base, overrides, ladder), study=study)], {}
-    for each in (variant(design, step, rungs, models) for step in changes):
+    configs, skipped = [replace(_compose(base, overrides, kind), study=study)], {}
+    for each in (variant(design, step, ladder, models) for step in changes):
         if each.model is None:
             skipped[each.name] = each.reason
             continue
-        identity = StepConfig(each.name, base.name, each.step.section, each.step.group, each.title)
-        composed.append(replace(trained(each.recipe), study=study, step=identity, model=each.model))
-        check(composed[-1])
-    return composed, skipped
+        step = StepConfig(each.name, base.name, each.step.section, each.step.group, each.title)
+        configs.append(replace(with_recipe(each.recipe), study=study, step=step, model=each.model))
+        check(configs[-1])
+    return configs, skipped
+
+
+def _compose(step: Step, overrides: list[str], ladder: Ladder) -> Config:
+    return compose([*overrides, f"+{ladder.value}={step.name}"] if step.parent else overrides)

@@ -1,6 +1,7 @@
-"""What a job of SLURM does: the same training command as on this machine, once a process of the run.
+"""The SLURM job of a run: one training command per process, as on a local machine.
 
-submitit calls it, and tells it when SLURM wants the node back: the command writes its checkpoint, the job queues again.
+submitit calls `TrainJob` in each process. When SLURM reclaims the node, submitit calls `TrainJob.checkpoint`: the
+command writes its checkpoint, and the job is requeued.
 """
 
 import os
@@ -12,80 +13,80 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from roadmap import runs
-from roadmap.sweep.exit_status import TO_GO_ON
-from roadmap.sweep.launcher import train_command
+from roadmap.sweep.exit_status import RESUMABLE_CODES
+from roadmap.sweep.launcher import train_command, train_environment
 
 if TYPE_CHECKING:
     from submitit import JobEnvironment
     from submitit.helpers import DelayedSubmission
 
 FIRST_PORT, PORTS = 20_000, 12_000
-"""Where the processes of a run meet; below the ports that a system gives away by itself."""
+"""Rendezvous ports, below the range that Linux assigns by itself."""
 
 
 @dataclass
 class TrainJob:
-    """One process of the run that is frozen in a directory."""
+    """One process of the frozen run in `directory`."""
 
     directory: Path
     process: int | None = None
 
     def __call__(self) -> None:
-        """Carry it out; ends with the command's exit code."""
+        """Train; exits with the command's exit code."""
         from submitit import JobEnvironment
 
         job = JobEnvironment()
-        # submitit lets SIGTERM pass and queues again on SIGUSR2. What comes as SIGUSR1 asks for the same.
+        # submitit ignores SIGTERM and requeues on SIGUSR2; SIGUSR1 is made to do the same.
         signal.signal(signal.SIGTERM, self.forward)
         signal.signal(signal.SIGUSR1, signal.getsignal(signal.SIGUSR2))
         if job.global_rank == 0:
             (self.directory / runs.EXIT).unlink(missing_ok=True)
         with (self.directory / runs.LOG).open("ab") as log:
-            command, environment = train_command(self.directory), os.environ | world(job)
+            command, environment = train_command(self.directory), train_environment(os.environ | ranks(job))
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         self.process = process.pid
-        code = process.returncode = self.ended()
+        code = process.returncode = self.wait()
         if job.global_rank == 0:
             self.record(code)
-        elif code in TO_GO_ON:
-            return  # the first process has the last word, and may still be queueing
+        elif code in RESUMABLE_CODES:
+            return  # the first process decides, and may still be requeueing
         if code:
             raise SystemExit(code if code > 0 else 128 - code)
 
     def forward(self, number: int, _frame: FrameType | None = None) -> None:
-        """Hand a signal on to the command."""
+        """Forward a signal to the command."""
         if self.process:
             os.kill(self.process, number)
 
-    def ended(self) -> int:
-        """Wait for the command and return its exit code, negative for a signal; may be asked again at any moment."""
+    def wait(self) -> int:
+        """Exit code of the command, negative for a signal; does not reap it, so that a signal handler can wait too."""
         assert self.process
         status = os.waitid(os.P_PID, self.process, os.WEXITED | os.WNOWAIT)
         assert status
         return status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
 
     def record(self, code: int) -> None:
-        """Leave how the command ended for the sweep."""
+        """Write the command's exit code for the sweep."""
         runs.write_json(self.directory / runs.EXIT, {"code": code})
 
     def checkpoint(self) -> "DelayedSubmission | None":
-        """Have the command write its checkpoint; returns what is queued again, or None if there is nothing left to do.
+        """Stop the command at a checkpoint; returns the job to requeue, or None if it ended otherwise.
 
-        submitit calls it on SIGUSR2, in the first process, in the middle of `__call__`.
+        submitit calls it in the first process, from its SIGUSR2 handler in the middle of `__call__`.
         """
         from submitit.helpers import DelayedSubmission
 
         self.forward(signal.SIGUSR2)
-        code = self.ended() if self.process else -signal.SIGUSR2
+        code = self.wait() if self.process else -signal.SIGUSR2
         self.record(code)
-        # More of them come with a preemption, and would kill the scontrol that queues again: it inherits this.
+        # A preemption sends more of these; submitit's scontrol inherits the handlers and must survive to requeue.
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
-        return DelayedSubmission(TrainJob(self.directory)) if code in TO_GO_ON else None
+        return DelayedSubmission(TrainJob(self.directory)) if code in RESUMABLE_CODES else None
 
 
-def world(job: "JobEnvironment") -> dict[str, str]:
-    """The variables by which processes of one run find each other, named as torchrun names them."""
+def ranks(job: "JobEnvironment") -> dict[str, str]:
+    """torchrun's environment variables, for the processes of one run to find each other; empty for one process."""
     if job.num_tasks == 1:
         return {}
     return {

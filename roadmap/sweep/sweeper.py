@@ -1,6 +1,8 @@
-"""The sweep as a build system: do what is missing, resume what is broken, leave alone what is done."""
+"""The sweep as a build system: start what is missing, resume what was interrupted, skip what is finished."""
 
+import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -8,108 +10,165 @@ from rich.console import Console
 from rich.live import Live
 
 from roadmap import runs
+from roadmap.cli import counted, duration
 from roadmap.files import lock
 from roadmap.signals import Interrupted, caught
-from roadmap.sweep.board import UNDONE, Row, State, duration, summary, table
 from roadmap.sweep.cluster import Scheduler
-from roadmap.sweep.exit_status import Ending, Verdict, judge
-from roadmap.sweep.launcher import Place
+from roadmap.sweep.exit_status import Exit, ExitStatus, exit_status
+from roadmap.sweep.launcher import Launcher
 from roadmap.sweep.local import Local
-from roadmap.sweep.plan import Plan, Run
-from roadmap.sweep.slurm import Slurm
+from roadmap.sweep.plan import Plan, Run, make_plan
+from roadmap.sweep.slurm import Slurm, cancel
+from roadmap.sweep.status import UNDONE, Phase, RunState, status, summary, table
 
 HEARTBEAT_SECONDS = 60.0
 
 
-def sweep(plan: Plan, console: Console, *, data: dict[str, Any] | None = None) -> list[Row]:
-    """Bring every run of the plan to its result, `plan.jobs` at a time; returns how each stands.
+def main(words: list[str]) -> int:
+    """Train every step of a study; finished runs are skipped, interrupted ones resumed.
 
-    `data` is the fingerprint of the images, where the name of their data set does not tell them.
+        python scripts/sweep.py                              the default study, all steps
+        python scripts/sweep.py study=smoke seeds=3 jobs=2   another study, three seeds, two runs at a time
+        python scripts/sweep.py steps=[gelu,layer_norm]      some steps
+        python scripts/sweep.py only=main_sequence           without the side steps
+        python scripts/sweep.py design=leave_one_out         the last network without each change (docs/designs.md)
+        python scripts/sweep.py design=add_one               the first network with each change alone
+        python scripts/sweep.py recipe.epochs=4              a study of its own, named after the option
+        python scripts/sweep.py cluster=slurm cluster.partition=gpu cluster.gpus_per_node=8   SLURM jobs
+        python scripts/sweep.py status study=smoke           the state of each run
+        python scripts/sweep.py cancel study=smoke           cancel SLURM jobs; they write a checkpoint
+        python scripts/sweep.py --dry-run study=smoke        print the plan
 
-    A run that fails is reported at once and the others go on.
+    Any option of conf/ can be set as key=value. A stopped sweep continues with the same command; SLURM jobs continue
+    without it (docs/scaling.md).
+    Exit code: 0 all runs finished, 1 some failed, 2 refused, 128 + signal stopped.
+    """
+    console = Console(soft_wrap=True, highlight=False)
+    dry_run, words = "--dry-run" in words, [word for word in words if word != "--dry-run"]
+    command = words.pop(0) if words[:1] in (["status"], ["cancel"]) else ""
+    plan = make_plan(words)
+    for name, why in plan.skipped.items():
+        console.print(f"{name} does not apply: {why}", markup=False)
+    if dry_run:
+        _print_plan(plan, console)
+    elif command == "status":
+        states = status(plan)
+        console.print(table(states, plan.jobs, height=len(states) + 6))
+    elif command == "cancel":
+        console.print(f"{counted(cancel(plan.runs), 'job')} cancelled: {plan.study}")
+    else:
+        return _sweep(plan, console)
+    return 0
+
+
+def _print_plan(plan: Plan, console: Console) -> None:
+    console.print(f"{counted(len(plan.runs), 'run')}, {plan.jobs} at a time")
+    plan.configs  # noqa: B018  refuses what a sweep would refuse; composing every step takes seconds
+    for run in plan.runs:
+        console.print(f"{'finished' if runs.finished(run.directory) else 'to do':9} {run.directory}")
+
+
+def _sweep(plan: Plan, console: Console) -> int:
+    """Prepare the data, sweep, and print the outcome; returns the exit code."""
+    from roadmap.data.prepare import listed, prepare
+
+    data = plan.configs[0].data
+    prepare(data)
+    images = listed(data) if any(runs.begun(run.directory) for run in plan.runs) else None
+    try:
+        states = sweep(plan, console, data=images)
+    except Interrupted as interruption:
+        print("stopped: the same command continues from here", file=sys.stderr)
+        return 128 + int(interruption.args[0])
+    failed = [state for state in states if state.phase is Phase.failed]
+    new = sum(state.new and state.phase is Phase.finished for state in states)
+    total = counted(len(states), "run")
+    console.print(f"{len(states) - len(failed)} of {total} finished, {new} of them now: {plan.study}")
+    for state in failed:
+        console.print(f"failed: {state.name}: {error_file(state.run)}")
+    return 1 if failed else 0
+
+
+def sweep(plan: Plan, console: Console, *, data: dict[str, Any] | None = None) -> list[RunState]:
+    """Bring every run of the plan to its result, `plan.jobs` at a time; returns the state of each.
+
+    A failed run is reported at once and does not stop the others. `data` is the fingerprint of the images if the
+    name of the data set does not identify them.
 
     Raises:
-        Locked: another sweep works on this study.
+        Locked: another sweep holds this study.
         ConfigError: a directory holds another run, or the cluster refuses the jobs.
-        Interrupted: by a signal; local processes are gone, jobs of a cluster go on.
+        Interrupted: by a signal, after local processes have stopped; SLURM jobs continue.
     """
-    with lock(plan.study), caught() as stop:
+    with lock(plan.study), caught() as signals:
         plan.freeze(data)
-        rows = [Row(run, State.finished if runs.finished(run.directory) else State.waiting) for run in plan.runs]
-        for row in rows:
-            row.look()
-        place: Place = Slurm(plan) if plan.cluster.scheduler is Scheduler.slurm else Local(plan.jobs)
-        place.adopt(rows)
+        states = [RunState(run, Phase.finished if runs.finished(run.directory) else Phase.waiting) for run in plan.runs]
+        for state in states:
+            state.refresh()
+        launcher: Launcher = Slurm(plan) if plan.cluster.scheduler is Scheduler.slurm else Local(plan.jobs)
+        launcher.adopt(states)
         live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
-        try:
-            if live:
-                live.start()
-            _work(plan, rows, place, console, live, stop)
-        finally:
-            left = place.leave()
-            if live:
-                live.stop()
-            if left:
-                console.print(left)
-        return rows
+        printed = time.monotonic()
+        with live or nullcontext():
+            try:
+                while not signals:
+                    changed = _advance(states, launcher, console, retries=plan.cluster.retries)
+                    if live:
+                        live.update(table(states, plan.jobs, console.height))
+                    elif changed or time.monotonic() - printed > HEARTBEAT_SECONDS:
+                        printed = time.monotonic()
+                        console.print(summary(states, plan.jobs))
+                    if not any(state.phase in UNDONE for state in states):
+                        return states
+                    _sleep(plan.cluster.poll_seconds, signals)
+                raise Interrupted(signals[0])
+            finally:
+                if message := launcher.close():
+                    console.print(message)
 
 
-def _work(plan: Plan, rows: list[Row], place: Place, console: Console, live: Live | None, stop: list[int]) -> None:
-    said = time.monotonic()
-    while not stop:
-        ended = place.ended()
-        for row, ending in ended:
-            close(row, ending, plan.cluster.retries, console)
-        waiting = [row for row in rows if row.state is State.waiting][: place.room()]
-        for row, why in place.start(waiting) if waiting else []:
-            row.state = State.failed
-            console.print(f"{_name(row)} FAILED: could not be started: {why}", markup=False, highlight=False)
-        for row in rows:
-            if row.state is State.running:
-                row.look()
-        if live:
-            live.update(table(rows, plan.jobs, console.height))
-        elif ended or time.monotonic() - said > HEARTBEAT_SECONDS:
-            said = time.monotonic()
-            console.print(summary(rows, plan.jobs))
-        if not any(row.state in UNDONE for row in rows):
-            return
-        _wait(plan.cluster.poll_seconds, stop)
-    raise Interrupted(stop[0])
+def _advance(states: list[RunState], launcher: Launcher, console: Console, *, retries: int) -> bool:
+    """Record the runs that ended and start waiting ones; returns whether any ended."""
+    ended = launcher.ended()
+    for state, end in ended:
+        record(state, end, retries, console)
+    waiting = [state for state in states if state.phase is Phase.waiting][: launcher.capacity()]
+    for state, why in launcher.start(waiting) if waiting else []:
+        state.phase = Phase.failed
+        console.print(f"{state.name} FAILED: could not be started: {why}", markup=False, highlight=False)
+    for state in states:
+        if state.phase is Phase.running:
+            state.refresh()
+    return bool(ended)
 
 
-def _wait(seconds: float, stop: list[int]) -> None:
-    """Sleep, but for no longer than until something appears in `stop`."""
+def _sleep(seconds: float, signals: list[int]) -> None:
+    """Sleep, but only until a signal appears in `signals`."""
     deadline = time.monotonic() + seconds
-    while not stop and (left := deadline - time.monotonic()) > 0:
+    while not signals and (left := deadline - time.monotonic()) > 0:
         time.sleep(min(left, 0.2))
 
 
-def close(row: Row, ending: Ending, retries: int, console: Console) -> None:
-    """Record how a run ended, and say so; what ended for no fault of its own waits again, up to `retries` times."""
-    row.look()
-    verdict, why = judge(row.run.directory, ending)
-    if verdict is Verdict.finished:
-        row.state = State.finished
-        row.look()
-        console.print(f"{_name(row)}: top-1 {row.top1:.2f} % in {duration(row.seconds)}", highlight=False)
-    elif verdict is Verdict.again and row.tries < retries:
-        row.tries += 1
-        row.state = State.waiting
-        text = f"{_name(row)}: {why}; it goes on ({row.tries} of at most {retries} times)"
-        console.print(text, markup=False, highlight=False)
+def record(state: RunState, end: Exit, retries: int, console: Console) -> None:
+    """Update and print the state of a run that ended; one to retry waits again, up to `retries` times."""
+    state.refresh()
+    result, why = exit_status(state.run.directory, end)
+    if result is ExitStatus.finished:
+        state.phase = Phase.finished
+        state.refresh()
+        text = f"{state.name}: top-1 {state.top1:.2f} % in {duration(state.seconds)}"
+    elif result is ExitStatus.retry and state.tries < retries:
+        state.tries += 1
+        state.phase = Phase.waiting
+        text = f"{state.name}: {why}; retry {state.tries} of at most {retries}"
     else:
-        row.state = State.failed
-        again = f", after it was started again {row.tries} times" if row.tries else ""
-        text = f"{_name(row)} FAILED: {why}{again} (see {report(row.run)})"
-        console.print(text, markup=False, highlight=False)
+        state.phase = Phase.failed
+        again = f" after {state.tries} retries" if state.tries else ""
+        text = f"{state.name} FAILED: {why}{again} (see {error_file(state.run)})"
+    console.print(text, markup=False, highlight=False)
 
 
-def report(run: Run) -> Path:
-    """The file that tells most about how a run failed."""
+def error_file(run: Run) -> Path:
+    """The file that says most about a failed run."""
     failure = run.directory / runs.FAILURE
     return failure if failure.exists() else run.directory / runs.LOG
-
-
-def _name(row: Row) -> str:
-    return f"{row.run.step} seed {row.run.seed}"

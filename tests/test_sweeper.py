@@ -1,4 +1,4 @@
-"""The sweep, with real processes: what it does, what it does not do twice, and how it ends."""
+"""Sweeps with real processes: what they train, skip, resume and report."""
 
 import io
 import os
@@ -13,14 +13,12 @@ from rich.console import Console
 
 from roadmap import runs
 from roadmap.config.steps import steps
-from roadmap.errors import ConfigError
 from roadmap.files import lock
-from roadmap.sweep import local
-from roadmap.sweep import sweeper as sweeping
-from roadmap.sweep.board import Row, State, duration, seconds_left
-from roadmap.sweep.plan import Run, make_plan
+from roadmap.sweep import local, sweeper
+from roadmap.sweep.plan import make_plan
+from roadmap.sweep.status import Phase, RunState
 
-pytestmark = pytest.mark.xdist_group("sweep")  # one process makes the sweep that many of these look at
+pytestmark = pytest.mark.xdist_group("sweep")  # one worker makes the sweep that many tests share
 TWO = "steps=[resnet,gelu]"
 
 
@@ -30,17 +28,17 @@ def sweep(*arguments: str) -> tuple[int, str]:
     return process.returncode, output
 
 
-def wait_for(directory: Path, *, runs_at_work: int, seconds: float = 60) -> None:
-    """Until so many processes work on the runs of a directory."""
+def wait_for(directory: Path, *, running: int, seconds: float = 60) -> None:
+    """Wait until this many processes train runs of a directory."""
     deadline = time.monotonic() + seconds
-    while len(working_on(directory)) != runs_at_work:
-        assert time.monotonic() < deadline, f"never {runs_at_work}: {working_on(directory)}"
+    while len(working_on(directory)) != running:
+        assert time.monotonic() < deadline, f"never {running}: {working_on(directory)}"
         time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> tuple[list[str], Path, str]:
-    """A finished sweep of two rungs and two seeds: its words, its study's directory, what it printed."""
+    """A finished sweep of two steps and two seeds: its words, its study's directory, what it printed."""
     directory = tmp_path_factory.mktemp("swept")
     arguments = words(directory, data_root, TWO, "seeds=2", "jobs=2")
     code, output = sweep(*arguments)
@@ -59,19 +57,19 @@ def test_a_sweep_brings_every_run_to_its_result(swept: tuple[list[str], Path, st
 
 
 @pytest.mark.slow
-def test_a_run_that_cannot_even_be_started_takes_nothing_from_the_others(
+def test_a_run_that_cannot_be_started_does_not_stop_the_others(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(row: Row, environment: dict[str, str]) -> local.Process:
-        if row.run.step == "resnet":
+    def start(state: RunState, environment: dict[str, str]) -> local.Process:
+        if state.run.step == "resnet":
             raise OSError("Cannot allocate memory")
-        return start_process(row, environment)
+        return start_process(state, environment)
 
     start_process = local.start
     monkeypatch.setattr(local, "start", start)
     console = Console(file=io.StringIO(), width=200)
-    rows = sweeping.sweep(make_plan(words(tmp_path, data_root, TWO, "jobs=1")), console)
-    assert [(row.run.step, row.state) for row in rows] == [("resnet", State.failed), ("gelu", State.finished)]
+    states = sweeper.sweep(make_plan(words(tmp_path, data_root, TWO, "jobs=1")), console)
+    assert [(state.run.step, state.phase) for state in states] == [("resnet", Phase.failed), ("gelu", Phase.finished)]
     assert "resnet seed 0 FAILED: could not be started: Cannot allocate memory" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -85,7 +83,7 @@ def test_a_finished_sweep_ends_at_once(swept: tuple[list[str], Path, str]) -> No
     assert {path: path.stat().st_mtime_ns for path in runs.find_results(study)} == before
 
 
-def test_only_what_is_missing_or_broken_is_done_again(swept: tuple[list[str], Path, str]) -> None:
+def test_only_missing_or_damaged_results_are_computed_again(swept: tuple[list[str], Path, str]) -> None:
     arguments, study, _ = swept
     kept = {path: path.stat().st_mtime_ns for path in runs.find_results(study)}
     broken = study / "gelu" / "seed-1" / runs.RESULT
@@ -97,7 +95,7 @@ def test_only_what_is_missing_or_broken_is_done_again(swept: tuple[list[str], Pa
     assert all(path.stat().st_mtime_ns == kept[path] for path in kept if path != broken)
 
 
-def test_another_configuration_is_not_mixed_in(swept: tuple[list[str], Path, str]) -> None:
+def test_a_directory_with_another_configuration_is_refused(swept: tuple[list[str], Path, str]) -> None:
     arguments, _, _ = swept
     code, output = sweep(*arguments, "recipe.warmup_epochs=1")
     assert code == 2
@@ -105,15 +103,15 @@ def test_another_configuration_is_not_mixed_in(swept: tuple[list[str], Path, str
     assert "Traceback" not in output
 
 
-def test_the_plan_is_shown_and_nothing_done(tmp_path: Path, data_root: Path) -> None:
+def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, data_root: Path) -> None:
     code, output = sweep(*words(tmp_path, data_root, "seeds=2"), "--dry-run")
     assert code == 0
     listed = [line.split("/")[-2] for line in output.splitlines() if line.startswith("to do")]
-    assert listed == [rung.name for rung in steps()] * 2
+    assert listed == [step.name for step in steps()] * 2
     assert not (tmp_path / "tiny").exists()
 
 
-def test_a_run_that_fails_is_reported_and_the_others_go_on(tmp_path: Path, data_root: Path) -> None:
+def test_a_failed_run_is_reported_and_does_not_stop_the_others(tmp_path: Path, data_root: Path) -> None:
     in_the_way = tmp_path / "tiny" / "resnet" / "seed-0" / f"{runs.CHECKPOINT}.new"
     (in_the_way / "full").mkdir(parents=True)
     code, output = sweep(*words(tmp_path, data_root, TWO, "jobs=1"))
@@ -131,7 +129,7 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(tmp_path: Path, data_
     assert not (in_the_way.parent / runs.FAILURE).exists()
 
 
-def test_a_second_sweep_over_the_same_study_is_refused(tmp_path: Path, data_root: Path) -> None:
+def test_a_second_sweep_of_the_same_study_is_refused(tmp_path: Path, data_root: Path) -> None:
     with lock(tmp_path / "tiny"):
         code, output = sweep(*words(tmp_path, data_root, TWO))
     assert code == 2
@@ -143,12 +141,12 @@ def test_a_second_sweep_over_the_same_study_is_refused(tmp_path: Path, data_root
     "number",
     [signal.SIGINT, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGKILL))],
 )
-def test_a_sweep_takes_its_processes_with_it_and_goes_on_later(
+def test_a_stopped_sweep_stops_its_processes_and_resumes(
     number: signal.Signals, tmp_path: Path, data_root: Path, swept: tuple[list[str], Path, str]
 ) -> None:
     arguments = words(tmp_path, data_root, TWO, "jobs=2")
     process = script("scripts/sweep.py", *arguments)
-    wait_for(tmp_path, runs_at_work=2)
+    wait_for(tmp_path, running=2)
     process.send_signal(number)
     output, _ = process.communicate()
     if number is not signal.SIGKILL:  # then the next sweep waits for them
@@ -159,60 +157,3 @@ def test_a_sweep_takes_its_processes_with_it_and_goes_on_later(
     assert code == 0
     for step in ("resnet", "gelu"):
         assert computed(tmp_path / "tiny" / step / "seed-0") == computed(swept[1] / step / "seed-0")
-
-
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("steps=[gleu]", "step=gleu: allowed is one of resnet training_recipe"),
-        ("steps=rsnet", "step=rsnet: allowed is one of resnet"),
-        ("steps=rsnet", "(did you mean resnet?)"),
-        ("seeds=0", "seeds=0: allowed is more than 0"),
-        ("seeds=many", "seeds=many"),
-        ("only=side", "expected one of [main_sequence, all]"),
-        ("jobz=2", "jobz"),
-        ("+step=gelu", "steps=[NAME,...]"),
-        ("seed=3", "seeds=N"),
-        ("recipe.lrr=1", "did you mean lr"),
-    ],
-)
-def test_bad_words_are_refused(word: str, message: str) -> None:
-    with pytest.raises(ConfigError) as refusal:
-        make_plan([word])
-    assert message in str(refusal.value)
-    assert len(str(refusal.value).splitlines()) <= 2
-
-
-def test_the_plan_takes_what_is_asked_for() -> None:
-    def planned(*asked: str) -> list[tuple[str, int]]:
-        return [(run.step, run.seed) for run in make_plan(["study=smoke", *asked]).runs]
-
-    assert planned() == [(rung.name, 0) for rung in steps()]
-    for word in ("only=main_sequence", "only=path"):
-        assert planned(word) == [(rung.name, 0) for rung in steps() if rung.main_sequence]
-    assert planned("steps=[gelu,resnet]", "seeds=2") == [
-        ("resnet", 0),
-        ("gelu", 0),
-        ("resnet", 1),
-        ("gelu", 1),
-    ]
-    assert make_plan(["study=smoke", "jobs=7", "steps=[gelu]"]).jobs == 7
-    for wrong in ("jobs=0", "jobs=many"):
-        with pytest.raises(ConfigError, match=f"{wrong}: allowed is auto, or a number more than 0"):
-            make_plan(["study=smoke", wrong])
-    assert planned("study=imagenet", "steps=[gelu]") == [("gelu", 0), ("gelu", 1), ("gelu", 2)]
-    changed = make_plan(["study=smoke", "recipe.lr=1", "steps=[gelu]"])
-    assert str(changed.study) == "runs/smoke,recipe.lr=1"
-
-
-def test_time_left_is_the_mean_of_what_is_known() -> None:
-    run = Run("gelu", 0, Path())
-    rows = [
-        Row(run, State.finished, seconds=100, share=1.0),
-        Row(run, State.running, seconds=50, share=0.5),
-        Row(run),
-    ]
-    assert seconds_left(rows, 1) == 150
-    assert seconds_left(rows, 2) == 75
-    assert seconds_left([Row(run)], 1) is None
-    assert [duration(s) for s in (4.4, 200, 18720)] == ["4 s", "3 min 20 s", "5 h 12 min"]

@@ -1,0 +1,86 @@
+"""How a run ended, and whether the sweep retries it."""
+
+import io
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from helpers.smoke import computed, script, words, working_on
+from rich.console import Console
+
+from roadmap import runs
+from roadmap.sweep.exit_status import Exit, ExitStatus, exit_status
+from roadmap.sweep.plan import Run
+from roadmap.sweep.status import Phase, RunState
+from roadmap.sweep.sweeper import record
+
+RETRY, FAILED = ExitStatus.retry, ExitStatus.failed
+USR2, TERM, KILL, SEGV = signal.SIGUSR2, signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV
+
+
+@pytest.mark.parametrize(
+    ("end", "result", "reason"),
+    [
+        (Exit(128 + USR2), RETRY, "stopped by SIGUSR2"),
+        (Exit(-TERM), RETRY, "stopped by SIGTERM"),
+        (Exit(128 + TERM, "FAILED"), RETRY, "stopped by SIGTERM"),  # and its own requeue was killed
+        (Exit(None, "NODE_FAIL"), RETRY, "node failed"),
+        (Exit(1, "PREEMPTED"), RETRY, "preempted"),
+        (Exit(None, "TIMEOUT", progressed=True), RETRY, "time limit reached"),
+        (Exit(None, "TIMEOUT"), FAILED, "time limit reached"),
+        (Exit(-KILL, progressed=True), RETRY, "killed by SIGKILL (out of memory?)"),
+        (Exit(-KILL), FAILED, "killed by SIGKILL (out of memory?)"),
+        (Exit(None, None, progressed=True), RETRY, "ended without an exit code"),  # SLURM has forgotten it
+        (Exit(None, "FAILED"), FAILED, "ended without an exit code"),
+        (Exit(-SEGV, progressed=True), FAILED, "killed by SIGSEGV"),
+        (Exit(128 + TERM, "CANCELLED", progressed=True), FAILED, "cancelled"),
+        (Exit(None, "OUT_OF_MEMORY", progressed=True), FAILED, "out of memory"),
+        (Exit(2, "FAILED", progressed=True), FAILED, "exit code 2: the last line"),
+        (Exit(0, "COMPLETED"), FAILED, "exit code 0: the last line"),
+    ],
+)
+def test_only_a_run_that_ended_through_no_fault_of_its_own_is_retried(
+    tmp_path: Path, end: Exit, result: ExitStatus, reason: str
+) -> None:
+    (tmp_path / runs.LOG).write_text("much\nthe last line\n")
+    assert exit_status(tmp_path, end) == (result, reason)
+
+
+def test_an_error_of_the_run_is_final_unless_its_node_failed(tmp_path: Path) -> None:
+    runs.write_json(tmp_path / runs.FAILURE, {"error": "ValueError: no"})
+    for end in (Exit(1), Exit(1, "FAILED", True), Exit(128 + USR2), Exit(None, "TIMEOUT", True)):
+        assert exit_status(tmp_path, end) == (FAILED, "ValueError: no")
+    assert exit_status(tmp_path, Exit(1, "NODE_FAIL")) == (RETRY, "node failed")
+
+
+def test_retries_are_limited(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    state = RunState(Run("gelu", 0, tmp_path))
+    for tries in (1, 2, 2):
+        state.phase = Phase.running
+        record(state, Exit(128 + USR2), 2, console)
+        assert state.tries == tries
+    assert state.phase is Phase.failed
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "gelu seed 0: stopped by SIGUSR2; retry 2 of at most 2" in output
+    assert "gelu seed 0 FAILED: stopped by SIGUSR2 after 2 retries" in output
+
+
+@pytest.mark.slow
+def test_a_stopped_local_run_is_retried_and_ends_with_the_same_bits(tmp_path: Path, data_root: Path) -> None:
+    ends = []
+    for name, number in (("told", signal.SIGUSR2), ("left alone", None)):
+        arguments = words(tmp_path / name, data_root, "steps=[gelu]", "budget.epochs=4")
+        process, directory = script("scripts/sweep.py", *arguments), tmp_path / name / "tiny/gelu/seed-0"
+        while number and not (directory / runs.CHECKPOINT).exists():
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.02)
+        for victim in working_on(directory) if number else []:
+            os.kill(victim, number or 0)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, output
+        assert ("stopped by SIGUSR2; retry 1" in output) == (number is not None)
+        ends.append(computed(directory))
+    assert ends[0] == ends[1]

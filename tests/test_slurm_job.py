@@ -1,0 +1,171 @@
+"""Sweeps on a real SLURM of one node: what happens to jobs there changes nothing that they compute."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from helpers.slurm_cluster import Cluster, lacking, until, up
+from helpers.smoke import ROOT, computed, script, words, working_on
+
+from roadmap import runs
+
+pytestmark = pytest.mark.slurm
+RUNGS = ("resnet", "large_kernel", "layer_norm")
+LONG = ("steps=[resnet,large_kernel,layer_norm]", "budget.epochs=20", "training.checkpoint_minutes=0.001")
+Sweep = Callable[..., subprocess.Popen[str]]
+SLURM = ("cluster=slurm", "cluster.poll_seconds=0.5", "cluster.cpus_per_task=1")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    if missing := lacking():
+        pytest.fail(f"{missing} missing: make test-slurm installs them as root")
+    with up(tmp_path_factory.mktemp("slurm")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
+    """The study that the sweeps here repeat, by processes of this machine."""
+    directory = tmp_path_factory.mktemp("local")
+    process = script("scripts/sweep.py", *words(directory, data_root, *LONG, "jobs=2"))
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    return directory / "tiny"
+
+
+@pytest.fixture
+def sweep(cluster: Cluster) -> Iterator[Sweep]:
+    """Starts sweeps that speak to the cluster, and lets none outlive its test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        started.append(script("scripts/sweep.py", *arguments, env=cluster.environment))
+        return started[-1]
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()
+
+
+def said(process: subprocess.Popen[str], *, code: int, seconds: float = 150) -> str:
+    output, _ = process.communicate(timeout=seconds)
+    assert process.returncode == code, output
+    return output
+
+
+def at_work(directory: Path, *, after: float = 0.0) -> str:
+    """The job of a run, as soon as it has a checkpoint newer than `after`."""
+
+    def written() -> bool:
+        path = directory / runs.CHECKPOINT
+        return path.exists() and path.stat().st_mtime > after
+
+    until(lambda: written() and (directory / runs.JOB).exists(), f"{directory} at work")
+    content = runs.read_json(directory / runs.JOB)
+    assert content
+    return str(content["job"])
+
+
+def parent_of(process: int) -> int:
+    return int(subprocess.run(["ps", "-o", "ppid=", str(process)], capture_output=True, check=True).stdout)
+
+
+def same_as(local: Path, study: Path, rungs: Sequence[str] = RUNGS) -> None:
+    for rung in rungs:
+        assert computed(study / rung / "seed-0") == computed(local / rung / "seed-0"), rung
+
+
+def test_preempted_killed_and_left_alone_it_ends_with_the_bits_of_a_local_sweep(
+    cluster: Cluster, sweep: Sweep, local: Path, tmp_path: Path, data_root: Path
+) -> None:
+    arguments, study = words(tmp_path, data_root, *LONG, *SLURM), tmp_path / "tiny"
+    seeds = [study / rung / "seed-0" for rung in RUNGS]
+    first = sweep(*arguments)
+
+    preempted, killed = at_work(seeds[0]), at_work(seeds[1])
+    (victim,) = working_on(seeds[1])
+    for process in (parent_of(victim), victim):  # so that nothing can tell what happened, as when memory runs out
+        os.kill(process, signal.SIGKILL)
+    cluster.signal(preempted, "USR2")
+    until(lambda: cluster.jobs().get(preempted) == "PENDING", "queued again by itself")
+    assert (runs.read_json(seeds[0] / runs.EXIT) or {})["code"] in (128 + signal.SIGUSR2, -signal.SIGUSR2)
+    until(lambda: (runs.read_json(seeds[1] / runs.JOB) or {}).get("job", killed) != killed, "started again")
+
+    first.send_signal(signal.SIGINT)
+    output = said(first, code=130)
+    assert (
+        "jobs continue" in output and "large_kernel seed 0: ended without an exit code; retry 1 of at most 3" in output
+    )
+    cluster.start_now(preempted)
+
+    terminated = at_work(seeds[2])
+    for name in ("TERM", "USR2"):  # in this order, as a preemption does
+        cluster.signal(terminated, name)
+    cluster.stop("slurmctld")
+    second = sweep(*arguments)
+    time.sleep(3)
+    assert second.poll() is None, second.communicate()[0]
+    cluster.start_controller()
+    until(lambda: cluster.start_now(terminated) or second.poll() is not None, "the end", 200)
+    output = said(second, code=0)
+    assert "3 of 3 runs finished" in output
+    same_as(local, study)
+    assert not list(study.rglob(runs.JOB)) and not cluster.jobs()
+
+
+def test_jobs_are_shown_cancelled_and_taken_up_again(
+    cluster: Cluster, sweep: Sweep, local: Path, tmp_path: Path, data_root: Path
+) -> None:
+    two = ("steps=[resnet,layer_norm]", *LONG[1:])
+    arguments, study = words(tmp_path, data_root, *two, *SLURM, "jobs=1"), tmp_path / "tiny"
+    first = sweep(*arguments)
+    at_work(study / "resnet/seed-0")
+    first.send_signal(signal.SIGTERM)
+    said(first, code=143)
+    shown = said(sweep("status", *arguments), code=0)
+    assert " running" in shown and "queued" in shown
+    refused = said(sweep(*words(tmp_path, data_root, *two)), code=2)
+    assert "cluster=local: 2 runs of this sweep are SLURM jobs" in refused
+    assert "2 jobs cancelled" in said(sweep("cancel", *arguments), code=0)
+    until(lambda: not cluster.jobs(), "no jobs")
+    assert not runs.finished(study / "resnet/seed-0") and (study / "resnet/seed-0" / runs.CHECKPOINT).exists()
+    assert "2 of 2 runs finished, 2 of them now" in said(sweep(*arguments), code=0)
+    same_as(local, study, ("resnet", "layer_norm"))
+
+
+def test_what_fails_by_its_own_error_is_not_started_again(
+    cluster: Cluster, sweep: Sweep, tmp_path: Path, data_root: Path
+) -> None:
+    in_the_way = tmp_path / "tiny" / "resnet" / "seed-0" / f"{runs.CHECKPOINT}.new"
+    (in_the_way / "full").mkdir(parents=True)
+    output = said(sweep(*words(tmp_path, data_root, "steps=[resnet,gelu]", *SLURM)), code=1)
+    assert "resnet seed 0 FAILED: IsADirectoryError" in output and "retry" not in output
+    assert "gelu seed 0: top-1" in output
+    refused = sweep(*words(tmp_path, data_root, *LONG[:1], *SLURM, "cluster.partition=nowhere"))
+    assert "invalid partition specified: nowhere" in said(refused, code=2)
+
+
+def test_two_processes_a_job_compute_what_torchrun_does(
+    cluster: Cluster, sweep: Sweep, tmp_path: Path, data_root: Path
+) -> None:
+    one = ["steps=[layer_norm]", "budget.epochs=20", "training.checkpoint_minutes=0.001"]
+    study = tmp_path / "slurm/tiny/layer_norm/seed-0"
+    two = (*one, *SLURM, "cluster.processes_per_node=2")
+    process = sweep(*words(tmp_path / "slurm", data_root, *two))
+    job = at_work(study)
+    cluster.signal(job, "USR2")
+    until(lambda: cluster.jobs().get(job) == "PENDING", "queued again by itself")
+    cluster.start_now(job)
+    said(process, code=0)
+    assert runs.read_result(study / runs.RESULT)["hardware"]["processes"] == 2
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "train.py"]
+    other = words(tmp_path / "torchrun", data_root, "+step=layer_norm", *one[1:])
+    subprocess.run([*command, *other], cwd=ROOT, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert computed(study) == computed(tmp_path / "torchrun/tiny/layer_norm/seed-0")
