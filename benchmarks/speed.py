@@ -14,8 +14,7 @@ from matplotlib.lines import Line2D
 
 from roadmap.config.steps import steps
 from roadmap.files import write_atomic
-from roadmap.report.bars import FAINT, group
-from roadmap.report.style import GRID, save, style
+from roadmap.report.style import FAINT, GRID, group, save, style
 
 PLAIN = "plain"
 """The arm that all others are measured against."""

@@ -10,8 +10,10 @@ from roadmap import cli
 COMMANDS = {
     "sweep": "roadmap.sweep.sweeper",
     "collate": "roadmap.results.collate",
+    "plot": "roadmap.report.plot",
     "push": "roadmap.tracking.mirror",
     "train": "roadmap.training.command",
+    "view": "roadmap.report.page",
 }
 
 

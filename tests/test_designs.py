@@ -219,7 +219,7 @@ def test_table_and_figure_of_a_design() -> None:
     assert "- Cannot be combined: none: every variant is a network" in page
     assert "| without_gelu | 2 | 87.05 |" in page and "(side)" not in page and "Kendall" not in page
     figure = draw(table)
-    assert figure.texts[0].get_text() == "The end of the path, each time without one change"
+    assert figure.texts[0].get_text() == "Leave one out: the end of the main sequence without each change"
     (line,) = [line for axes in figure.axes for line in axes.get_lines() if line.get_linestyle() == "--"]
     assert list(line.get_xdata()) == [table[0].top1] * 2
 
@@ -230,9 +230,9 @@ def test_the_page_of_a_design_is_about_it(tmp_path: Path) -> None:
     write(tmp_path / "runs", [result("resnet", **named), alone])
     collate("smoke,design=add_one", tmp_path / "runs", tmp_path)
     page = build_page("smoke,design=add_one", tmp_path).read_text()
-    assert "<h1>The start of the path, each time with one change alone</h1>" in page
-    assert "above zero, it is of use without the others" in page and "From start to end" not in page
-    assert 'id="rung-only_layer_norm"' in page
+    assert "<h1>Add one: the start of the main sequence with each change alone</h1>" in page
+    assert "above zero, it is of use without the others" in page and "First to last step" not in page
+    assert 'id="step-only_layer_norm"' in page
 
 
 def test_a_design_begins_at_one_end_of_the_path() -> None:

@@ -18,7 +18,7 @@ from roadmap.config.identity import digest
 from roadmap.config.schema import Tracking
 from roadmap.errors import ConfigError
 from roadmap.files import lock
-from roadmap.report.figure import plot
+from roadmap.report.plot import plot
 from roadmap.results.collate import collate
 from roadmap.tracking import trackers
 from roadmap.tracking.mirror import SUMMARY, mirror_ladder, mirror_run, run_record

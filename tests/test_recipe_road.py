@@ -12,7 +12,7 @@ from roadmap.config.identity import difference
 from roadmap.config.schema import Ladder, RecipeConfig
 from roadmap.config.steps import find, steps
 from roadmap.errors import ConfigError
-from roadmap.report.figure import plot
+from roadmap.report.plot import plot
 from roadmap.results.collate import collate
 from roadmap.results.table import read_csv
 from roadmap.sweep.plan import make_plan

@@ -1,4 +1,4 @@
-"""The report in a real Chromium: what people see, point at, sort, and reach by keyboard."""
+"""The report in Chromium: layout, pointer, touch, keyboard, sorting, dark mode and print."""
 
 import shutil
 from collections.abc import Iterator
@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_report import RESULTS, half_finished
+from helpers.report import RESULTS, half_finished
 
-from roadmap.report.browser import chromium, opened, picture
-from roadmap.report.page import build
+from roadmap.report.page import build, chromium, opened, screenshot
 from roadmap.results.table import Row, read_csv
 
 pytestmark = pytest.mark.browser
@@ -42,12 +41,12 @@ def page(request: pytest.FixtureRequest) -> Path:
     return path
 
 
-def row(page: Path, rung: str) -> Row:
-    return next(row for row in read_csv(page.with_name("ladder.csv")) if row.step == rung)
+def row(page: Path, step: str) -> Row:
+    return next(row for row in read_csv(page.with_name("ladder.csv")) if row.step == step)
 
 
 def mark(tab: Any, chart: str, title: str) -> Any:
-    """What stands for a rung in a chart: of several marks the topmost."""
+    """The topmost mark of a step in a chart."""
     return tab.locator(f'[data-chart="{chart}"] [aria-label^="{title}:"]').last
 
 
@@ -66,7 +65,7 @@ def column(tab: Any, index: int) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-def test_nothing_is_logged_asked_for_or_wider_than_the_screen(
+def test_nothing_is_logged_requested_or_wider_than_the_screen(
     page: Path, browser: Any, scheme: str, viewport: Any
 ) -> None:
     said: list[str] = []
@@ -89,7 +88,7 @@ def test_nothing_is_logged_asked_for_or_wider_than_the_screen(
         assert charts == tab.locator("[data-chart]").count() >= 6
 
 
-def test_pointing_at_a_rung_tells_its_numbers(default: Path, browser: Any) -> None:
+def test_the_tooltip_shows_the_numbers_of_a_step(default: Path, browser: Any) -> None:
     known = row(default, "gelu")
     interval = f"{known.change:+.2f} [{known.change_low:+.2f}, {known.change_high:+.2f}]"
     with opened(browser, default, viewport=DESK) as tab:
@@ -98,30 +97,30 @@ def test_pointing_at_a_rung_tells_its_numbers(default: Path, browser: Any) -> No
             said = tooltip(tab)
             assert said[""] == "ReLU to GELU"
             assert said["top-1"] == f"{known.top1:.2f} ± {known.top1_std:.2f} %, n = {known.n}"
-            assert said["change"].startswith(interval) and "told from zero (p 0." in said["change"]
+            assert said["change"].startswith(interval) and "significant (p 0." in said["change"]
             assert (
                 f"{known.params:,} parameters" in said["cost"] and f"{known.images_per_second:,.0f} im" in said["cost"]
             )
-            assert said["delta"] == "model.act: relu → gelu"
+            assert said["changes"] == "model.act: relu → gelu"
             tab.mouse.move(2, 2)
 
 
-def test_the_rung_under_the_pointer_is_lifted_in_all_charts(half: Path, browser: Any) -> None:
+def test_the_step_under_the_pointer_is_highlighted_in_all_charts(half: Path, browser: Any) -> None:
     lines = '[data-chart="curve_top1"] .mark-line path[stroke*="group-"]'
     look = "els => els.map(e => [e.getAttribute('stroke'), e.getAttribute('stroke-width'), e.getAttribute('opacity')])"
     with opened(browser, half, viewport=DESK) as tab:
         assert {width for _, width, _ in tab.locator(lines).evaluate_all(look)} == {"1.6", "1", "14"}
-        tab.locator('.sortable tr[data-rung="gelu"]').hover()
+        tab.locator('.sortable tr[data-step="gelu"]').hover()
         tab.wait_for_timeout(200)
         found = tab.locator(lines).evaluate_all(look)
         assert [stroke for stroke, width, _ in found if width == "3.5"] == ["var(--group-micro)"]
         assert sum(opacity == "0.13" for _, _, opacity in found) == 3
         assert sum(width == "1" and opacity == "0.8" for _, width, opacity in found) == 2  # its seeds
         assert mark(tab, "levels", "ReLU to GELU").count() == 1
-        assert "lifted" in tab.locator("#rung-gelu").get_attribute("class")
+        assert "highlighted" in tab.locator("#step-gelu").get_attribute("class")
         tab.locator('[data-chart="curve_top1"] path[stroke-width="14"]').last.hover()
         tab.wait_for_timeout(200)
-        assert tab.locator(".sortable tr.lifted").count() == 1
+        assert tab.locator(".sortable tr.highlighted").count() == 1
 
 
 def test_headings_sort_and_blanks_come_last(page: Path, browser: Any) -> None:
@@ -137,62 +136,62 @@ def test_headings_sort_and_blanks_come_last(page: Path, browser: Any) -> None:
             assert all(cell == "" for cell in cells[len(known) :])
         assert sorted(column(tab, 1)) == sorted(before) and column(tab, 1) != before
         tab.locator(".sortable th button").first.click()
-        assert column(tab, 1) == before  # by rung is in the order of the ladder
+        assert column(tab, 1) == before  # sorting by step restores the order of the ladder
 
 
-def test_a_half_finished_sweep_has_blanks(half: Path, browser: Any) -> None:
+def test_steps_without_a_run_are_blank(half: Path, browser: Any) -> None:
     with opened(browser, half, viewport=DESK) as tab:
         assert tab.locator(".sortable tr.blank").count() == 15
         assert tab.locator('[data-chart="levels"] text', has_text="not run").count() == 15
         tab.locator('[data-chart="levels"] [aria-label^="Kernel size 9:"]').hover()
         assert tooltip(tab)["top-1"] == "not run"
-        tab.locator('.sortable tr[data-rung="kernel_9"] a').click()
-        opened_ = tab.locator("#rung-kernel_9[open]")
-        assert "Nothing" not in opened_.inner_text() and "model.kernel_size" in opened_.inner_text()
+        tab.locator('.sortable tr[data-step="kernel_9"] a').click()
+        opened_ = tab.locator("#step-kernel_9[open]")
+        assert "None" not in opened_.inner_text() and "model.kernel_size" in opened_.inner_text()
         assert "NaN" not in tab.locator("main").last.inner_text()
 
 
-def test_the_keyboard_reaches_every_rung(default: Path, browser: Any) -> None:
+def test_the_keyboard_reaches_every_step(default: Path, browser: Any) -> None:
     with opened(browser, default, viewport=DESK) as tab:
         tab.locator('[data-chart="levels"] [tabindex="0"]').focus()
         assert tooltip(tab)[""] == "ResNet"
         for _ in range(3):
             tab.keyboard.press("ArrowDown")
         assert tooltip(tab)[""] == "Patchify stem"
-        assert tab.locator(".sortable tr.lifted").get_attribute("data-rung") == "patchify_stem"
+        assert tab.locator(".sortable tr.highlighted").get_attribute("data-step") == "patchify_stem"
         tab.keyboard.press("Enter")
-        assert tab.locator("#rung-patchify_stem").get_attribute("open") is not None
-        assert tab.evaluate("document.activeElement.closest('details').id") == "rung-patchify_stem"
+        assert tab.locator("#step-patchify_stem").get_attribute("open") is not None
+        assert tab.evaluate("document.activeElement.closest('details').id") == "step-patchify_stem"
         tab.keyboard.press("Enter")
-        assert tab.locator("#rung-patchify_stem").get_attribute("open") is None
+        assert tab.locator("#step-patchify_stem").get_attribute("open") is None
         tab.locator(".sortable th button").nth(2).focus()
         tab.keyboard.press("Enter")
         assert tab.locator('.sortable th[aria-sort="ascending"]').inner_text().startswith("top-1")
 
 
-def test_a_click_opens_a_rung_with_its_block_before_and_after(default: Path, browser: Any) -> None:
+def test_a_click_opens_the_details_of_a_step(default: Path, browser: Any) -> None:
     with opened(browser, default, viewport=DESK) as tab:
         mark(tab, "levels", "ReLU to GELU").click()
-        rung = tab.locator("#rung-gelu")
-        assert rung.get_attribute("open") is not None
-        assert rung.locator("svg[aria-label*=before] .changed text").all_text_contents() == ["ReLU"] * 3
-        assert rung.locator("svg[aria-label*=after] .changed text").all_text_contents() == ["GELU"] * 3
-        assert rung.locator("svg").first.is_visible()
+        details = tab.locator("#step-gelu")
+        assert details.get_attribute("open") is not None
+        assert details.locator("svg[aria-label*=before] .changed text").all_text_contents() == ["ReLU"] * 3
+        assert details.locator("svg[aria-label*=after] .changed text").all_text_contents() == ["GELU"] * 3
+        assert details.locator("svg").first.is_visible()
 
 
-def test_a_finger_is_told_the_numbers(default: Path, browser: Any) -> None:
+def test_a_tap_shows_the_numbers(default: Path, browser: Any) -> None:
     with opened(browser, default, viewport=PHONE, has_touch=True, is_mobile=True) as tab:
         mark(tab, "changes", "Fewer activations").tap()
         assert tooltip(tab)[""] == "Fewer activations"
         box = tab.locator("#vg-tooltip-element").bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
-        assert tab.locator("#rung-fewer_activations").get_attribute("open") is None
-        tab.locator('.sortable tr[data-rung="fewer_activations"] a').tap()
-        assert tab.locator("#rung-fewer_activations").get_attribute("open") is not None
+        assert tab.locator("#step-fewer_activations").get_attribute("open") is None
+        tab.locator('.sortable tr[data-step="fewer_activations"] a').tap()
+        assert tab.locator("#step-fewer_activations").get_attribute("open") is not None
         assert tab.locator("#vg-tooltip-element.visible").count() == 0
 
 
-def test_dark_is_dark_and_paper_is_white(default: Path, browser: Any) -> None:
+def test_dark_mode_is_dark_and_print_is_white(default: Path, browser: Any) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     ink = "getComputedStyle(document.querySelector('[data-chart] .role-axis-label text')).fill"
     with opened(browser, default, viewport=DESK, color_scheme="dark") as tab:
@@ -203,7 +202,7 @@ def test_dark_is_dark_and_paper_is_white(default: Path, browser: Any) -> None:
         assert len(tab.pdf(format="A4")) > 50_000
 
 
-def test_a_picture_is_made(half: Path, browser: Any, tmp_path: Path) -> None:
-    picture(browser, half, tmp_path / "docs" / "report.png")
+def test_a_screenshot_is_taken(half: Path, browser: Any, tmp_path: Path) -> None:
+    screenshot(browser, half, tmp_path / "docs" / "report.png")
     content = (tmp_path / "docs" / "report.png").read_bytes()
     assert content.startswith(b"\x89PNG") and 50_000 < len(content) < 400_000

@@ -1,4 +1,4 @@
-"""All that the report of a study shows, as plain data: from the result files kept beside its table, and its curves."""
+"""The data of a report: the rows of the study's table, and details from the result files and curves kept beside it."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,144 +10,151 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from roadmap.cli import duration
-from roadmap.config.designs import difference_of, variants
+from roadmap.config.designs import variants
 from roadmap.config.identity import difference
 from roadmap.config.schema import Design, Ladder, ModelConfig
 from roadmap.config.steps import model_config, steps
 from roadmap.errors import ConfigError
-from roadmap.networks.anatomy import parts
-from roadmap.report.bars import GROUPS, group
-from roadmap.report.blocks import drawings
-from roadmap.results import collate, curves
-from roadmap.results import notes as facts
-from roadmap.results.paper import paper_regime
+from roadmap.report.drawings import drawings
+from roadmap.report.figure import title_of
+from roadmap.report.style import GROUPS, group
+from roadmap.results import collate, curves, notes
 from roadmap.results.statistics import LEVEL
-from roadmap.results.table import Row, gflops, p_value, rate
+from roadmap.results.table import Row, gflops, p_value, rate, read_csv
+from roadmap.runs import find_results, read_result
 
 Data = dict[str, Any]
+Changes = Mapping[str, tuple[Any, Any]]
+"""Dotted key to its value before and after."""
+SIGNIFICANCE = {
+    "significant": ("Significant", "p < 0.05 with Holm's correction for all changes of the ladder."),
+    "uncorrected": (
+        "Significant without the correction only",
+        "The 95 % interval excludes zero, as does that of one in twenty changes without any effect.",
+    ),
+    "insignificant": ("Not significant", "Chance differences between seeds explain these; they may still be real."),
+    "single": ("No interval", "It needs at least two seeds of the step and of its parent."),
+    "blank": ("Not run yet", "The step or its parent has no finished run."),
+}
+"""Classes of changes: title and explanation."""
 
 
 def gather(study: str, results_dir: Path = Path("results")) -> Data:
-    """The report of a study as data that JSON can hold; what is not known is None.
+    """The report of a study as data for JSON; unknown values are None.
 
     Raises:
-        ConfigError: there is no table of this study yet, or what it was made from is damaged.
+        ConfigError: the study has no table yet, or a file beside it is damaged.
     """
     directory = results_dir / study
-    results = collate.read(directory / "runs")
-    if not results:
+    results = [read_result(path) for path in find_results(directory / "runs")]
+    if not results or not (directory / "ladder.csv").exists():
         raise ConfigError(f"study={study}: no {directory}; first run: python scripts/collate.py study={study}")
-    table = collate.rows(results)
-    told = facts.facts(table, results)
-    told.pop(facts.DEPARTURES, None)
-    agreement = next(key for key in told if key.startswith("Agreement"))
+    table = read_csv(directory / "ladder.csv")
+    first, facts = table[0], notes.facts(table, results)
+    facts.pop(notes.DEPARTURES, None)
+    agreement = next(key for key in facts if key.startswith("Agreement"))
     return {
         "study": study,
-        "ladder": table[0].ladder,
-        "design": table[0].design,
-        "compared": collate.COMPARED.get(table[0].design),
-        "regime": table[0].regime,
-        "paper_regime": paper_regime(table[0].regime),
-        "data": table[0].data,
+        "title": title_of(first),
+        "note": collate.COMPARED.get(first.design),
+        "regime": first.regime,
+        "data": first.data,
         "test_images": results[0]["test_images"],
         "runs": len(results),
-        "seconds": sum(result["wall_seconds"] for result in results),
+        "time": duration(sum(result["wall_seconds"] for result in results)),
         "finished_at": max(result["finished_at"] for result in results),
-        "rungs": rungs(table, results),
+        "metrics": [],
+        "steps": records(table, results),
         "curves": [point._asdict() for point in curves.read(directory / curves.CURVES)],
-        "agreement": [agreement, told.pop(agreement)],
-        "departures": [list(line) for line in facts.departures(results)],
-        "facts": told,
+        "agreement": [agreement, facts.pop(agreement)],
+        "deviations": [list(line) for line in notes.departures(results)],
+        "facts": facts,
     }
 
 
-def rungs(table: Sequence[Row], results: Sequence[Data]) -> list[Data]:
-    """Every row of the table with its delta, its drawings, its costs by stage, and words for all of it."""
+def records(table: Sequence[Row], results: Sequence[Data]) -> list[Data]:
+    """Each row of the table with its changes, drawings, costs by stage, and texts for all of it."""
     runs: dict[str, list[Data]] = defaultdict(list)
     for result in results:
         runs[result["step"]].append(result)
-    counted = Counter(row.title for row in table)
-    titles = {row.step: row.title if counted[row.title] == 1 else f"{row.title} ({row.step})" for row in table}
-    return [_rung(row, runs, titles) for row in table]
+    counts = Counter(row.title for row in table)
+    titles = {row.step: row.title if counts[row.title] == 1 else f"{row.title} ({row.step})" for row in table}
+    shared = table[0].step if Ladder[table[0].ladder] is Ladder.recipe else None  # one network for the whole ladder
+    return [_record(row, runs, titles, shared=shared) for row in table]
 
 
-def network(rung: str | None, regime: str, runs: dict[str, list[Data]]) -> ModelConfig | None:
-    """The network of a rung: that of its runs, else that of its file; None where there is neither."""
-    if rung is None:
+def network(step: str | None, regime: str, runs: Mapping[str, Sequence[Data]]) -> ModelConfig | None:
+    """The network of a step as its runs have it, else as its file does; None without either."""
+    if step is None:
         return None
-    if rung in runs:
-        stated = OmegaConf.merge(OmegaConf.structured(ModelConfig), runs[rung][0]["config"]["model"])
-        return cast(ModelConfig, OmegaConf.to_object(stated))
-    if rung in {step.name for step in steps()}:
-        return model_config(rung, regime)
-    beyond = [variant for design in Design if design is not Design.ladder for variant in variants(design, regime)]
-    return next((variant.model for variant in beyond if variant.name == rung), None)
+    if step in runs:
+        merged = OmegaConf.merge(OmegaConf.structured(ModelConfig), runs[step][0]["config"]["model"])
+        return cast(ModelConfig, OmegaConf.to_object(merged))
+    if step in {known.name for known in steps()}:
+        return model_config(step, regime)
+    designs = [variant for design in Design if design is not Design.ladder for variant in variants(design, regime)]
+    return next((variant.model for variant in designs if variant.name == step), None)
 
 
-def delta(row: Row, runs: dict[str, list[Data]]) -> list[tuple[str, str, str]]:
-    """What a rung changes over its parent: dotted key, before, after."""
+def changes_of(row: Row, runs: Mapping[str, Sequence[Data]]) -> Changes:
+    """What a step changes relative to its parent: as its file says, else as its runs or its network do."""
     for step in steps(row.regime, Ladder[row.ladder]):
         if (step.name, step.parent) == (row.step, row.parent):
-            return _words(step.changes)
+            return step.changes
+    if row.step in runs:
+        return changes_in_runs(row, runs)
     before, after = (network(name, row.regime, runs) for name in (row.parent, row.step))
-    if before is None or after is None or row.step in runs:
-        return found(row, runs)
-    other = difference_of(before, after)
-    return _words({f"model.{key}": (value, getattr(after, key)) for key, value in other.items()})
+    return difference({"model": asdict(before)}, {"model": asdict(after)}) if before and after else {}
 
 
-def found(row: Row, runs: dict[str, list[Data]]) -> list[tuple[str, str, str]]:
-    """The same, as the configurations of the runs have it, under the study's budget; empty without runs of both."""
-    if row.step not in runs or row.parent not in runs:
-        return []
+def changes_in_runs(row: Row, runs: Mapping[str, Sequence[Data]]) -> Changes:
+    """The same from the configurations of the runs, which the study's budget affects; empty without runs of both."""
+    if row.parent is None or not {row.parent, row.step} <= runs.keys():
+        return {}
     parent, own = (runs[name][0]["config"] for name in (row.parent, row.step))
-    return _words({k: v for k, v in difference(parent, own).items() if k.startswith(("model.", "recipe."))})
+    return {k: pair for k, pair in difference(parent, own).items() if k.startswith(("model.", "recipe."))}
 
 
-def _rung(row: Row, runs: dict[str, list[Data]], titles: dict[str, str]) -> Data:
-    own, any_run = runs.get(row.step, []), next(iter(runs.values()))[0]["config"]["data"]
-    regime = row.regime
-    before, after = (network(name, regime, runs) for name in (row.parent, row.step))
-    if Ladder[row.ladder] is Ladder.recipe:
-        before = after = network("resnet", regime, runs)
-    shape = {key: any_run[key] for key in ("num_classes", "in_chans", "img_size")}
-    changed = delta(row, runs)
-    differs = found(row, runs)
+def _record(row: Row, runs: Mapping[str, Sequence[Data]], titles: Mapping[str, str], *, shared: str | None) -> Data:
+    own = runs.get(row.step, [])
+    before, after = (network(shared or name, row.regime, runs) for name in (row.parent, row.step))
+    changes, in_runs = _spelt(changes_of(row, runs)), _spelt(changes_in_runs(row, runs))
+    parent = titles.get(row.parent or "", row.parent)
+    listed = "\n".join(f"{key}: {old} → {new}" for key, old, new in changes)
     return asdict(row) | {
         "title": titles[row.step],
-        "parent_title": titles.get(row.parent or "", row.parent),
-        "section": own[0]["section"] if own else None,
-        "group_name": group(row.group)[0],
+        "parent_title": parent,
+        "group_title": group(row.group)[0],
         "colour": f"group-{row.group if row.group in GROUPS else 'own'}",
-        "seeds": {run["seed"]: 100 * run["counts"]["top1"] / run["test_images"] for run in own},
-        "conclusion": _conclusion(row),
-        "delta": changed,
-        "differs": differs if differs != changed else [],
-        "blocks": drawings(before, after) if after else [],
-        # A study may have sizes of its own, which only its runs tell.
-        "stages": [asdict(part) for part in parts(after, **shape)] if after and own else [],
-        "words": {
+        "seeds": {run["seed"]: run["metrics"]["top1"] for run in own},
+        "significance": _significance(row),
+        "metrics": [],
+        "changes": changes,
+        "in_runs": in_runs if in_runs != changes else [],
+        "drawings": drawings(before, after) if after else [],
+        "stages": own[0].get("stages", []) if own else [],
+        "texts": {
             "top1": _top1(row),
-            "change": _change(row, titles.get(row.parent or "", row.parent)),
+            "change": _change(row, parent),
             "cost": _cost(row),
             "gflops": "" if row.gflops is None else gflops(row.gflops),
+            "rate": "" if row.images_per_second is None else rate(row.images_per_second),
             "p": "" if row.p_holm is None else p_value(row.p_holm),
             "time": "" if row.seconds is None else duration(row.seconds),
-            "delta": "\n".join(f"{key}: {old} → {new}" for key, old, new in changed)
-            or ("nothing in this regime" if row.parent else "the start"),
+            "changes": listed or ("none in this regime" if row.parent else "start of the ladder"),
         },
     }
 
 
-def _conclusion(row: Row) -> str | None:
-    """What the data allow to be said of a change; None for the first rung, which is none."""
+def _significance(row: Row) -> str | None:
+    """The key in SIGNIFICANCE; None for the first step, which changes nothing."""
     if row.parent is None:
         return None
     if row.change is None:
         return "blank"
     if row.p is not None and row.p < LEVEL and not row.significant:
-        return "alone"
-    return {True: "told", False: "untold", None: "single"}[row.significant]
+        return "uncorrected"
+    return {True: "significant", False: "insignificant", None: "single"}[row.significant]
 
 
 def _top1(row: Row) -> str:
@@ -159,26 +166,26 @@ def _top1(row: Row) -> str:
 
 def _change(row: Row, parent: str | None) -> str:
     if row.change is None:
-        return "nothing to compare with" if row.parent else "the start"
+        return "unknown" if row.parent else "start of the ladder"
     if row.change_low is None or row.change_high is None:
-        return f"{row.change:+.2f} over {parent}, no interval"
-    told = "told from zero" if row.significant else "not told from zero"
+        return f"{row.change:+.2f} vs. {parent}, no interval"
+    significant = "significant" if row.significant else "not significant"
     p = "" if row.p_holm is None else f" (p {p_value(row.p_holm)})"
-    return f"{row.change:+.2f} [{row.change_low:+.2f}, {row.change_high:+.2f}] over {parent}, {told}{p}"
+    return f"{row.change:+.2f} [{row.change_low:+.2f}, {row.change_high:+.2f}] vs. {parent}, {significant}{p}"
 
 
 def _cost(row: Row) -> str:
     if row.params is None or row.gflops is None or row.images_per_second is None or row.seconds is None:
         return ""
-    speed = f"{rate(row.images_per_second)} images/s, {duration(row.seconds)} a run"
+    speed = f"{rate(row.images_per_second)} images/s, {duration(row.seconds)} per run"
     return f"{row.params:,} parameters, {gflops(row.gflops)} GFLOPs, {speed}"
 
 
-def _words(changes: Mapping[str, tuple[Any, Any]]) -> list[tuple[str, str, str]]:
-    return [(key, _word(old), _word(new)) for key, (old, new) in sorted(changes.items())]
+def _spelt(changes: Changes) -> list[tuple[str, str, str]]:
+    return [(key, _text(old), _text(new)) for key, (old, new) in sorted(changes.items())]
 
 
-def _word(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, list):
-        return f"[{', '.join(map(_word, value))}]"
+        return f"[{', '.join(map(_text, value))}]"
     return str(value.value if isinstance(value, Enum) else value)

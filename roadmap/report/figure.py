@@ -1,177 +1,243 @@
-"""The ladder as a figure, after Figure 2 of the paper: rungs downwards, accuracy to the right."""
+"""The figures of a study: the ladder, after Figure 2 of the paper, and the training curves."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from statistics import fmean
+from typing import Any, NamedTuple
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from roadmap.config.schema import Design, Ladder
+from roadmap.config.steps import Step
 from roadmap.errors import ConfigError
-from roadmap.report.bars import (
+from roadmap.report.style import (
+    ABOVE,
+    BELOW,
     FAINT,
-    HEADINGS,
+    GRID,
     INK,
-    MARK,
-    PATH,
-    SIDE,
-    TO_BEAT,
-    Rungs,
-    draw_bars,
-    draw_base,
-    draw_paper,
-    draw_targets,
-)
-from roadmap.report.style import ABOVE, BELOW, MARGIN, ROW, WIDTH, axis, draw_groups, heights, panel, save, short, style
+    MARGIN,
+    ROW,
+    WIDTH,
+    Placed,
+    axis,
+    draw_groups,
+    group,
+    heights,
+    panel,
+    short,
+)  # fmt: skip
+from roadmap.results.curves import Point
 from roadmap.results.paper import paper_regime, to_beat
-from roadmap.results.table import Row, gflops, read_csv
+from roadmap.results.table import Row, gflops
 
 TITLES = {
     Ladder.network.name: "From ResNet to ConvNeXt, one change at a time",
     Ladder.recipe.name: "From the original training recipe to the modern one, one ingredient at a time",
-}
-DESIGN_TITLES = {
-    Design.leave_one_out.name: "The end of the path, each time without one change",
-    Design.add_one.name: "The start of the path, each time with one change alone",
+    Design.leave_one_out.name: "Leave one out: the end of the main sequence without each change",
+    Design.add_one.name: "Add one: the start of the main sequence with each change alone",
 }
 PAPER_START = {"resnet50": "ResNet-50", "resnet200": "ResNet-200"}
+SIDE_STEP: dict[str, Any] = {"facecolor": "white", "hatch": "////"}
+SEQUENCE: dict[str, Any] = {"color": INK, "linewidth": 1.3}
+REFERENCE: dict[str, Any] = {"color": INK, "linewidth": 1.1, "linestyle": (0, (5, 3))}
+PAPER: dict[str, Any] = {"marker": "D", "markersize": 4, "markeredgecolor": INK, "markeredgewidth": 0.9,
+                         "linestyle": ""}  # fmt: skip
+HEADINGS = -1.05  # y coordinate of the column headings
+CURVES, CURVES_SIZE = {"loss": "training loss", "top1": "top-1, %"}, (8.5, 3.4)  # panels; inches
+DASHES = ("-", "--", ":", "-.")
 
 
 class Columns(NamedTuple):
-    """Places across the figure, as shares of its width."""
+    """Positions of the columns, as fractions of the width; of a text column, its right edge."""
 
     title: float
-    """Right edge of the titles."""
     bars: tuple[float, float]
     top1: float
-    """Right edge of the accuracies."""
     gflops: float
-    """Right edge of the GFLOPs."""
     paper: tuple[float, float] | None
-    """The panel of the paper's ladder, where it has one."""
+    """The panel of the paper's ladder, if it has one of its own."""
 
 
-SHARED = Columns(0.36, (0.37, 0.79), 0.905, 0.985, None)
-APART = Columns(0.36, (0.37, 0.63), 0.735, 0.81, (0.845, 0.985))
+ONE_PANEL = Columns(0.36, (0.37, 0.79), 0.905, 0.985, None)
+TWO_PANELS = Columns(0.36, (0.37, 0.63), 0.735, 0.81, (0.845, 0.985))
 
 
-def plot(study: str, results_dir: Path = Path("results")) -> list[Path]:
-    """Draw <results_dir>/<study>/ladder.png and .svg from the ladder.csv beside them; returns the two paths.
-
-    The same table gives the same bytes.
-
-    Raises:
-        ConfigError: there is no table, or it is damaged.
-    """
-    table = results_dir / study / "ladder.csv"
-    if not table.exists():
-        raise ConfigError(f"study={study}: no {table}; first run: python scripts/collate.py study={study}")
-    rows = read_csv(table)
-    if not any(row.n for row in rows):
-        raise ConfigError(f"{table}: not a ladder: no rung was run")
-    with style():
-        return save(draw(rows), table.with_suffix(""))
+def title_of(first: Row) -> str:
+    """The title of a study, from the first row of its table."""
+    return TITLES.get(first.design, TITLES[first.ladder])
 
 
 def draw(rows: Sequence[Row]) -> Figure:
-    """The figure of a table in which at least one rung was run.
+    """The figure of a table with at least one finished run.
 
-    On ImageNet the paper's values are marks among the bars, and the transformer to beat is a dashed line.
-    Accuracies on other data share no scale with them: there the paper's ladder has a panel of its own.
-    The variants of a design have nothing to do with the paper's: the dashed line is what they are compared with.
+    On ImageNet the paper's accuracies are marks among the bars, and a dashed line is the reference transformer. On
+    other data they share no scale, so the paper's ladder has its own panel. A design (leave_one_out, add_one) is not
+    compared with the paper: its dashed line is the baseline.
     """
-    columns = SHARED if rows[0].data == "imagenet" or rows[0].design in DESIGN_TITLES else APART
-    rungs = list(zip(rows, heights(rows), strict=True))
-    span = rungs[-1][1] + 1
+    first, placed = rows[0], list(zip(rows, heights(rows), strict=True))
+    columns = ONE_PANEL if first.data == "imagenet" or first.design in TITLES else TWO_PANELS
+    span = placed[-1][1] + 1
     figure = Figure(figsize=(WIDTH, ABOVE + ROW * span + BELOW), facecolor="white")
-    sheet = panel(figure, (0, 1), span)
-    draw_groups(sheet, rungs)
-    _write_columns(sheet, rungs, columns)
+    texts = panel(figure, (0, 1), span)
+    draw_groups(texts, placed)
+    _write_columns(texts, placed, columns)
     bars = panel(figure, columns.bars, span)
-    axis(bars, f"top-1 on {rows[0].data}, %", ticks=8)
-    shown = draw_bars(bars, rungs)
+    axis(bars, f"top-1 on {first.data}, %", ticks=8)
+    shown = _draw_bars(bars, placed)
     if columns.paper:
         paper = panel(figure, columns.paper, span)
         axis(paper, "top-1 on imagenet, %", ticks=4)
-        draw_paper(paper, rungs)
-    elif rows[0].design in DESIGN_TITLES:
-        draw_base(bars, rungs)
+        _draw_paper(paper, placed)
+    elif first.design in TITLES:
+        if first.top1 is not None:
+            bars.axvline(first.top1, **REFERENCE, zorder=2.5)
     else:
-        shown += draw_targets(bars, rungs)
+        shown += _draw_targets(bars, placed)
     low, high = min(shown), max(shown)
     reach = (high - low) or 1.0
     bars.set_xlim(max(0.0, low - 0.2 * reach), high + 0.05 * reach)  # the shortest bar still has a length
-    _frame(figure, rows, columns)
+    _write_frame(figure, rows, columns)
     return figure
 
 
-def about(ladder: str, design: str) -> str:
-    """What a table as a whole is about."""
-    return DESIGN_TITLES.get(design, TITLES[ladder])
+def _draw_bars(axes: Axes, rows: Placed) -> list[float]:
+    """Bars with deviations, side steps hatched, the main sequence along their ends; returns the ends to be in view."""
+    shown: list[float] = []
+    for row, y in rows:
+        if row.top1 is None:
+            continue
+        colour = group(row.group)[1]
+        looks = {"facecolor": colour, "edgecolor": colour} | (SIDE_STEP if row.side else {})
+        axes.barh(y, row.top1, 0.76, linewidth=0.9, **looks)
+        for ink, width in (("white", 3.0), (INK, 1.1)) if row.top1_std is not None else ():
+            line: dict[str, Any] = {"color": ink, "elinewidth": width, "capthick": width, "capsize": 2.6}
+            axes.errorbar(row.top1, y, xerr=row.top1_std, zorder=4, **line)
+        shown += [row.top1 - (row.top1_std or 0), row.top1 + (row.top1_std or 0)]
+    _draw_sequence(axes, [(row.top1, y) for row, y in rows if row.main_sequence])
+    return shown
 
 
-def _write_columns(sheet: Axes, rungs: Rungs, columns: Columns) -> None:
+def _draw_sequence(axes: Axes, ends: Sequence[tuple[float | None, float]]) -> None:
+    """The main sequence as a line, broken where a step is missing."""
+    across = [float("nan") if value is None else value for value, _ in ends]
+    rim = [withStroke(linewidth=3, foreground="white")]  # separates the line from bars of any colour
+    axes.plot(across, [y for _, y in ends], **SEQUENCE, path_effects=rim, zorder=3)
+
+
+def _draw_paper(axes: Axes, rows: Placed) -> None:
+    """The paper's ladder in its own panel: full marks on the main sequence, hollow ones for side steps."""
+    _draw_sequence(axes, [(row.paper_top1, y) for row, y in rows if row.main_sequence])
+    for row, y in rows:
+        if row.paper_top1 is not None:
+            axes.plot(row.paper_top1, y, **PAPER, color=INK if row.main_sequence else "white", zorder=5)
+
+
+def _draw_targets(axes: Axes, rows: Placed) -> list[float]:
+    """The paper's accuracies as marks on the bars, and the reference transformer; returns all of them."""
+    marks = [(row.paper_top1, y + 0.36) for row, y in rows if row.paper_top1 is not None]
+    axes.plot(*zip(*marks, strict=True), **PAPER, color="white", zorder=5)
+    shown = [value for value, _ in marks]
+    if rows[0][0].ladder != Ladder.network.name:
+        return shown
+    name, reference = to_beat(rows[0][0].regime)
+    axes.axvline(reference, **REFERENCE, zorder=2.5)
+    axes.text(reference, HEADINGS, f"{name} {reference}", ha="center", va="center_baseline")
+    return [reference, *shown]
+
+
+def _write_columns(axes: Axes, rows: Placed, columns: Columns) -> None:
     """Titles, accuracies and GFLOPs."""
     for x, heading in ((columns.top1, "top-1, %"), (columns.gflops, "GFLOPs")):
-        sheet.text(x, HEADINGS, heading, ha="right", va="center_baseline", color=FAINT)
+        axes.text(x, HEADINGS, heading, ha="right", va="center_baseline", color=FAINT)
     if columns.paper:
-        start = PAPER_START[paper_regime(rungs[0][0].regime)]
+        start = PAPER_START[paper_regime(rows[0][0].regime)]
         x = sum(columns.paper) / 2
-        sheet.text(x, HEADINGS, f"the paper, {start}", ha="center", va="center_baseline", color=FAINT)
-    for row, y in rungs:
+        axes.text(x, HEADINGS, f"the paper, {start}", ha="center", va="center_baseline", color=FAINT)
+    for row, y in rows:
         top1 = "not run" if row.top1 is None else f"{row.top1:.2f}"
         top1 += "" if row.top1_std is None else f" ±{row.top1_std:.2f}"
         cost = "" if row.gflops is None else gflops(row.gflops)
         for x, text in ((columns.title, short(row.title, 30)), (columns.top1, top1), (columns.gflops, cost)):
             colour = FAINT if row.top1 is None else INK
-            sheet.text(x, y, text, ha="right", va="center_baseline", color=colour)
+            axes.text(x, y, text, ha="right", va="center_baseline", color=colour)
 
 
-def _frame(figure: Figure, rows: Sequence[Row], columns: Columns) -> None:
-    """Title above, legend and reading notes below."""
-    height = figure.get_figheight()
+def _write_frame(figure: Figure, rows: Sequence[Row], columns: Columns) -> None:
+    """Title above, legend and notes below."""
+    height, first = figure.get_figheight(), rows[0]
     counts = [row.n for row in rows if row.n]
-    seeds = sorted({min(counts), max(counts)})
-    study = short(rows[0].study, 50)
-    which = f"study {study}: {rows[0].regime} regime on {rows[0].data}, {' to '.join(map(str, seeds))} seed"
-    which += "s" if max(counts) > 1 else ""
-    notes = "Bars: mean top-1 of the raw weights. "
-    notes += "Whiskers: one standard deviation over seeds. " if max(counts) > 1 else "One seed: no whiskers. "
-    notes += "No axis starts at 0" + (", and the paper's has its own scale." if columns.paper else ".")
-    figure.text(
-        MARGIN,
-        1 - 0.31 / height,
-        about(rows[0].ladder, rows[0].design),
-        fontsize=13,
-        fontweight="bold",
-    )
-    figure.text(MARGIN, 1 - 0.55 / height, which, fontsize=9, color=FAINT)
+    seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
+    plural = "s" if max(counts) > 1 else ""
+    subject = f"study {short(first.study, 50)}: {first.regime} regime on {first.data}, {seeds} seed{plural}"
+    notes = "Bars: mean top-1, raw weights. "
+    notes += "Whiskers: ± one standard deviation over seeds. " if plural else "One seed: no whiskers. "
+    notes += "Axes do not start at 0" + ("; the paper's panel has its own scale." if columns.paper else ".")
+    figure.text(MARGIN, 1 - 0.31 / height, title_of(first), fontsize=13, fontweight="bold")
+    figure.text(MARGIN, 1 - 0.55 / height, subject, fontsize=9, color=FAINT)
     figure.text(MARGIN, 0.12 / height, notes, fontsize=8, color=FAINT)
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (MARGIN, 0.29 / height), "ncols": 4}
     figure.legend(
-        handles=_legend(columns, rows[0]),
-        loc="lower left",
-        bbox_to_anchor=(MARGIN, 0.29 / height),
-        ncols=4,
-        frameon=False,
-        borderpad=0,
-        borderaxespad=0,
-        columnspacing=1.8,
+        handles=_legend(columns, first), **place, frameon=False, borderpad=0, borderaxespad=0, columnspacing=1.8
     )
 
 
 def _legend(columns: Columns, first: Row) -> list[Artist]:
-    if first.design in DESIGN_TITLES:
-        return [Line2D([], [], **TO_BEAT, label=f"{first.title}, which all are compared with")]
+    if first.design in TITLES:
+        return [Line2D([], [], **REFERENCE, label=f"baseline: {first.title}")]
     handles: list[Artist] = [
-        Line2D([], [], **PATH, label="the path"),
-        Patch(edgecolor=FAINT, **SIDE, label="beside the path"),
+        Line2D([], [], **SEQUENCE, label="main sequence"),
+        Patch(edgecolor=FAINT, **SIDE_STEP, label="side step"),
     ]
     if not columns.paper:
-        handles.append(Line2D([], [], **MARK, color="white", label="the paper"))
+        handles.append(Line2D([], [], **PAPER, color="white", label="the paper"))
     if not columns.paper and first.ladder == Ladder.network.name:
-        handles.append(Line2D([], [], **TO_BEAT, label=f"{to_beat(first.regime)[0]}, to beat"))
+        handles.append(Line2D([], [], **REFERENCE, label=f"{to_beat(first.regime)[0]}, for reference"))
     return handles
+
+
+def draw_curves(points: Sequence[Point], steps: Sequence[Step]) -> Figure:
+    """Training loss and top-1 by epoch, means over the seeds, one line per step; draw inside `style`.
+
+    Raises:
+        ConfigError: there is no point.
+    """
+    if not points:
+        raise ConfigError("no curves: no run has written metrics")
+    figure = Figure(figsize=CURVES_SIZE, facecolor="white", layout="constrained")
+    panels = figure.subplots(1, len(CURVES))
+    for axes, (key, label) in zip(panels, CURVES.items(), strict=True):
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(color=GRID, linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["bottom", "left"]].set(color=FAINT, linewidth=0.8)
+        _draw_lines(axes, means(points, key), {step.name: step for step in steps})
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    return figure
+
+
+def means(points: Sequence[Point], key: str) -> dict[str, list[tuple[int, float]]]:
+    """For each step its (epoch, mean) pairs; the mean is over the seeds that have reached the epoch."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for point in points:
+        found.setdefault(point.step, {}).setdefault(point.epoch, []).append(getattr(point, key))
+    return {step: [(epoch, fmean(values)) for epoch, values in sorted(by.items())] for step, by in found.items()}
+
+
+def _draw_lines(axes: Axes, curves: Mapping[str, Sequence[tuple[int, float]]], steps: Mapping[str, Step]) -> None:
+    """One line per step in ladder order; the steps of a group share its colour and differ in dashes."""
+    order = {name: index for index, name in enumerate(steps)}
+    names = sorted(curves, key=lambda name: order.get(name, len(order)))
+    for key, members in groupby(names, lambda name: steps[name].group if name in steps else "own"):
+        for index, name in enumerate(members):
+            epochs, values = zip(*curves[name], strict=True)
+            dash, title = DASHES[index % len(DASHES)], steps[name].title if name in steps else name
+            axes.plot(epochs, values, dash, color=group(key)[1], marker="o", markersize=2.5, label=title)

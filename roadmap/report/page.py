@@ -1,64 +1,59 @@
-"""The report of a study as one page that needs nothing but itself: data, drawings, charts and what draws them."""
+"""The report of a study as one self-contained HTML file: built, opened in a browser, photographed."""
 
 import json
+import os
+import shutil
+import sys
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import vl_convert
-
-from roadmap.cli import duration
+from roadmap.errors import ConfigError
 from roadmap.files import write_atomic
-from roadmap.report.bars import GROUPS, INK
-from roadmap.report.charts import COSTS, charts, costs, front
-from roadmap.report.content import Data, gather
-from roadmap.report.figure import about
-from roadmap.results.table import rate
 
 PAGE = "index.html"
-CONCLUSIONS = (
-    ("told", "Told from zero", "By p with Holm's correction for all changes of the ladder, below 0.05."),
-    (
-        "alone",
-        "Told from zero if asked alone",
-        "The interval leaves zero out, but so would one in twenty of changes that do nothing.",
-    ),
-    ("untold", "Not told from zero", "Chance between seeds is enough to explain these; they may still be real."),
-    ("single", "Without an interval", "It takes two seeds of the rung and of its parent."),
-    ("blank", "Not run yet", "Or the parent was not: there is no change to speak of."),
-)
-"""What may be said of changes: key, heading, and what it rests on."""
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage")  # fmt: skip
 
 
 def build(study: str, results_dir: Path = Path("results")) -> Path:
-    """Write <results_dir>/<study>/index.html from what lies beside it; returns its path.
+    """Write <results_dir>/<study>/index.html from the files beside it; returns its path.
 
     Raises:
-        ConfigError: the study has no table yet, or what it was made from is damaged.
+        ConfigError: the study has no table yet, or a file that it is made from is damaged.
     """
+    import vl_convert
+
+    from roadmap.report.charts import charts
+    from roadmap.report.content import gather
+
     report = gather(study, results_dir)
     path = results_dir / study / PAGE
     write_atomic(path, render(report, charts(report), vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")))
     return path
 
 
-def render(report: Data, drawn: dict[str, Data], library: str) -> str:
-    """The page of a report and its charts, with `library` as the script that draws them (it defines vegaEmbed)."""
-    colours = {f"group-{key}": "var(--ink)" if colour == INK else colour for key, (_, colour) in GROUPS.items()}
-    known = [rung for rung in report["rungs"] if rung["top1"] is not None]
-    fronts = {key: (COSTS[key][0], [rung["title"] for rung in front(known, key)]) for key in costs(report)}
+def render(report: dict[str, Any], drawn: dict[str, Any], library: str) -> str:
+    """The page of a report and its charts; `library` is the script that defines vegaEmbed."""
+    import jinja2
+    import vl_convert
+
+    from roadmap.report.charts import COSTS, costs, front
+    from roadmap.report.content import SIGNIFICANCE
+    from roadmap.report.style import GROUPS, INK
+
+    known = [step for step in report["steps"] if step["top1"] is not None]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
     return environment.get_template("page.html").render(
         report=report,
-        title=about(report["ladder"], report["design"]),
-        time=duration(report["seconds"]),
-        rate=rate,
-        colours=colours,
-        groups={rung["colour"]: rung["group_name"] for rung in report["rungs"]},
-        fronts=fronts,
-        conclusions=CONCLUSIONS,
+        colours={f"group-{key}": "var(--ink)" if colour == INK else colour for key, (_, colour) in GROUPS.items()},
+        groups={step["colour"]: step["group_title"] for step in report["steps"]},
+        fronts={key: (COSTS[key][0], [step["title"] for step in front(known, key)]) for key in costs(report)},
+        significance=SIGNIFICANCE,
         has_agreement="agreement" in drawn,
         vega_lite=vl_convert.get_vegalite_versions()[-1],
         report_json=_script(report),
@@ -70,3 +65,71 @@ def render(report: Data, drawn: dict[str, Data], library: str) -> str:
 def _script(content: Any) -> str:
     """JSON that may stand in a script element."""
     return json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Debian's chromium as a Playwright browser, headless.
+
+    Raises:
+        ConfigError: chromium or Playwright is not installed.
+    """
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        program = None
+    if program is None:
+        raise ConfigError(
+            "screenshot: needs chromium (apt-get install chromium) and playwright (pip install playwright)"
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def opened(browser: Any, page: Path, **context: Any) -> Iterator[Any]:
+    """A tab with the page, its charts drawn; `context`: arguments of Playwright's new_context, like viewport."""
+    with browser.new_context(**context) as fresh:
+        tab = fresh.new_page()
+        tab.goto(page.resolve().as_uri())
+        tab.wait_for_function("document.documentElement.dataset.drawn === 'yes'")
+        yield tab
+
+
+def screenshot(browser: Any, page: Path, target: Path) -> None:
+    """Write the top of the page with the tooltip of one step as PNG, at 1.5 device pixels per CSS pixel."""
+    with opened(browser, page, viewport={"width": 1180, "height": 1080}, device_scale_factor=1.5) as tab:
+        steps = tab.locator('[data-chart="levels"] path[role="graphics-symbol"]')
+        steps.nth(steps.count() * 2 // 3).hover()
+        tab.locator("#vg-tooltip-element.visible").wait_for()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(target, tab.screenshot(type="png"))
+
+
+def main(words: list[str]) -> int:
+    """Build the report of a study, results/<study>/index.html, print the table, and open the page in a browser.
+
+        python scripts/view.py                              the default study
+        python scripts/view.py study=imagenet               another study, or one named by the words of its sweep
+        python scripts/view.py screenshot=docs/report.png   a picture of the page; needs chromium and playwright
+
+    Reads <results_dir>/<study>, which scripts/collate.py writes, at any moment of a sweep.
+    """
+    from roadmap.cli import study_options
+
+    chosen = study_options(words, {"screenshot": ""})
+    page = build(chosen["study"], Path(chosen["results_dir"]))
+    print((page.parent / "ladder.md").read_text())
+    print(page.resolve())
+    if chosen["screenshot"]:
+        with chromium() as browser:
+            screenshot(browser, page, Path(chosen["screenshot"]))
+        print(Path(chosen["screenshot"]).resolve())
+    elif sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(page.resolve().as_uri())
+    return 0

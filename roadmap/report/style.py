@@ -1,4 +1,4 @@
-"""The sheet that figures of a ladder are drawn on: its style, heights of the rungs, groups, panels and axes."""
+"""The style of all figures: colours of the groups, fonts, panels, axes, and how a figure is saved."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +14,24 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from roadmap.files import write_atomic
-from roadmap.report.bars import FAINT, INK, Rungs, group
 from roadmap.results.table import Row
 
-BAND, GRID = "#F3F3F3", "#D8D8D8"
+# Okabe and Ito's palette: distinguishable with every common form of colour blindness.
+GROUPS = {
+    "start": ("Start", "#999999"),
+    "recipe": ("Recipe", "#E69F00"),
+    "macro": ("Macro design", "#56B4E9"),
+    "resnext": ("ResNeXt-ify", "#009E73"),
+    "inverted": ("Inverted bottleneck", "#CC79A7"),
+    "kernel": ("Large kernel", "#0072B2"),
+    "micro": ("Micro design", "#D55E00"),
+    "convnext": ("ConvNeXt", "#F0E442"),
+    "optimizer": ("Optimization", "#E69F00"),
+    "augmentation": ("Augmentation", "#009E73"),
+    "regularization": ("Regularization", "#CC79A7"),
+    "own": ("Your own", "#222222"),
+}
+INK, FAINT, BAND, GRID = "#222222", "#6E6E6E", "#F3F3F3", "#D8D8D8"
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
@@ -30,13 +44,15 @@ STYLE: Any = {
     "xtick.labelcolor": INK,
 }
 WIDTH, ROW, ABOVE, BELOW = 8.5, 0.235, 0.98, 0.98  # inches
-MARGIN = 0.012  # share of the width
+MARGIN = 0.012  # fraction of the width
 GAP = 0.3  # between groups, in rows
+Placed = Sequence[tuple[Row, float]]
+"""Rows of a table with their y coordinates: downwards, one unit per row."""
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw and save in this project's style, whatever is set outside."""
+    """Draw and save in this project's style, whatever matplotlib's settings are outside."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
@@ -44,16 +60,21 @@ def style() -> Iterator[None]:
 
 
 def save(figure: Figure, path: Path) -> list[Path]:
-    """Write a figure as PNG and SVG, the same bytes each time; `path` is without a suffix. Returns both paths."""
+    """Write a figure as PNG and SVG, byte for byte reproducible; `path` has no suffix. Returns both paths."""
     written = []
-    for kind, unsaid in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+    for kind, omitted in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         written.append(path.with_name(f"{path.name}.{kind}"))
-        write_atomic(written[-1], partial(figure.savefig, format=kind, dpi=200, metadata=unsaid))
+        write_atomic(written[-1], partial(figure.savefig, format=kind, dpi=200, metadata=omitted))
     return written
 
 
+def group(name: str) -> tuple[str, str]:
+    """Title and colour of a group; a group that only a user's step file names keeps that name."""
+    return GROUPS.get(name, (name, INK))
+
+
 def heights(rows: Sequence[Row]) -> list[float]:
-    """Where each row stands, downwards, with a gap between groups."""
+    """The y coordinate of each row, with a gap between groups."""
     heights, y = [], -1.0
     for index, row in enumerate(rows):
         y += 1 + GAP * (index > 0 and row.group != rows[index - 1].group)
@@ -62,7 +83,7 @@ def heights(rows: Sequence[Row]) -> list[float]:
 
 
 def panel(figure: Figure, across: tuple[float, float], span: float) -> Axes:
-    """Bare axes between two shares of the width; all panels share the heights of the rows."""
+    """Bare axes between two fractions of the width; all panels share the y coordinates of the rows."""
     height = figure.get_figheight()
     axes = figure.add_axes((across[0], BELOW / height, across[1] - across[0], ROW * span / height))
     axes.set(xlim=(0, 1), ylim=(span - 0.5, -0.5))
@@ -73,7 +94,7 @@ def panel(figure: Figure, across: tuple[float, float], span: float) -> Axes:
 
 
 def axis(axes: Axes, label: str, *, ticks: int) -> None:
-    """A scale along the bottom of a panel."""
+    """A labelled x axis with grid at the bottom of a panel."""
     axes.tick_params(bottom=True, labelbottom=True, length=3, labelsize=8)
     axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
     axes.grid(axis="x", color=GRID, linewidth=0.7)
@@ -84,17 +105,17 @@ def axis(axes: Axes, label: str, *, ticks: int) -> None:
     axes.margins(x=0.1)
 
 
-def draw_groups(sheet: Axes, rungs: Rungs) -> None:
-    """The names of the groups beside their colour, every other one on grey."""
-    for index, (key, members) in enumerate(groupby(rungs, lambda rung: rung[0].group)):
+def draw_groups(axes: Axes, rows: Placed) -> None:
+    """Titles of the groups beside their colour; every other group on grey."""
+    for index, (key, members) in enumerate(groupby(rows, lambda placed: placed[0].group)):
         ys = [y for _, y in members]
         if index % 2 == 0:
-            sheet.axhspan(ys[0] - 0.5 - GAP / 2, ys[-1] + 0.5 + GAP / 2, color=BAND, linewidth=0)
+            axes.axhspan(ys[0] - 0.5 - GAP / 2, ys[-1] + 0.5 + GAP / 2, color=BAND, linewidth=0)
         name, colour = group(key)
-        sheet.add_patch(Rectangle((0.004, ys[0] - 0.38), 0.005, ys[-1] - ys[0] + 0.76, color=colour, linewidth=0))
-        sheet.text(0.017, ys[0], name, va="center_baseline", fontweight="bold", fontsize=8)
+        axes.add_patch(Rectangle((0.004, ys[0] - 0.38), 0.005, ys[-1] - ys[0] + 0.76, color=colour, linewidth=0))
+        axes.text(0.017, ys[0], name, va="center_baseline", fontweight="bold", fontsize=8)
 
 
 def short(text: str, length: int) -> str:
-    """Text of so many characters at most."""
+    """Text cut to `length` characters."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -10,8 +10,21 @@ from matplotlib.lines import Line2D
 
 from roadmap.errors import ConfigError
 from roadmap.files import write_atomic
-from roadmap.report.bars import FAINT, INK
-from roadmap.report.style import BELOW, MARGIN, ROW, WIDTH, axis, draw_groups, heights, panel, save, short, style
+from roadmap.report.style import (
+    BELOW,
+    FAINT,
+    INK,
+    MARGIN,
+    ROW,
+    WIDTH,
+    axis,
+    draw_groups,
+    heights,
+    panel,
+    save,
+    short,
+    style,
+)  # fmt: skip
 from roadmap.results.paper_table import STUDY as PAPER
 from roadmap.results.paper_table import paper_rows
 from roadmap.results.statistics import kendall_tau, same_sign

@@ -1,4 +1,4 @@
-"""A network's lists of words as drawings: a box a layer, the shortcut beside them, what a rung changed marked."""
+"""Drawings of a network's op lists: one box per op, the shortcut beside them, the ops that a step changes marked."""
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
@@ -9,69 +9,66 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from roadmap.config.schema import ModelConfig, Op
 from roadmap.networks.anatomy import name
 
-PARTS = ("block", "stem", "downsample", "head")
+LISTS = ("block", "stem", "downsample", "head")
 KINDS = {
     Op.norm: "norm", Op.act: "act", Op.add: "add", Op.layer_scale: "scale", Op.dwconv: "depthwise",
     Op.max_pool: "pool", Op.avg_pool: "pool", Op.flatten: "pool",
 }  # fmt: skip
-BOX, GAP, WIDTH, SIDE, RIM = (
-    24,
-    9,
-    168,
-    30,
-    14,
-)  # height, gap and width of boxes, room for the shortcut, ends of the line
+BOX, GAP, WIDTH = 24, 9, 168  # height, distance and width of the boxes, in pixels
+SIDE, RIM = 30, 14  # room for the shortcut; ends of the wire
 
 
 class Box(NamedTuple):
-    """A layer to be drawn."""
+    """An op to be drawn."""
 
     text: str
     kind: str
-    changed: bool
-    """Whether the other side has no such layer in this place."""
+    """A class of the page's style sheet, which gives the colour."""
+    changed: bool = False
+    """Whether the other network has no such op in this position."""
 
 
 def drawings(before: ModelConfig | None, after: ModelConfig) -> list[dict[str, str | None]]:
-    """Of the block, and of what else a rung changes of a network: SVG before and after.
+    """SVG before and after of the block, and of each other list that differs.
 
-    `before` is None where there is nothing to compare with, or where it is the same.
+    `before` is None in the result if there is nothing to compare with, or nothing changes.
     """
     drawn: list[dict[str, str | None]] = []
-    for part in PARTS:
-        new, old = named(after, part), named(before, part) if before else None
-        if part != "block" and (old is None or old == new):
-            continue
+    for part in LISTS:
+        new, old = boxes(after, part), boxes(before, part) if before else None
         same = old is None or old == new
-        first = draw(boxes(old, new), f"{part} before") if old is not None and not same else None
-        second = draw(boxes(new, None if same else old), part if same else f"{part} after")
-        drawn.append({"part": part, "before": first, "after": second})
+        if old is None or same:
+            if part == "block":
+                drawn.append({"part": part, "before": None, "after": draw(new, part)})
+            continue
+        marked_old, marked_new = marked(old, new), marked(new, old)
+        drawn.append(
+            {"part": part, "before": draw(marked_old, f"{part} before"), "after": draw(marked_new, f"{part} after")}
+        )
     return drawn
 
 
-def named(model: ModelConfig, part: str) -> list[tuple[str, str]]:
-    """Name and kind of each layer, with the channels of the first stage; downsampling leads to the second."""
-    words: list[Op] = getattr(model, part)
-    return [(name(word, model), KINDS.get(word, "conv")) for word in words]
+def boxes(model: ModelConfig, part: str) -> list[Box]:
+    """The ops of a list, with the channels of the first stage."""
+    ops: list[Op] = getattr(model, part)
+    return [Box(name(op, model), KINDS.get(op, "conv")) for op in ops]
 
 
-def boxes(own: Sequence[tuple[str, str]], other: Sequence[tuple[str, str]] | None) -> list[Box]:
-    """One side's layers, with those marked that are not, in this order, on the other."""
-    other = own if other is None else other
-    same = {i for block in SequenceMatcher(None, own, other, autojunk=False).get_matching_blocks()
-            for i in range(block.a, block.a + block.size)}  # fmt: skip
-    return [Box(text, kind, i not in same) for i, (text, kind) in enumerate(own)]
+def marked(own: Sequence[Box], other: Sequence[Box]) -> list[Box]:
+    """Boxes with those marked that `other` does not have in this order."""
+    matcher = SequenceMatcher(None, own, other, autojunk=False)
+    same = {i for block in matcher.get_matching_blocks() for i in range(block.a, block.a + block.size)}
+    return [box._replace(changed=i not in same) for i, box in enumerate(own)]
 
 
 def draw(layers: Sequence[Box], title: str) -> str:
-    """SVG of layers from top to bottom; colours come from the page's style, by class."""
-    height = 2 * RIM + len(layers) * (BOX + GAP) - GAP if layers else 2 * RIM
+    """SVG of layers from top to bottom, with the title and the texts as its label for screen readers."""
+    height = 2 * RIM + max(0, len(layers) * (BOX + GAP) - GAP)
     width, middle = WIDTH + 2 * SIDE, SIDE + WIDTH / 2
     svg = Element(
         "svg", {"viewBox": f"0 0 {width} {height}", "width": f"{width}", "height": f"{height}", "role": "img"}
     )
-    label = ", ".join(layer.text for layer in layers) or "nothing"
-    svg.set("aria-label", f"{title}: {label}")
+    svg.set("aria-label", f"{title}: {', '.join(layer.text for layer in layers) or 'empty'}")
     tops = [RIM + i * (BOX + GAP) for i in range(len(layers))]
     ends = [0, *(edge for top in tops for edge in (top, top + BOX)), height]
     for start, end in list(pairwise(ends))[::2]:

@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+from helpers.report import RESULTS, drawn, half_finished
+
+from roadmap.report.charts import front
+from roadmap.report.content import gather
+
+
+def test_no_step_beats_the_pareto_front() -> None:
+    places = {"a": (1.0, 80.0), "b": (2.0, 79.0), "c": (2.0, 82.0), "d": (3.0, 82.0), "e": (4.0, 83.0)}
+    steps = [{"step": r, "gflops": x, "images_per_second": x, "top1": y} for r, (x, y) in places.items()]
+    assert [step["step"] for step in front(steps, "gflops")] == ["a", "c", "e"]
+    assert [step["step"] for step in front(steps, "images_per_second")] == ["e"]
+
+
+def test_charts_are_drawn_as_far_as_the_data_go(tmp_path: Path) -> None:
+    cost = {"gflops", "images_per_second", "seconds"}
+    assert set(drawn("fashion_mnist")) >= {"levels", "changes", "agreement"} | cost
+    # All steps of the recipe ladder have one network, and the paper has no accuracies of the parts of its recipe.
+    assert set(drawn("fashion_mnist_recipe")) == {"levels", "changes"} | cost - {"gflops"}
+    found = drawn("smoke", half_finished(tmp_path))
+    assert {"curve_top1", "curve_loss", "agreement"} < set(found)
+    assert all(chart["width"] == "container" for chart in found.values())
+
+
+@pytest.mark.parametrize("chart", ["levels", "changes"])
+def test_charts_hold_the_values_of_the_table(chart: str) -> None:
+    report = gather("fashion_mnist", RESULTS)
+    held = [values for values in drawn("fashion_mnist")[chart]["datasets"].values() if len(values) == 18]
+    assert {step["step"]: (step["top1"], step["change"]) for step in held[0]} == {
+        step["step"]: (step["top1"], step["change"]) for step in report["steps"]
+    }

@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+from helpers.report import RESULTS, by_step, half_finished
+from helpers.synthetic import result, write
+
+from roadmap.errors import ConfigError
+from roadmap.report.content import gather
+from roadmap.results.collate import collate
+from roadmap.results.table import read_csv
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return half_finished(tmp_path_factory.mktemp("half"))
+
+
+def test_the_numbers_are_those_of_the_table(half: Path) -> None:
+    for study, directory in (("fashion_mnist", RESULTS), ("fashion_mnist_recipe", RESULTS), ("smoke", half)):
+        table = {row.step: row for row in read_csv(directory / study / "ladder.csv")}
+        steps = by_step(gather(study, directory))
+        assert list(steps) == list(table)
+        for key in ("n", "top1", "top1_std", "change", "change_low", "change_high", "significant", "p_holm", "params",
+                    "gflops", "images_per_second", "seconds", "paper_top1", "paper_change"):  # fmt: skip
+            assert {n: step[key] for n, step in steps.items()} == {n: getattr(row, key) for n, row in table.items()}
+
+
+def test_texts_say_what_the_row_says_in_numbers() -> None:
+    texts = by_step(gather("fashion_mnist", RESULTS))["gelu"]["texts"]
+    row = next(row for row in read_csv(RESULTS / "fashion_mnist" / "ladder.csv") if row.step == "gelu")
+    assert texts["top1"] == f"{row.top1:.2f} ± {row.top1_std:.2f} %, n = {row.n}"
+    interval = f"{row.change:+.2f} [{row.change_low:+.2f}, {row.change_high:+.2f}]"
+    assert texts["change"].startswith(f"{interval} vs. Kernel size 7, significant (p 0.")
+    assert texts["cost"].startswith(f"{row.params:,} parameters, 0.00148 GFLOPs, {row.images_per_second:,.0f} images/s")
+    assert texts["changes"] == "model.act: relu → gelu"
+
+
+def test_unknown_values_are_blank(half: Path) -> None:
+    steps = by_step(gather("smoke", half))
+    blank = steps["kernel_9"]
+    assert (blank["n"], blank["top1"], blank["change"], blank["seconds"], blank["seeds"]) == (0, None, None, None, {})
+    assert (blank["texts"]["top1"], blank["texts"]["cost"], blank["stages"]) == ("not run", "", [])
+    assert blank["changes"] == [("model.kernel_size", "3", "9")] and blank["drawings"]
+    significance = {name: step["significance"] for name, step in steps.items()}
+    assert significance["resnet"] is None
+    assert significance["gelu"] == significance["kernel_9"] == "blank"  # the parent of gelu has no run
+    assert significance["training_recipe"] == "significant" and significance["mine"] == "single"
+
+
+def test_a_custom_step_shows_its_changes_and_its_network(half: Path) -> None:
+    mine = by_step(gather("smoke", half))["mine"]
+    assert mine["changes"] == [("model.width", "24", "32")]
+    assert mine["parent_title"] == "ReLU to GELU"
+    block, stem = mine["drawings"]
+    assert stem["part"] == "stem" and "4×4 conv, 32, stride 4" in stem["after"]
+    assert "1×1 conv, 96" in block["before"] and "1×1 conv, 128" in block["after"]
+
+
+def test_changes_of_the_recipe_are_listed_as_the_runs_have_them(half: Path) -> None:
+    recipe = by_step(gather("smoke", half))["training_recipe"]
+    assert recipe["changes"] == [("recipe", "original", "modern")]
+    assert ("recipe.opt", "sgd", "adamw") in recipe["in_runs"]
+
+
+def test_equal_titles_are_told_apart_by_name(tmp_path: Path) -> None:
+    two = [result(name, like="gelu", step__title="Mine") for name in ("a", "b")]
+    write(tmp_path / "runs", two)
+    collate("smoke", tmp_path / "runs", tmp_path / "results")
+    steps = by_step(gather("smoke", tmp_path / "results"))
+    assert (steps["a"]["title"], steps["b"]["title"]) == ("Mine (a)", "Mine (b)")
+
+
+def test_deviations_from_the_paper_are_listed() -> None:
+    assert ["data.name", "fashion_mnist", "imagenet"] in gather("fashion_mnist_recipe", RESULTS)["deviations"]
+
+
+def test_without_a_table_the_message_says_how_to_make_it(tmp_path: Path) -> None:
+    message = r"^study=smoke: no .*smoke; first run: python scripts/collate.py study=smoke$"
+    with pytest.raises(ConfigError, match=message):
+        gather("smoke", tmp_path)
+
+
+def test_variants_of_a_design_are_compared_with_their_baseline(tmp_path: Path) -> None:
+    named = {"study__name": "smoke,design=leave_one_out", "study__design": "leave_one_out"}
+    base = [result("layer_scale", seed, **named) for seed in (0, 1)]
+    without = [result("without_gelu", s, like="gelu", step__parent="layer_scale", **named) for s in (0, 1)]
+    study = write(tmp_path / "runs", base + without).name
+    collate(study, tmp_path / "runs", tmp_path / "results")
+    report = gather(study, tmp_path / "results")
+    steps = by_step(report)
+    assert report["title"] == "Leave one out: the end of the main sequence without each change"
+    assert report["facts"]["Cannot be combined"] == "none: every variant is a network"
+    assert steps["layer_scale"]["changes"] == [] and steps["layer_scale"]["significance"] is None
+    assert steps["without_gelu"]["significance"] == "insignificant"
+    not_run = steps["without_large_kernel"]
+    assert (not_run["n"], not_run["changes"]) == (0, [("model.kernel_size", "7", "3")])
+    assert "3×3 depthwise conv" in not_run["drawings"][0]["after"]

@@ -1,0 +1,47 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers.report import half_finished
+from helpers.synthetic import result, write
+
+from roadmap.errors import ConfigError
+from roadmap.report.content import gather
+from roadmap.results import curves
+from roadmap.results.collate import collate
+
+
+def test_curves_outlive_the_runs(tmp_path: Path) -> None:
+    results = half_finished(tmp_path)
+    kept = curves.read(results / "smoke" / "curves.csv")
+    assert len(kept) == 2 * 7
+    assert kept[0] == ("gelu", 0, 1, 2.0 / 1 + 4 / 100, 40.4, 30.0)
+    before = (results / "smoke" / "curves.csv").read_bytes()
+    shutil.rmtree(tmp_path / "runs")
+    collate("smoke", tmp_path / "runs", results)
+    assert (results / "smoke" / "curves.csv").read_bytes() == before
+
+
+def test_curves_go_with_the_metrics_of_the_runs(tmp_path: Path) -> None:
+    results = half_finished(tmp_path)
+    for path in (tmp_path / "runs").rglob("metrics.jsonl"):
+        path.unlink()
+    collate("smoke", tmp_path / "runs", results)
+    assert not (results / "smoke" / "curves.csv").exists()
+    assert gather("smoke", results)["curves"] == []
+
+
+@pytest.mark.parametrize("line", ["{", '{"epoch": 1}', "[]", '{"epoch": 1, "loss": null, "top1": 1, "ema_top1": 1}'])
+def test_damaged_metrics_are_refused_before_anything_is_written(tmp_path: Path, line: str) -> None:
+    study = write(tmp_path / "runs", [result("gelu")])
+    (study / "gelu" / "seed-0" / "metrics.jsonl").write_text(line + "\n")
+    with pytest.raises(ConfigError, match=r"gelu/seed-0/metrics.jsonl: not metrics: "):
+        collate("smoke", tmp_path / "runs", tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("text", ["", "rung,seed\n", "rung,seed,epoch,loss,top1,ema_top1\ngelu,0,1,2.0\n"])
+def test_damaged_curves_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "curves.csv").write_text(text)
+    with pytest.raises(ConfigError, match=r"curves.csv: "):
+        curves.read(tmp_path / "curves.csv")

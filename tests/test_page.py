@@ -1,0 +1,93 @@
+"""The report as an HTML file; test_view.py opens it in a browser."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.report import RESULTS, drawn, half_finished
+from helpers.synthetic import run
+
+from roadmap.errors import ConfigError
+from roadmap.report.content import gather
+from roadmap.report.page import build, render
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return half_finished(tmp_path_factory.mktemp("half"))
+
+
+def page_of(study: str, directory: Path = RESULTS) -> str:
+    return render(gather(study, directory), drawn(study, directory), "void 0;")
+
+
+class Loads(HTMLParser):
+    """The URLs that a page would fetch, and its ids."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.ids += [given["id"] or ""] if "id" in given else []
+        for key in ("src", "href", "srcset", "data", "poster", "action"):
+            if given.get(key) and tag != "a":
+                self.found.append(f"{tag} {given[key]}")
+
+
+def embedded(page: str, name: str) -> Any:
+    (text,) = re.findall(rf'<script type="application/json" id="{name}">(.*?)</script>', page, flags=re.DOTALL)
+    return json.loads(text)
+
+
+@pytest.mark.parametrize("study", ["fashion_mnist", "fashion_mnist_recipe", "smoke"])
+def test_the_page_holds_its_data_exactly_and_loads_nothing(study: str, half: Path) -> None:
+    directory = half if study == "smoke" else RESULTS
+    report, page = gather(study, directory), page_of(study, directory)
+    assert embedded(page, "report") == json.loads(json.dumps(report))
+    assert embedded(page, "charts") == drawn(study, directory)
+    loads = Loads()
+    loads.feed(page)
+    assert loads.found == ["link data:,"]
+    (style,) = re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL)
+    assert "url(" not in style and "@import" not in style
+    assert len(loads.ids) == len(set(loads.ids))
+    assert {f"step-{step['step']}" for step in report["steps"]} < set(loads.ids)
+    assert set(re.findall(r'data-chart="(\w+)"', page)) == set(drawn(study, directory))
+
+
+def test_titles_are_escaped(half: Path) -> None:
+    page = page_of("smoke", half)
+    assert "</script> & mine" not in page and "&lt;/script&gt; &amp; mine" in page
+
+
+def test_missing_curves_are_explained() -> None:
+    said = "No curves are kept for this study"
+    report = gather("fashion_mnist", RESULTS)
+    assert said in render(report | {"curves": []}, drawn("fashion_mnist"), "")
+    point = {"step": "gelu", "seed": 0, "epoch": 1, "loss": 1.0, "top1": 50.0, "ema_top1": 50.0}
+    assert said not in render(report | {"curves": [point]}, drawn("fashion_mnist"), "")
+
+
+def test_deviations_from_the_paper_are_listed() -> None:
+    assert '<code>data.name</code></td><td class="text">fashion_mnist</td>' in page_of("fashion_mnist_recipe")
+
+
+def test_the_command_builds_the_page_without_torch(half: Path) -> None:
+    done = run("study=smoke", f"results_dir={half}", cwd=half, script="view")
+    assert (done.returncode, done.stderr) == (0, "False\n")
+    page = half / "smoke" / "index.html"
+    assert done.stdout.splitlines()[0] == "# The ladder: smoke" and done.stdout.splitlines()[-1] == str(page)
+    assert 500_000 < page.stat().st_size < 2_000_000
+    assert "vegaEmbed" in page.read_text()
+
+
+def test_nothing_is_written_for_an_unknown_study(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="first run"):
+        build("smoke", tmp_path)
+    assert list(tmp_path.iterdir()) == []
