@@ -29,16 +29,14 @@ from torchvision.datasets import ImageFolder
 
 from benchmarks.measure import our_step
 from roadmap.cli import command
-from roadmap.config.checks import IN_MEMORY
 from roadmap.config.compose import compose
 from roadmap.config.schema import Config
 from roadmap.data.batch_augment import normalize
-from roadmap.data.fetch import FOLDERS, TORCHVISION
-from roadmap.data.image_files import Photos
+from roadmap.data.datasets import DATASETS, dataset
+from roadmap.data.image_files import ImageFiles
 from roadmap.data.image_transforms import train_pipeline
-from roadmap.data.load import load
-from roadmap.data.loader import Part, epoch_passes
-from roadmap.data.records import opened
+from roadmap.data.loader import Part, load, micro_batches
+from roadmap.data.records import open_image
 from roadmap.errors import require
 from roadmap.training.device import set_up
 
@@ -51,8 +49,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="how often the two paths alternate")
     arguments = parser.parse_args()
     given = compose(arguments.words).data.name
-    in_memory = given in IN_MEMORY
-    require(in_memory or given.value in FOLDERS, "data", given.value, " or ".join((*TORCHVISION, *FOLDERS)))
+    in_memory = dataset(given).in_memory
+    known = [name for name, each in DATASETS.items() if each.in_memory or each.reader == "folders"]
+    require(given in known, "data", given, " or ".join(known))
     images, batch = (arguments.images or 12_800, 128) if in_memory else (arguments.images or 256, 32)
     images = -(-images // batch) * batch  # whole batches, or the paths would not make as many
     words = [f"recipe.batch_size={batch}", f"recipe.bn_batch_size={batch}", "recipe.batch_rule=keep"]
@@ -68,7 +67,7 @@ def main() -> int:
     device = set_up(config)
     console = Console(highlight=False)
     part = load(config, train=True)
-    usual, theirs = ("timm", timms) if isinstance(part, Photos) else ("torchvision", torchvisions)
+    usual, theirs = ("timm", timms) if isinstance(part, ImageFiles) else ("torchvision", torchvisions)
     paths = {"ours": ours(part, config, images), usual: theirs(part, config, images)}
     seconds = [{name: timed(path) for name, path in paths.items()} for _ in range(arguments.rounds + 1)][1:]
     ratios = [each[usual] / each["ours"] for each in seconds]
@@ -76,7 +75,7 @@ def main() -> int:
         rate = images / statistics.median(each[name] for each in seconds)
         console.print(f"{name}: {rate:,.0f} images/s")
     console.print(f"ratio {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}")
-    if isinstance(part, Photos):
+    if isinstance(part, ImageFiles):
         for stage, each in stages(part, config).items():
             console.print(f"{stage}: {1e3 * each:.2f} ms an image")
     else:
@@ -93,7 +92,7 @@ def ours(part: Part, config: Config, images: int) -> Callable[[], object]:
     def go() -> None:
         left, epoch = images, 0
         while left > 0:
-            batches = epoch_passes(part, config.recipe, config.data, seed=0, epoch=epoch)
+            batches = micro_batches(part, config.recipe, config.data, seed=0, epoch=epoch)
             for x, _ in islice(batches, left // config.recipe.batch_size):
                 left -= len(x)
             epoch += 1
@@ -119,7 +118,7 @@ def timms(part: Part, config: Config, images: int) -> Callable[[], object]:
         re_mode="pixel",
     )
     folder = ImageFolder(f"{data.root}/train", transform)
-    assert isinstance(part, Photos)
+    assert isinstance(part, ImageFiles)
     folder.samples = [folder.samples[place] for place in part.chosen.tolist()]
 
     def go() -> None:
@@ -133,7 +132,7 @@ def timms(part: Part, config: Config, images: int) -> Callable[[], object]:
 def torchvisions(_part: Part, config: Config, images: int) -> Callable[[], object]:
     """The usual path: a dataset of PIL images, a transform an image, torch's loader."""
     recipe, data = config.recipe, config.data
-    kind = getattr(torchvision.datasets, TORCHVISION[data.name.value])
+    kind = getattr(torchvision.datasets, dataset(data.name).torchvision)
     own = transforms.Compose(
         [
             transforms.Pad((data.img_size - kind(data.root)[0][0].width) // 2),
@@ -151,12 +150,12 @@ def torchvisions(_part: Part, config: Config, images: int) -> Callable[[], objec
     return lambda: [None for _ in loader]
 
 
-def stages(photos: Photos, config: Config) -> dict[str, float]:
+def stages(photos: ImageFiles, config: Config) -> dict[str, float]:
     """Seconds an image of each stage."""
     recipe, data = config.recipe, config.data
     samples = photos.chosen.tolist()
     started = time.perf_counter()
-    decoded = [opened(photos.records.read(place)).convert("RGB") for place in samples]
+    decoded = [open_image(photos.records.read(place)).convert("RGB") for place in samples]
     found = {"decode": (time.perf_counter() - started) / len(samples)}
     for stage, changed in (("crop and flip", replace(recipe, aa="none")), ("with RandAugment", recipe)):
         pipeline = train_pipeline(changed, data)

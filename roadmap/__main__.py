@@ -8,10 +8,13 @@ from roadmap import cli
 
 # Name of a command to the module whose `main` it is. Modules import torch inside functions, so that --help is fast.
 COMMANDS = {
-    "sweep": "roadmap.sweep.sweeper",
+    "check_data": "roadmap.data.inspect",
     "collate": "roadmap.results.collate",
+    "fetch_data": "roadmap.data.fetch",
     "plot": "roadmap.report.plot",
+    "prepare": "roadmap.data.resize",
     "push": "roadmap.tracking.mirror",
+    "sweep": "roadmap.sweep.sweeper",
     "train": "roadmap.training.command",
     "view": "roadmap.report.page",
 }

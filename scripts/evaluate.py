@@ -27,9 +27,8 @@ from rich.console import Console
 from rich.progress import track
 
 from roadmap.cli import command
-from roadmap.config.checks import IN_MEMORY, TEST_ONLY
-from roadmap.config.schema import Config, Dataset
-from roadmap.data.fetch import SHARDED
+from roadmap.config.schema import Config
+from roadmap.data.datasets import TEST_SETS, dataset
 from roadmap.errors import require
 from roadmap.files import write_atomic
 
@@ -57,7 +56,7 @@ def main() -> int:
     words = [word for word in arguments.words if not word.startswith("weights=")]
     require(len(given) == 1, "weights", " ".join(given), "one file: weights=FILE")
 
-    from roadmap.data.load import load
+    from roadmap.data.loader import load
     from roadmap.evals import evaluated, weights
     from roadmap.training.device import set_up
 
@@ -72,14 +71,14 @@ def main() -> int:
         config = evaluated.with_options(loaded.options, words)
     refuse(config, loaded, arguments.per_class)
     device, console = set_up(config), Console(highlight=False, soft_wrap=True)
-    images = None if config.data.name is Dataset.imagenet_c else load(config, train=False)
+    images = None if config.data.name == "imagenet_c" else load(config, train=False)
     resized = f"recipe.interpolation={config.recipe.interpolation} data.crop_pct={config.data.crop_pct:.4g}"
     console.print(f"{path}: {loaded.words}, {resized}")
     network = loaded.network.to(device)
     if images is None:
         return count_corrupted(network, config, device, console)
     count(network, images.to(device), config, console, table=arguments.per_class)
-    if (known := weights.published(path)) and config.data.name not in TEST_ONLY:
+    if (known := weights.published(path)) and config.data.name not in TEST_SETS:
         accuracy = known.meta["_metrics"]["ImageNet-1K"]
         console.print(f"published by torchvision for {known}: {accuracy['acc@1']} % and {accuracy['acc@5']} %")
     return 0
@@ -92,30 +91,30 @@ def refuse(config: Config, loaded: "Loaded", table: Path | None) -> None:
         ConfigError: they are not, or there is no such table of them.
     """
     name, root = config.data.name, Path(config.data.root).expanduser()
-    folder = name not in IN_MEMORY and name.value not in SHARDED
-    require(root.is_dir() or not folder, "data.root", config.data.root, f"a folder that is there, with {name.value}")
+    folder = dataset(name).class_folders
+    require(root.is_dir() or not folder, "data.root", config.data.root, f"a folder that is there, with {name}")
     for key in ("num_classes", "in_chans"):
         here, known = getattr(config.data, key), getattr(loaded, key)
         hint = "; for ImageNet: study=imagenet" if known == 1000 else ""
         require(here == known, f"data.{key}", here, f"{known}, as the weights have it{hint}")
-    one_set = name is not Dataset.imagenet_c or not table
+    one_set = name != "imagenet_c" or not table
     require(one_set, "--per-class", table, "for one set of images, not imagenet_c")
 
 
 def count(network: "nn.Module", images: "Part", config: Config, console: Console, *, table: Path | None) -> None:
     """Print the counts on one set of images, and write those of each class into a table if there is to be one."""
     from roadmap.data.loader import evaluation_batches
-    from roadmap.data.resized_copy import finished_copy
+    from roadmap.data.resize import finished_copy
     from roadmap.data.test_sets import folders
     from roadmap.evals.accuracy import Among, evaluate
 
     if (copy := finished_copy(Path(config.data.root).expanduser())) and "val" in copy.parts:
         console.print(f"not the originals, but a resized copy ({copy})")
     classes = list(range(config.data.num_classes))
-    if config.data.name in TEST_ONLY:
+    if config.data.name in TEST_SETS:
         known = sorted(folders(config.data.name).values())
         if len(known) < len(classes):
-            console.print(f"{config.data.name.value}: chosen among its {len(known)} classes")
+            console.print(f"{config.data.name}: chosen among its {len(known)} classes")
             network = Among(network, known).to(next(network.parameters()).device)
         classes = known
     size = config.training.eval_batch_size
@@ -145,7 +144,7 @@ def watched(batches: "Iterable[Batch]", total: int, console: Console) -> "Iterat
 
 def count_corrupted(network: "nn.Module", config: Config, device: "torch.device", console: Console) -> int:
     """Print the error on each corruption of ImageNet-C and, if all are there, their mean; return the exit code."""
-    from roadmap.data import corruptions
+    from roadmap.data import test_sets as corruptions
     from roadmap.evals.corruptions_c import count_in
 
     root = Path(config.data.root).expanduser()

@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 from roadmap.cli import command, counted, duration, options, split
-from roadmap.config.checks import IN_MEMORY
 from roadmap.config.schema import Config, Tracking
-from roadmap.data.trees import counted as tree_counted
+from roadmap.data.datasets import dataset
+from roadmap.data.folders import count_images
 from roadmap.errors import require
 from roadmap.networks.anatomy import parts
 from roadmap.runs import freeze
@@ -66,7 +66,7 @@ def main() -> int:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{counted(len(plan.runs), 'run')}: {plan.study}")
     rates = Rates(devices, *(number(own, key) for key in ("watts", "co2", "price")))
-    files = stated_images(own["images"]) if own["images"] else tree_counted(plan.configs[0].data)
+    files = stated_images(own["images"]) if own["images"] else count_images(plan.configs[0].data)
     images = images_of(plan.configs[0], files)
     given = number(own, "images_per_second", default=0)
     speeds = measured(plan, console, given, jobs=here or 1)
@@ -151,7 +151,7 @@ def started(plan: Plan, *, jobs: int) -> float:
 
     0 where nothing says so: of files, whose reading is not in the estimate, and of data that are not there.
     """
-    if plan.configs[0].data.name not in IN_MEMORY:
+    if not dataset(plan.configs[0].data.name).in_memory:
         return 0.0
     with TemporaryDirectory() as there:
         directories = [freeze(shortest(plan.configs[0], seed, there)) for seed in range(jobs)]

@@ -14,11 +14,11 @@ from torch import Tensor
 from torchvision.transforms import Compose, Normalize, RandomResizedCrop, ToTensor
 from torchvision.transforms.v2 import functional as vision
 
-from roadmap.config.schema import DataConfig, Dataset, RecipeConfig
+from roadmap.config.schema import DataConfig, RecipeConfig
 from roadmap.data import batch_augment as transforms
 from roadmap.data.batch_augment import augment, crop_boxes, draw, erase, erase_one_by_one, erased_boxes, resized_crop
 from roadmap.data.in_memory import Images
-from roadmap.data.loader import batches_per_epoch, epoch_passes, evaluation_batches, mixup_seed
+from roadmap.data.loader import batches_per_epoch, evaluation_batches, micro_batches, mixup_seed
 from roadmap.data.rng import Stream, epoch_order, epoch_uniforms, mix, numpy_seeded
 from roadmap.errors import ConfigError
 
@@ -28,9 +28,7 @@ CROP = replace(PLAIN, scale=[0.08, 1.0], ratio=[3 / 4, 4 / 3])
 ERASE = replace(PLAIN, reprob=0.25)
 SINGLE = replace(CROP, hflip=0.5, reprob=0.25)
 MIXED = replace(SINGLE, mixup=0.8, cutmix=1.0, mixup_prob=0.9, smoothing=0.1)
-DATA = DataConfig(
-    name=Dataset.cifar10, in_chans=3, num_classes=10, mean=[0.5, 0.4, 0.3], std=[0.2, 0.3, 0.25], img_size=32
-)
+DATA = DataConfig(name="cifar10", in_chans=3, num_classes=10, mean=[0.5, 0.4, 0.3], std=[0.2, 0.3, 0.25], img_size=32)
 GREY = replace(DATA, in_chans=1, mean=[0.286], std=[0.353])
 CPU = torch.device("cpu")
 
@@ -52,7 +50,7 @@ def same(a: list[tuple[Tensor, Tensor]], b: list[tuple[Tensor, Tensor]]) -> bool
 
 def by_index(images: Images, recipe: RecipeConfig, *, epoch: int = 0, seed: int = 0) -> Tensor:
     """An epoch's images, back in their own order."""
-    x = torch.cat([x for x, _ in epoch_passes(images, recipe, DATA, seed=seed, epoch=epoch)])
+    x = torch.cat([x for x, _ in micro_batches(images, recipe, DATA, seed=seed, epoch=epoch)])
     order = epoch_order(seed, epoch, len(images))
     return torch.empty_like(x).index_copy_(0, order[: len(x)], x)
 
@@ -63,7 +61,7 @@ def test_without_augmentation_it_is_plain_normalization(data: DataConfig) -> Non
     plain = Compose([ToTensor(), Normalize(data.mean, data.std)])
     expected = torch.stack([plain(image.permute(1, 2, 0).numpy()) for image in images.images])
     order = epoch_order(5, 2, 64)
-    batches = list(epoch_passes(images, PLAIN, data, seed=5, epoch=2))
+    batches = list(micro_batches(images, PLAIN, data, seed=5, epoch=2))
     assert torch.equal(torch.cat([x for x, _ in batches]), expected[order])
     assert torch.equal(torch.cat([t for _, t in batches]), images.labels[order])
     tested = list(evaluation_batches(images, data, 25))
@@ -78,7 +76,7 @@ def test_layout_is_channels_last_and_stays_so(data: DataConfig, recipe: RecipeCo
     c = data.in_chans
     conv = torch.nn.Conv2d(c, 8, 4, 4)  # of one channel, its weight says nothing about the layout
     for x, _ in [
-        *epoch_passes(some(32, data), recipe, data, seed=0, epoch=0),
+        *micro_batches(some(32, data), recipe, data, seed=0, epoch=0),
         *evaluation_batches(some(16, data), data, 16),
     ]:
         assert x.dtype == torch.float32
@@ -90,14 +88,14 @@ def test_layout_is_channels_last_and_stays_so(data: DataConfig, recipe: RecipeCo
 def test_the_images_themselves_stay_as_they_are() -> None:
     images = some(32)
     before = images.images.clone()
-    list(epoch_passes(images, replace(MIXED, hflip=1.0, reprob=1.0), DATA, seed=0, epoch=0))
+    list(micro_batches(images, replace(MIXED, hflip=1.0, reprob=1.0), DATA, seed=0, epoch=0))
     assert torch.equal(images.images, before)
 
 
 def test_an_epoch_has_every_image_once_but_for_a_rest() -> None:
     images = replace(some(70), labels=torch.arange(70))
     assert batches_per_epoch(images, PLAIN) == 4
-    epochs = [torch.cat([t for _, t in epoch_passes(images, PLAIN, DATA, seed=0, epoch=e)]) for e in range(3)]
+    epochs = [torch.cat([t for _, t in micro_batches(images, PLAIN, DATA, seed=0, epoch=e)]) for e in range(3)]
     for labels in epochs:
         assert len(labels) == 64 == len(labels.unique())
     assert not torch.equal(epochs[0], epochs[1])
@@ -106,9 +104,9 @@ def test_an_epoch_has_every_image_once_but_for_a_rest() -> None:
 
 @pytest.mark.parametrize("recipe", [PLAIN, SINGLE, MIXED], ids=["plain", "single", "mixed"])
 def test_an_epoch_can_be_entered_anywhere(recipe: RecipeConfig) -> None:
-    whole = list(epoch_passes(some(100), recipe, DATA, seed=3, epoch=4))
+    whole = list(micro_batches(some(100), recipe, DATA, seed=3, epoch=4))
     for start in (1, 4, 6):
-        assert same(list(epoch_passes(some(100), recipe, DATA, seed=3, epoch=4, start=start)), whole[start:])
+        assert same(list(micro_batches(some(100), recipe, DATA, seed=3, epoch=4, start=start)), whole[start:])
 
 
 @pytest.mark.parametrize("recipe", [FLIP, CROP, ERASE, SINGLE], ids=["flip", "crop", "erase", "all"])
@@ -226,7 +224,7 @@ def test_erasing_puts_noise_into_the_box_and_nowhere_else() -> None:
 @pytest.mark.parametrize("way", [erase, erase_one_by_one])
 def test_every_place_gives_other_noise(way: Callable[..., Tensor]) -> None:
     x, box, noise = torch.zeros(2, 3, 8, 8), torch.tensor([[0, 0, 8, 8]] * 2), torch.randn(3 * 64 + 5)
-    erased = way(x, box, noise, places=torch.tensor([0, 5]))
+    erased = way(x, box, noise, offsets=torch.tensor([0, 5]))
     assert torch.equal(erased[0].flatten(), noise[:192])
     assert torch.equal(erased[1].flatten(), noise[5:])
 
@@ -235,10 +233,10 @@ def test_every_place_gives_other_noise(way: Callable[..., Tensor]) -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_erasing_one_by_one_and_all_at_once_are_the_same(channels: int, layout: torch.memory_format) -> None:
     draws = draw(ERASE, torch.Size((200, channels, 32, 32)), seed=0, epoch=0, device=CPU)
-    assert draws.erasures is not None and draws.noise_places is not None and draws.noise is not None
+    assert draws.erasures is not None and draws.noise_offsets is not None and draws.noise is not None
     x = torch.randn(200, channels, 32, 32).contiguous(memory_format=layout)
-    together = erase(x.clone(), draws.erasures, draws.noise, places=draws.noise_places)
-    apart = erase_one_by_one(x.clone(), draws.erasures, draws.noise, places=draws.noise_places)
+    together = erase(x.clone(), draws.erasures, draws.noise, offsets=draws.noise_offsets)
+    apart = erase_one_by_one(x.clone(), draws.erasures, draws.noise, offsets=draws.noise_offsets)
     assert not torch.equal(together, x)
     assert torch.equal(together, apart)
 
@@ -252,8 +250,8 @@ def test_mixing_is_timms_own(mixup: float, cutmix: float, prob: float) -> None:
     images, seed, epoch = some(100), 7, 3
     recipe = replace(FLIP, mixup=mixup, cutmix=cutmix, mixup_prob=prob, mixup_switch_prob=0.4, smoothing=0.1)
     timm = Mixup(mixup, cutmix, prob=prob, switch_prob=0.4, label_smoothing=0.1, num_classes=10)
-    unmixed = epoch_passes(images, FLIP, DATA, seed=seed, epoch=epoch)
-    mixed = epoch_passes(images, recipe, DATA, seed=seed, epoch=epoch)
+    unmixed = micro_batches(images, FLIP, DATA, seed=seed, epoch=epoch)
+    mixed = micro_batches(images, recipe, DATA, seed=seed, epoch=epoch)
     for i, ((x, labels), (y, targets)) in enumerate(zip(unmixed, mixed, strict=True)):
         np.random.seed(mixup_seed(seed, epoch * 6 + i) % 2**32)
         x, labels = timm(x, labels)
@@ -268,7 +266,7 @@ def test_mixed_targets_are_two_smoothed_classes_by_their_shares() -> None:
     recipe = replace(MIXED, smoothing=0.1)
     images = some(64)
     order = epoch_order(0, 0, 64).split(recipe.batch_size)
-    for index, (_, targets) in zip(order, epoch_passes(images, recipe, DATA, seed=0, epoch=0), strict=True):
+    for index, (_, targets) in zip(order, micro_batches(images, recipe, DATA, seed=0, epoch=0), strict=True):
         one = torch.full((len(index), 10), 0.01).scatter_(1, images.labels[index][:, None], 0.91)
         other = one.flip(0)
         differ = (one != other).any(1)
@@ -280,18 +278,18 @@ def test_mixed_targets_are_two_smoothed_classes_by_their_shares() -> None:
 
 @pytest.mark.parametrize("change", [{"mixup_prob": 0.0}, {"mixup": 0.0, "cutmix": 0.0}])
 def test_without_mixing_targets_are_classes(change: dict[str, float]) -> None:
-    for _, targets in epoch_passes(some(32), replace(MIXED, **change), DATA, seed=0, epoch=0):
+    for _, targets in micro_batches(some(32), replace(MIXED, **change), DATA, seed=0, epoch=0):
         assert targets.dtype == torch.int64
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_processes_share_the_passes_of_every_step(world: int) -> None:
     recipe, images = replace(MIXED, bn_batch_size=4), some(40)
-    whole = list(epoch_passes(images, recipe, DATA, seed=0, epoch=1, start=1))
+    whole = list(micro_batches(images, recipe, DATA, seed=0, epoch=1, start=1))
     assert [len(x) for x, _ in whole] == [4] * 4
-    parts = [epoch_passes(images, recipe, DATA, seed=0, epoch=1, start=1, share=(r, world)) for r in range(world)]
+    parts = [micro_batches(images, recipe, DATA, seed=0, epoch=1, start=1, share=(r, world)) for r in range(world)]
     assert same([batch for part in parts for batch in part], whole)
-    unmixed = epoch_passes(images, SINGLE, DATA, seed=0, epoch=1, start=1)
+    unmixed = micro_batches(images, SINGLE, DATA, seed=0, epoch=1, start=1)
     assert not torch.equal(torch.cat([x for x, _ in whole]), next(unmixed)[0])
     first, second = (sorted(set(t.flatten().tolist())) for _, t in whole[:2])
     assert first != second, "every pass draws its own share"
@@ -319,7 +317,7 @@ def test_processes_share_the_evaluation_without_padding(world: int) -> None:
 )
 def test_refusals_come_at_the_call(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        epoch_passes(some(40), replace(MIXED, **change), DATA, seed=0, epoch=0)
+        micro_batches(some(40), replace(MIXED, **change), DATA, seed=0, epoch=0)
     assert str(caught.value).startswith(message)
 
 
@@ -328,10 +326,10 @@ def test_global_generators_neither_decide_nor_move() -> None:
         return torch.get_rng_state().numpy().tobytes(), np.random.get_state()[1].tobytes(), random.getstate()
 
     before = states()
-    first = list(epoch_passes(some(64), MIXED, DATA, seed=0, epoch=0))
+    first = list(micro_batches(some(64), MIXED, DATA, seed=0, epoch=0))
     assert states() == before
     torch.manual_seed(1), np.random.seed(1), random.seed(1)
-    assert same(list(epoch_passes(some(64), MIXED, DATA, seed=0, epoch=0)), first)
+    assert same(list(micro_batches(some(64), MIXED, DATA, seed=0, epoch=0)), first)
 
 
 def test_numpys_state_comes_back_after_an_error() -> None:
@@ -351,10 +349,10 @@ def deterministic():
 
 def test_deterministic_algorithms_and_threads_change_nothing(deterministic: None) -> None:
     threads = torch.get_num_threads()
-    batches = list(epoch_passes(some(64), MIXED, DATA, seed=0, epoch=0))
+    batches = list(micro_batches(some(64), MIXED, DATA, seed=0, epoch=0))
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(1 if threads > 1 else 2)
-    again = list(epoch_passes(some(64), MIXED, DATA, seed=0, epoch=0))
+    again = list(micro_batches(some(64), MIXED, DATA, seed=0, epoch=0))
     torch.set_num_threads(threads)
     assert same(batches, again)
 
@@ -362,8 +360,8 @@ def test_deterministic_algorithms_and_threads_change_nothing(deterministic: None
 @pytest.mark.gpu
 def test_a_gpu_gives_the_same_batches() -> None:
     images = some(64)
-    here = epoch_passes(images, MIXED, DATA, seed=0, epoch=0)
-    there = epoch_passes(images.to("cuda"), MIXED, DATA, seed=0, epoch=0)
+    here = micro_batches(images, MIXED, DATA, seed=0, epoch=0)
+    there = micro_batches(images.to("cuda"), MIXED, DATA, seed=0, epoch=0)
     for (x, t), (y, u) in zip(here, there, strict=True):
         assert y.is_cuda and u.is_cuda
         torch.testing.assert_close(y.cpu(), x, atol=1e-4, rtol=1e-4)

@@ -15,19 +15,21 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10, FashionMNIST
 
+from roadmap.config.schema import DataConfig
 from roadmap.data import fetch as fetching
-from roadmap.data import sources
-from roadmap.data.fetch import fetch
+from roadmap.data.datasets import DATASETS, FASHION_MNIST
+from roadmap.data.fetch import fetch, prepare
 from roadmap.errors import ConfigError, DataError
 from roadmap.files import lock
 
-CONTENTS = {name: f"content of {name}".encode() for name in fetching.SHA256}
+CONTENTS = {Path(path).name: f"content of {path}".encode() for path in FASHION_MNIST}
 NAMES = list(CONTENTS)
 
 
@@ -76,10 +78,10 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
 @pytest.fixture(autouse=True)
 def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Four small files stand for Fashion-MNIST, and no source has them."""
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
-    monkeypatch.setattr(fetching, "SHA256", digests)
+    digests = {f"FashionMNIST/raw/{name}": hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
+    monkeypatch.setitem(DATASETS, "fashion_mnist", replace(DATASETS["fashion_mnist"], sha256=digests))
     monkeypatch.setattr(FashionMNIST, "mirrors", [closed_port()])
-    monkeypatch.setattr(sources, "DEBIAN_DIRECTORY", tmp_path / "not-installed")
+    monkeypatch.setattr(fetching, "DEBIAN_DIRECTORY", tmp_path / "share")
     monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
     monkeypatch.setenv("no_proxy", "*")
 
@@ -111,20 +113,18 @@ def fill(folder: Path, *, gz: bool) -> None:
 
 def test_files_already_there_are_enough(root: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     fill(raw(root), gz=False)
-    monkeypatch.setattr(fetching, "_fetch_fashion_mnist", None)
+    monkeypatch.setattr(fetching, "_fetch_files", None)
     root.chmod(0o555)
     fetch("fashion_mnist", root)
     root.chmod(0o755)
     assert capsys.readouterr().out == f"fashion_mnist: ready in {root}\n"
 
 
-def test_mirror_comes_before_debian(root: Path, mirror: Mirror, monkeypatch, tmp_path: Path, capsys) -> None:
-    fill(tmp_path / "installed", gz=True)
-    monkeypatch.setattr(sources, "DEBIAN_DIRECTORY", tmp_path / "installed")
+def test_installed_package_comes_before_the_mirror(root: Path, mirror: Mirror, tmp_path: Path, capsys) -> None:
+    fill(tmp_path / "share" / "fashion-mnist", gz=True)
     fetch("fashion_mnist", root)
-    assert contents(root) == CONTENTS
-    assert mirror.asked == [f"{name}.gz" for name in NAMES]
-    assert "4 files from torchvision's mirrors" in capsys.readouterr().out
+    assert contents(root) == CONTENTS and mirror.asked == []
+    assert f"4 files from {tmp_path}/share/fashion-mnist" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("damage", [b"", b"content of something else"])
@@ -147,12 +147,11 @@ def test_only_a_damaged_file_is_fetched_again(root: Path, mirror: Mirror, damage
     ],
     ids=["other data", "cut short", "a login page", "empty", "404"],
 )
-def test_what_a_mirror_gives_is_checked(root: Path, mirror: Mirror, bad: bytes | None, monkeypatch, tmp_path) -> None:
+def test_downloads_are_verified(root: Path, mirror: Mirror, bad: bytes | None, monkeypatch, tmp_path) -> None:
     mirror.files[f"{NAMES[3]}.gz"] = bad  # type: ignore[assignment]
-    fill(tmp_path / "installed", gz=True)
-    monkeypatch.setattr(sources, "DEBIAN_DIRECTORY", tmp_path / "installed")
+    debian(monkeypatch, tmp_path)
     fetch("fashion_mnist", root)
-    assert contents(root) == CONTENTS
+    assert contents(root) == CONTENTS and mirror.asked == [f"{name}.gz" for name in NAMES]
 
 
 def test_gzipped_files_put_in_place_are_used(root: Path) -> None:
@@ -196,21 +195,20 @@ def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **scripts: str) ->
     monkeypatch.setenv("PATH", f"{folder}:{os.defpath}")
 
 
-def test_debian_package_with_fresh_lists_where_there_are_none(root: Path, monkeypatch, tmp_path: Path) -> None:
+def debian(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """apt-get and dpkg-deb that deliver the files of the package."""
     fill(tmp_path / "packed", gz=True)
-    programs(
-        monkeypatch,
-        tmp_path,
-        apt_get=APT_GET.format(log=tmp_path / "log"),
-        dpkg_deb=DPKG_DEB.format(target=sources.DEBIAN_DIRECTORY, packed=tmp_path / "packed"),
-    )
+    target = fetching.DEBIAN_DIRECTORY / "fashion-mnist"
+    dpkg_deb = DPKG_DEB.format(target=target, packed=tmp_path / "packed")
+    programs(monkeypatch, tmp_path, apt_get=APT_GET.format(log=tmp_path / "log"), dpkg_deb=dpkg_deb)
+
+
+def test_debian_package_with_package_lists_of_its_own(root: Path, monkeypatch, tmp_path: Path) -> None:
+    debian(monkeypatch, tmp_path)
     fetch("fashion_mnist", root)
     assert contents(root) == CONTENTS
-    assert [line.split()[-1] for line in (tmp_path / "log").read_text().splitlines()] == [
-        "dataset-fashion-mnist",
-        "update",
-        "dataset-fashion-mnist",
-    ]
+    commands = [line.split()[-1] for line in (tmp_path / "log").read_text().splitlines()]
+    assert commands == ["update", "dataset-fashion-mnist"]
 
 
 def test_apt_get_says_why_it_failed(root: Path, monkeypatch, tmp_path: Path) -> None:
@@ -224,7 +222,7 @@ def test_apt_get_says_why_it_failed(root: Path, monkeypatch, tmp_path: Path) -> 
 
 
 def test_a_program_that_hangs_is_given_up(root: Path, monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sources, "TRANSFER_SECONDS", 0.2)
+    monkeypatch.setattr(fetching, "TRANSFER_SECONDS", 0.2)
     programs(monkeypatch, tmp_path, apt_get="#!/bin/sh\nexec sleep 60\n")
     start = time.monotonic()
     with pytest.raises(DataError, match=r"apt-get: took longer than 0\.2 s"):
@@ -234,8 +232,8 @@ def test_a_program_that_hangs_is_given_up(root: Path, monkeypatch, tmp_path: Pat
 
 @pytest.mark.parametrize("drip", [False, True], ids=["silent", "a byte now and then"])
 def test_a_slow_mirror_is_given_up(root: Path, monkeypatch: pytest.MonkeyPatch, drip: bool) -> None:
-    monkeypatch.setattr(sources, "CONNECT_SECONDS", 0.3)
-    monkeypatch.setattr(sources, "TRANSFER_SECONDS", 0.5)
+    monkeypatch.setattr(fetching, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(fetching, "TRANSFER_SECONDS", 0.5)
     done = threading.Event()
     server = socket.create_server(("127.0.0.1", 0))
 
@@ -266,7 +264,7 @@ def test_a_slow_mirror_is_given_up(root: Path, monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_name_server_that_hangs_is_given_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = threading.Event()
-    monkeypatch.setattr(sources, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(fetching, "CONNECT_SECONDS", 0.2)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: done.wait(30) and [])
     start = time.monotonic()
     with pytest.raises(DataError, match=r"no answer in 0\.2 s"):
@@ -276,22 +274,24 @@ def test_a_name_server_that_hangs_is_given_up(root: Path, monkeypatch: pytest.Mo
 
 
 TWO = """
-import gzip, hashlib, sys, time
+import hashlib, sys, time, gzip
+from dataclasses import replace
 from pathlib import Path
-from roadmap.data import fetch, sources
+from roadmap.data import fetch
+from roadmap.data.datasets import DATASETS, FASHION_MNIST
 
-contents = {name: name.encode() for name in fetch.SHA256}
-fetch.SHA256 = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+digests = {path: hashlib.sha256(Path(path).name.encode()).hexdigest() for path in FASHION_MNIST}
+DATASETS["fashion_mnist"] = replace(DATASETS["fashion_mnist"], sha256=digests)
 
-def mirrors(names):
+def read(folder, names):
     with Path(sys.argv[2]).open("a") as log:
         print("asked", file=log)
     time.sleep(0.5)
-    return (gzip.compress(contents[name]) for name in names)
+    return [gzip.compress(name.encode()) for name in names]
 
-sources.mirrors = mirrors
+fetch._from_directory = read
 fetch.fetch("fashion_mnist", Path(sys.argv[1]))
-assert not fetch.damaged_fashion_mnist(Path(sys.argv[1]))
+assert not fetch.damaged_files("fashion_mnist", Path(sys.argv[1]))
 assert "torch" not in sys.modules
 """
 
@@ -320,12 +320,11 @@ def test_a_root_that_cannot_be_is_named(tmp_path: Path) -> None:
 
 def test_names_that_cannot_be_fetched(root: Path) -> None:
     with pytest.raises(DataError, match=r"^imagenet: .*train and .*val must hold a folder of images for every class"):
+        prepare(DataConfig(name="imagenet", root=str(root)))
+    with pytest.raises(ConfigError, match=r"^data=imagenet: allowed is one of fashion_mnist cifar10 cifar100"):
         fetch("imagenet", root)
-    with pytest.raises(
-        ConfigError,
-        match=r"^data=mnist: allowed is one of fashion_mnist cifar10 cifar100 imagenet imagefolder webdataset parquet$",
-    ):
-        fetch("mnist", root)
+    with pytest.raises(ConfigError, match=r"^data.name=cifar1: allowed is one of .* \(did you mean cifar10\?\)$"):
+        fetch("cifar1", root)
 
 
 def test_cifar_through_torchvision(root: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:

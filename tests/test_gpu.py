@@ -11,7 +11,7 @@ from helpers.smoke import computed, interrupt, keeps_to, tiny, trained
 from roadmap import runs
 from roadmap.config.compose import compose
 from roadmap.config.steps import steps
-from roadmap.data.load import load
+from roadmap.data.loader import load
 from roadmap.networks.create import build
 from roadmap.training.run import execute
 

@@ -11,7 +11,7 @@ from helpers.smoke import inside, script
 from PIL import ExifTags, Image
 
 from roadmap.config.compose import compose
-from roadmap.data.inspect import look
+from roadmap.data.inspect import inspect
 
 
 def check(root: Path, *words: str) -> tuple[int, str]:
@@ -20,13 +20,13 @@ def check(root: Path, *words: str) -> tuple[int, str]:
     return run.returncode, output
 
 
-def test_a_sound_tree_has_no_trouble_and_planted_faults_are_found(tmp_path: Path) -> None:
+def test_a_sound_tree_has_no_errors_and_planted_faults_are_found(tmp_path: Path) -> None:
     root = plant(tmp_path / "photos", train=2, val=1)
     words = ("data=imagefolder", f"data.num_classes={len(CLASSES)}", "training.workers=2")
     code, output = check(root, *words)
     assert code == 0, output
     assert "train: 8 images in 4 classes" in output and "val: 4 images in 4 classes" in output
-    assert "60,000 pixels an image" in output and "trouble" not in output and "note" not in output
+    assert "60,000 pixels per image" in output and "error: " not in output and "note: " not in output
     train = root / "train"
     break_file(train / "coffee" / "0.JPEG")
     (train / "chelsea" / "0.JPEG").write_text("no image")
@@ -44,13 +44,13 @@ def test_a_sound_tree_has_no_trouble_and_planted_faults_are_found(tmp_path: Path
         "train: 6 images in 4 classes",
         f"note: {train}/rocket/0.JPEG: PNG by another name",
         f"note: {train}/rocket/1.JPEG: CMYK colours",
-        f"trouble: {train}/coffee/0.JPEG: cannot be read: image file is truncated",
-        f"trouble: {train}/chelsea/0.JPEG: cannot be read: cannot identify image file",
+        f"error: {train}/coffee/0.JPEG: cannot be read: image file is truncated",
+        f"error: {train}/chelsea/0.JPEG: cannot be read: cannot identify image file",
         f"note: {train}/coffee/readme.txt: not used",
-        f"trouble: {train}/astronaut/2.JPEG: cannot be read: [Errno 2]",
-        f"trouble: {root}/val/tea: no images",
+        f"error: {train}/astronaut/2.JPEG: cannot be read: [Errno 2]",
+        f"error: {root}/val/tea: no images",
         "val: 4 images in 5 classes",
-        f"trouble: {root}: train and val have other classes: tea (1 in all)",
+        f"error: {root}: train and val have other classes: tea",
     ):
         assert line in output, (line, output)
 
@@ -67,32 +67,32 @@ def test_what_is_likely_a_mistake_is_noted(tmp_path: Path, monkeypatch: pytest.M
     (root / "train" / ".thumbnails").mkdir()
     (root / "train" / ".thumbnails" / "1.JPEG").write_text("no image")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})  # torch would warn, and warnings are errors
-    *_, (done, total, report) = look(compose(["study=photos", f"data.root={root}"]).data, workers=2)
-    assert done == total == 4 and report.troubles == [] and report.classes["train"] == [CLASSES[0]]
+    *_, (done, total, report) = inspect(compose(["study=photos", f"data.root={root}"]).data, workers=2)
+    assert done == total == 4 and report.errors == [] and report.classes["train"] == [CLASSES[0]]
     assert report.notes == [
         f"{root}/train/.thumbnails/1.JPEG: not used",
-        f"{root}: one class only: there is nothing to tell apart",
-        f"{root}: val: 1 of 2 images are, byte for byte, among those of train",
-        f"{root}: images that ask to be turned (EXIF), which is not heeded (docs/data.md): 1",
+        f"{root}: only one class: there is nothing to tell apart",
+        f"{root}: val: 1 of 2 images are byte for byte duplicates of images in train",
+        f"{root}: images with an EXIF orientation, which is ignored (docs/data.md): 1",
     ]
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", bytes(1024)])
-def test_one_cause_is_one_trouble(tmp_path: Path, content: bytes) -> None:
+def test_one_cause_is_one_error(tmp_path: Path, content: bytes) -> None:
     for part in ("train", "val"):
         (tmp_path / f"{part}.tar").write_bytes(content)
     words = ["study=photos", "data=webdataset", f"data.root={tmp_path}", f"data.cache={tmp_path}"]
-    *_, (_, _, report) = look(compose([*words, "data.num_classes=4"]).data, workers=0)
-    assert len(report.troubles) == 2 and "train" in report.troubles[0] and "val" in report.troubles[1], report.troubles
+    *_, (_, _, report) = inspect(compose([*words, "data.num_classes=4"]).data, workers=0)
+    assert len(report.errors) == 2 and "train" in report.errors[0] and "val" in report.errors[1], report.errors
 
 
 def test_what_is_not_imagenet_is_said(tmp_path: Path) -> None:
     root = plant(tmp_path / "photos", train=1, val=1)
     code, output = inside("scripts/check_data.py", f"data.root={root}", "study=imagenet", "training.workers=0")
     assert code == 1
-    assert f"trouble: {root}: train: 4 classes, data.num_classes is 1000" in output
-    assert f"trouble: {root}: train: not names of ImageNet's classes (wnid): astronaut chelsea coffee rocket" in output
-    assert f"trouble: {root}: val: 4 images, ImageNet-1K has 50,000" in output
+    assert f"error: {root}: train: 4 classes, data.num_classes is 1000" in output
+    assert f"error: {root}: train: not names of ImageNet's classes (wnid): astronaut chelsea coffee rocket" in output
+    assert f"error: {root}: val: 4 images, ImageNet-1K has 50,000" in output
     assert inside("scripts/check_data.py", f"data.root={tmp_path / 'nowhere'}", "study=imagenet")[0] == 2
     code, output = inside("scripts/check_data.py", f"data.root={root}", "study=smoke")
     assert code == 2 and "data=fashion_mnist: allowed is one of imagenet imagefolder webdataset parquet" in output

@@ -9,8 +9,7 @@ import torch
 from helpers.smoke import ROOT, keeps_to, tiny
 
 from roadmap.config.schema import Config
-from roadmap.data.load import load
-from roadmap.data.loader import epoch_passes
+from roadmap.data.loader import load, micro_batches
 from roadmap.errors import ConfigError
 from roadmap.training import memory
 from roadmap.training.distributed import World
@@ -28,7 +27,7 @@ def stepped(config: Config, room: Room) -> tuple[State, float]:
     state = initial_state(config, CPU, World())
     state.room = room
     memory.apply(room, state.model)
-    passes = epoch_passes(load(config, train=True), config.recipe, config.data, seed=0, epoch=0)
+    passes = micro_batches(load(config, train=True), config.recipe, config.data, seed=0, epoch=0)
     return state, train_step(state, passes, config, per_epoch=10)
 
 

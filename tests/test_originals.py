@@ -12,8 +12,9 @@ import pytest
 from helpers.containers import add, shuffled, write_devkit, write_originals
 from helpers.photographs import CLASSES, plant
 
-from roadmap.data import archives as originals
-from roadmap.data.fetch import fetch
+from roadmap.config.schema import DataConfig
+from roadmap.data import archives
+from roadmap.data.fetch import prepare
 from roadmap.errors import DataError
 
 TRAIN, VAL, DEVKIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
@@ -40,7 +41,7 @@ def is_sorted(root: Path, tree: Path) -> bool:
 
 
 def test_archives_become_folders_once(root: Path, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fetch("imagenet", root)
+    prepare(DataConfig(name="imagenet", root=str(root)))
     assert is_sorted(root, tree)
     assert sorted(path.name for path in (root / "val" / "rocket").iterdir()) == [
         f"ILSVRC2012_val_{number:08d}.JPEG" for number in (4, 8, 12)
@@ -52,16 +53,17 @@ def test_archives_become_folders_once(root: Path, tree: Path, capsys: pytest.Cap
     ]
     for name in (TRAIN, VAL):
         assert (root / name).is_file()
-    fetch("imagenet", root)
+    prepare(DataConfig(name="imagenet", root=str(root)))
     assert capsys.readouterr().out == f"imagenet: ready in {root}\n"
 
 
 STOPPED = """
 import os, sys, tarfile
 from pathlib import Path
-from roadmap.data import fetch, archives as originals
+from roadmap.config.schema import DataConfig
+from roadmap.data import archives, fetch
 
-left, extract = int(sys.argv[2]), originals._extract
+left, extract = int(sys.argv[2]), archives._extract_file
 
 def watched(*arguments):
     global left
@@ -71,8 +73,8 @@ def watched(*arguments):
         print("now", flush=True)
         sys.stdin.read()
 
-originals._extract = watched
-fetch.fetch("imagenet", Path(sys.argv[1]))
+archives._extract_file = watched
+fetch.prepare(DataConfig(name="imagenet", root=sys.argv[1]))
 assert "torch" not in sys.modules
 """
 
@@ -91,7 +93,7 @@ def test_a_process_killed_at_any_image_leaves_whole_classes_and_the_next_goes_on
     there = {path: path.stat().st_mtime_ns for path in root.glob("*/[a-z]*") if path.is_dir()}
     assert len(there) == (images - 1) // COUNT
     assert all(len(list(folder.iterdir())) == COUNT for folder in there)
-    fetch("imagenet", root)
+    prepare(DataConfig(name="imagenet", root=str(root)))
     assert is_sorted(root, tree)
     assert all(folder.stat().st_mtime_ns == before for folder, before in there.items())
 
@@ -102,11 +104,11 @@ def test_validation_images_side_by_side_are_sorted(root: Path, tree: Path, place
     (root / place).mkdir(exist_ok=True)
     for number, (_, path) in enumerate(shuffled(tree), start=1):
         shutil.copy(path, root / place / f"ILSVRC2012_val_{number:08d}.JPEG")
-    fetch("imagenet", root)
+    prepare(DataConfig(name="imagenet", root=str(root)))
     assert is_sorted(root, tree)
     kept = list((root / place).glob("*.JPEG"))
     assert len(kept) == (0 if place == "val" else COUNT * len(CLASSES))
-    fetch("imagenet", root)
+    prepare(DataConfig(name="imagenet", root=str(root)))
     assert is_sorted(root, tree)
 
 
@@ -117,7 +119,7 @@ def test_folders_that_are_there_are_left_as_they_are(root: Path, tree: Path) -> 
     shutil.rmtree(root / "train" / "rocket")
     (root / DEVKIT).unlink()
     (root / "train" / ".chelsea.tmp").mkdir()
-    fetch("imagenet", root)
+    prepare(DataConfig(name="imagenet", root=str(root)))
     assert (root / "train" / "coffee" / "0.JPEG").read_text() == "mine"
     assert contents(root / "train")["rocket"] == contents(tree / "train")["rocket"]
     assert contents(root / "val") == contents(tree / "val")
@@ -129,7 +131,7 @@ def test_folders_that_are_there_are_left_as_they_are(root: Path, tree: Path) -> 
 def test_an_archive_that_breaks_off_is_named(root: Path, name: str, share: float) -> None:
     os.truncate(root / name, int(share * (root / name).stat().st_size))
     with pytest.raises(DataError, match=f"^{root / name}: cannot be read: "):
-        fetch("imagenet", root)
+        prepare(DataConfig(name="imagenet", root=str(root)))
     assert not (root / "train").exists()  # nothing is begun that would end in a refusal, hours later
 
 
@@ -140,7 +142,7 @@ def test_a_download_that_is_not_complete_is_noticed_before_anything_is_unpacked(
     if not spoil.endswith("missing"):
         path.write_text("<html>" if spoil.endswith("page") else "")
     with pytest.raises(DataError, match=f"^{path}"):
-        fetch("imagenet", root)
+        prepare(DataConfig(name="imagenet", root=str(root)))
     assert not (root / "train").exists()
 
 
@@ -150,7 +152,7 @@ def test_archives_of_classes_that_were_unpacked_by_hand_are_sorted(root: Path, t
     with tarfile.open(root / TRAIN) as tar:
         tar.extractall(root / place, filter="data")
     (root / TRAIN).unlink()
-    fetch("imagenet", root)
+    prepare(DataConfig(name="imagenet", root=str(root)))
     for path in (root / "train").glob("*.tar"):
         path.unlink()
     assert is_sorted(root, tree)
@@ -163,27 +165,27 @@ def test_a_class_that_breaks_off_inside_is_named_and_the_classes_before_it_stay(
         for name, content in inside.items():
             add(tar, name, content[: len(content) // 2] if name == "coffee.tar" else content)
     with pytest.raises(DataError, match=f"{root / TRAIN}:coffee.tar: cannot be read: "):
-        fetch("imagenet", root)
+        prepare(DataConfig(name="imagenet", root=str(root)))
     assert sorted(path.name for path in (root / "train").glob("[a-z]*")) == ["astronaut", "chelsea"]
 
 
 def test_what_is_missing_is_named(root: Path, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_devkit(root, [label for label, _ in shuffled(tree)] + [0])
     with pytest.raises(DataError, match=rf"{VAL}: ILSVRC2012_val_00000013.JPEG is not there \(1 of 13 are not\)"):
-        fetch("imagenet", root)
+        prepare(DataConfig(name="imagenet", root=str(root)))
     (root / DEVKIT).unlink()
     with pytest.raises(DataError, match=f"{root / DEVKIT} is needed: it knows the classes of the validation images"):
-        fetch("imagenet", root)
+        prepare(DataConfig(name="imagenet", root=str(root)))
     write_devkit(root, [label for label, _ in shuffled(tree)])
     usage = shutil.disk_usage(root)
-    monkeypatch.setattr(originals.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(DataError, match=r"train: 0\.0 GB are still to be unpacked, 0\.0 GB are free"):
-        fetch("imagenet", root)
+        prepare(DataConfig(name="imagenet", root=str(root)))
     (root / TRAIN).unlink()
     with pytest.raises(DataError, match=f"or put {TRAIN}, {VAL} and {DEVKIT} there"):
         shutil.rmtree(root / "train", ignore_errors=True)
         (root / VAL).unlink()
-        fetch("imagenet", root)
+        prepare(DataConfig(name="imagenet", root=str(root)))
 
 
 def test_names_inside_archives_lead_nowhere_else(root: Path, tmp_path: Path) -> None:
@@ -192,7 +194,7 @@ def test_names_inside_archives_lead_nowhere_else(root: Path, tmp_path: Path) -> 
         add(archive, "../../../outside.JPEG", b"x")
     with tarfile.open(root / TRAIN, "w") as tar:
         add(tar, "../n1.tar", inner.getvalue())
-    fetch("imagenet", root)
+    prepare(DataConfig(name="imagenet", root=str(root)))
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("outside*")] == [
         "imagenet/train/n1/outside.JPEG"
     ]

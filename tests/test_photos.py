@@ -21,12 +21,11 @@ from torchvision.datasets import ImageFolder
 from roadmap.config.checks import check
 from roadmap.config.compose import compose
 from roadmap.config.schema import Config
-from roadmap.data import datasets as catalog
-from roadmap.data import trees
-from roadmap.data.image_files import Files
+from roadmap.data import records
+from roadmap.data.folders import count_images
+from roadmap.data.image_files import Decoded
 from roadmap.data.image_transforms import eval_pipeline, seeded, train_pipeline
-from roadmap.data.load import load
-from roadmap.data.loader import epoch_passes, evaluation_batches
+from roadmap.data.loader import evaluation_batches, load, micro_batches
 from roadmap.errors import ConfigError, DataError
 from roadmap.runs import FAILURE, RESULT, read_json, read_result
 
@@ -51,7 +50,7 @@ def config(root: Path, *words: str) -> Config:
 
 def epoch(of: Config, *, start: int = 0, number: int = 0) -> list[tuple[Tensor, Tensor]]:
     images = load(of, train=True)
-    return list(epoch_passes(images, of.recipe, of.data, seed=3, epoch=number, start=start))
+    return list(micro_batches(images, of.recipe, of.data, seed=3, epoch=number, start=start))
 
 
 def test_workers_and_where_an_epoch_is_entered_change_nothing(tree: Path) -> None:
@@ -161,7 +160,7 @@ def test_what_cannot_be_read_is_skipped_and_counted_if_asked_for(tmp_path: Path)
         epoch(config(root, *small))
     of = config(root, *small, "data.on_error=skip", "training.workers=1")
     images = load(of, train=True)
-    ((x, labels),) = epoch_passes(images, of.recipe, of.data, seed=3, epoch=0)
+    ((x, labels),) = micro_batches(images, of.recipe, of.data, seed=3, epoch=0)
     assert sorted(line.split(":")[0][-14:] for line in images.skipped) == ["chelsea/0.JPEG"] + ["chelsea/1.JPEG"] * 2
     assert x.shape == sound[0][0].shape and torch.equal(labels, sound[0][1])  # chelsea's last stands for all three
     assert sum(not torch.equal(a, b) for a, b in zip(x, sound[0][0], strict=True)) == 2
@@ -199,14 +198,14 @@ def test_classes_and_files_of_folders_are_counted(tree: Path, tmp_path: Path) ->
     photograph("coffee").save(tmp_path / "photos" / "train" / ".thumbnails" / "1.jpg")
     of = compose(["study=photos", f"data.root={tmp_path / 'photos'}"])
     assert of.data.num_classes == 4 and of.study.name == "photos"
-    assert len(load(of, train=True)) == 32 and trees.counted(of.data) == (32, 16)
+    assert len(load(of, train=True)) == 32 and count_images(of.data) == (32, 16)
     assert compose(["study=photos", f"data.root={tmp_path / 'photos'}", "data.num_classes=7"]).data.num_classes == 7
     said = inside("scripts/plan.py", "study=photos", f"data.root={tmp_path / 'photos'}", "images_per_second=16")
     assert said[0] == 0, said
     for root, message in ((tree / "train", "classes lie in .* itself, docs/data.md says how"), (tmp_path / "no", "$")):
         with pytest.raises(ConfigError, match=rf"^data.num_classes: a value is needed, or {root}/train \(.*{message}"):
             compose(["study=photos", f"data.root={root}"])
-    assert trees.counted(compose(["study=photos", f"data.root={tmp_path}", "data.num_classes=4"]).data) is None
+    assert count_images(compose(["study=photos", f"data.root={tmp_path}", "data.num_classes=4"]).data) is None
 
 
 def test_files_are_listed_as_torchvision_lists_them(tree: Path, tmp_path: Path) -> None:
@@ -216,7 +215,7 @@ def test_files_are_listed_as_torchvision_lists_them(tree: Path, tmp_path: Path) 
     for name in ("x.PNG", "y.txt", "z.webp"):
         (deeper / name).touch()
     (root / "train" / "coffee" / "linked").symlink_to(tree / "val" / "rocket")
-    found = catalog.find(config(root).data, "train")
+    found = records.find(config(root).data, "train")
     known = ImageFolder(str(root / "train"))
     assert [*zip(found.paths, found.labels.tolist(), strict=True)] == known.samples  # type: ignore[attr-defined]
     assert found.classes == known.classes and len(known.samples) == 32 + 4 + 2
@@ -259,7 +258,7 @@ def test_a_run_on_photographs_end_to_end_and_one_that_meets_a_broken_file(tmp_pa
 @pytest.mark.slow
 def test_the_benchmark_makes_as_many_images_in_both_ways(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: Counter[str] = Counter()
-    for owner, name in ((Files, "_made"), (ImageFolder, "__getitem__")):
+    for owner, name in ((Decoded, "_decode"), (ImageFolder, "__getitem__")):
         plainly = getattr(owner, name)
 
         def counted(self: object, place: int, owner: type = owner, plainly: Callable[..., Any] = plainly) -> Any:
@@ -270,4 +269,4 @@ def test_the_benchmark_makes_as_many_images_in_both_ways(tree: Path, monkeypatch
     words = ["study=photos", "+step=training_recipe", f"data.root={tree}", "data.num_classes=4", "regime.img_size=64"]
     code, said = inside("benchmarks/data.py", *words, "--images", "5", "--rounds", "2")
     assert code == 0 and "\nratio " in said, said
-    assert made == {"Files": 3 * 32, "ImageFolder": 3 * 32}
+    assert made == {"Decoded": 3 * 32, "ImageFolder": 3 * 32}

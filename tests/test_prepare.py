@@ -21,11 +21,21 @@ from torchvision.transforms import functional
 
 from roadmap import runs
 from roadmap.config.compose import compose, load
-from roadmap.data.fetch import fetch
+from roadmap.config.schema import DataConfig
+from roadmap.data.fetch import prepare as make_ready
+from roadmap.data.folders import EXTENSIONS
 from roadmap.data.image_transforms import eval_pipeline
-from roadmap.data.load import load as data_load
-from roadmap.data.resized_copy import MANIFEST, Resized, encoded, finished_copy, refuse_another, shrunk, write_manifest
-from roadmap.data.trees import EXTENSIONS, image_files
+from roadmap.data.loader import load as data_load
+from roadmap.data.resize import (
+    MANIFEST,
+    Resized,
+    encode,
+    finished_copy,
+    image_files,
+    refuse_another,
+    resized_size,
+    write_manifest,
+)
 from roadmap.errors import ConfigError, DataError
 from roadmap.files import lock
 from roadmap.training.run import execute, resized
@@ -58,7 +68,7 @@ def test_a_copy_is_what_was_asked_for(tmp_path: Path) -> None:
     assert list(image_files(to / "train")) == list(image_files(train))
     for path in image_files(to / "train"):
         with Image.open(to / "train" / path) as made, Image.open(train / path) as original:
-            assert made.format == "JPEG" and made.size == shrunk(original.size, 100)
+            assert made.format == "JPEG" and made.size == resized_size(original.size, 100)
             assert made.mode == ("L" if path.name == "grey.JPEG" else "RGB")
             expected = original.convert("RGB").resize(made.size, Image.Resampling.BICUBIC)
             assert np.abs(np.asarray(made.convert("RGB"), int) - np.asarray(expected, int)).mean() < 6
@@ -75,7 +85,7 @@ def test_a_copy_is_what_was_asked_for(tmp_path: Path) -> None:
 def test_sizes_are_those_of_torchvisions_resize() -> None:
     for width, height in ((500, 375), (375, 500), (333, 251), (256, 999), (200, 300), (257, 257), (1024, 301)):
         expected = functional.resize(Image.new("L", (width, height)), 256).size
-        assert shrunk((width, height), 256) == (expected if min(width, height) > 256 else (width, height))
+        assert resized_size((width, height), 256) == (expected if min(width, height) > 256 else (width, height))
     assert EXTENSIONS == IMG_EXTENSIONS
 
 
@@ -97,7 +107,7 @@ def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
         os.kill(run.pid, number)
         output, _ = run.communicate(timeout=30)  # workers hold the other end of the pipe: they have ended too
         assert run.returncode == code, output
-        assert number == signal.SIGKILL or "the same command goes on from here" in output
+        assert number == signal.SIGKILL or "the same command continues from here" in output
         deadline = time.monotonic() + 20
         while children := [pid for pid in children if working(pid)]:
             assert time.monotonic() < deadline, children
@@ -129,7 +139,7 @@ def test_what_cannot_be_read_is_listed_and_the_rest_made(tmp_path: Path) -> None
     broken[1].write_text("no image")
     code, output = prepare(root, to, *SMALL)
     assert code == 1 and "6 of 8 images" in output, output
-    assert all(f"trouble: {path}: cannot be read: " in output for path in broken)
+    assert all(f"error: {path}: cannot be read: " in output for path in broken)
     assert str(finished_copy(to)) == "train: short side 100, quality 80, without 2 files that cannot be read"
     assert len(list(image_files(to / "train"))) == 6
 
@@ -188,14 +198,14 @@ def test_a_copy_is_not_copied_and_one_that_is_not_finished_is_not_ready(tmp_path
     copy = Resized("/originals", 100, 80, ("train",), images=4)
     write_manifest(root, copy)
     code, output = inside("scripts/prepare.py", f"data.root={root}", f"to={tmp_path / 'small'}")
-    assert code == 2 and f"data.root={root}: allowed is originals: this is a resized copy of /originals" in output
-    fetch("imagefolder", root)
+    assert code == 2 and f"data.root={root}: allowed is original images: this is a resized copy of /originals" in output
+    make_ready(DataConfig(name="imagefolder", root=str(root)))
     words = ["data=imagefolder", f"data.root={root}", "data.num_classes=4", "training.workers=0"]
     code, output = inside("scripts/check_data.py", *words)
     assert code == 0 and f"note: {root}: a resized copy (train: short side 100, quality 80)" in output, output
     write_manifest(root, replace(copy, images=None))
     with pytest.raises(DataError, match="a resized copy that is not finished"):
-        fetch("imagefolder", root)
+        make_ready(DataConfig(name="imagefolder", root=str(root)))
 
 
 def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +249,7 @@ def test_what_evaluation_sees_of_a_copy() -> None:
     pipeline = eval_pipeline(config.recipe, config.data)
     for name, stated in {"astronaut": 2.88, "chelsea": 2.53, "coffee": 2.74, "rocket": 1.76}.items():
         original = photograph(name)
-        copy = Image.open(io.BytesIO(encoded(original, shrunk(original.size, 256), 90)))
+        copy = Image.open(io.BytesIO(encode(original, resized_size(original.size, 256), 90)))
         unstored = original.resize(copy.size, Image.Resampling.BICUBIC)
         seen = [torch.as_tensor(pipeline(image)).double() for image in (original, copy, unstored)]
         assert float((seen[0] - seen[1]).abs().mean()) == pytest.approx(stated, abs=0.1), name

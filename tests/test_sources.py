@@ -21,11 +21,10 @@ from webdataset import TarWriter
 
 from roadmap import runs
 from roadmap.config.compose import compose
-from roadmap.config.schema import Config
-from roadmap.data import fetch
-from roadmap.data.inspect import look
-from roadmap.data.load import load
-from roadmap.data.loader import epoch_passes
+from roadmap.config.schema import Config, DataConfig
+from roadmap.data.fetch import prepare
+from roadmap.data.inspect import inspect
+from roadmap.data.loader import load, micro_batches
 from roadmap.errors import ConfigError, DataError
 from roadmap.training.run import execute
 
@@ -40,7 +39,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sources(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     words = write_every(tree, tmp_path_factory.mktemp("sources"))
-    fetch.fetch("imagenet", Path(words["imagenet"][1].partition("=")[2]))
+    prepare(DataConfig(name="imagenet", root=words["imagenet"][1].partition("=")[2]))
     return words
 
 
@@ -89,14 +88,14 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     photo.save(tree / "val" / "rocket" / "0.JPEG", format="PNG")
     photo.convert("CMYK").save(tree / "val" / "rocket" / "1.JPEG")
     words = write_every(tree, root)
-    fetch.fetch("imagenet", root / "originals")
+    prepare(DataConfig(name="imagenet", root=str(root / "originals")))
     return words
 
 
 def batch(of: Config) -> tuple[torch.Tensor, list[str]]:
     """All images for training, and what was skipped."""
     images = load(of, train=True)
-    ((x, _),) = epoch_passes(images, of.recipe, of.data, seed=3, epoch=0)
+    ((x, _),) = micro_batches(images, of.recipe, of.data, seed=3, epoch=0)
     return x, [line.partition(": ")[0] for line in images.skipped]
 
 
@@ -115,9 +114,9 @@ def test_what_cannot_be_read_stops_the_run_or_is_skipped(faulty: dict[str, list[
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_look_finds_every_fault(faulty: dict[str, list[str]], source: str) -> None:
     none, cut, png, cmyk = NAMES[source]
-    *_, (done, total, report) = look(config(faulty[source]).data, workers=0)
+    *_, (done, total, report) = inspect(config(faulty[source]).data, workers=0)
     assert done == total == 20 and report.images == {"train": 10, "val": 8}
-    a, b, *rest = report.troubles  # four classes are no ImageNet
+    a, b, *rest = report.errors  # four classes are no ImageNet
     assert len(rest) == (3 if source == "imagenet" else 0)
     assert a.endswith(f"{none}: cannot be read: cannot identify image file")
     assert f"{cut}: cannot be read: image file is truncated" in b
@@ -137,9 +136,9 @@ def test_a_class_too_many_and_an_order_other_than_the_wnids_are_found(tmp_path: 
             for i, (_, path) in enumerate(images(tree, part)):
                 shard.write({"__key__": f"n0000000{i}_7", "cls": labels[i], "jpg": path.read_bytes()})
     words = ["data=webdataset", f"data.root={shards}", f"data.cache={tmp_path}"]
-    *_, (_, _, report) = look(compose([*SMALL, *words]).data, workers=0)
-    assert report.troubles == [
-        f"{shards}: train and val have other classes: 4 (1 in all)",
+    *_, (_, _, report) = inspect(compose([*SMALL, *words]).data, workers=0)
+    assert report.errors == [
+        f"{shards}: train and val have other classes: 4",
         f"{shards}: train: 4 classes, data.num_classes is 1000",
         f"{shards}: class 1 has images of n00000002 n00000003",
         f"{shards}: classes are not in the order of their wnids, from n00000002 on",
@@ -227,8 +226,8 @@ def test_a_shard_or_table_that_breaks_off_is_named(tree: Path, tmp_path: Path, s
             os.truncate(path, int(share * path.stat().st_size))
             with pytest.raises(DataError, match=f"{path}: cannot be read: "):
                 load(config(words), train=True)
-            *_, (_, _, report) = look(config(words).data, workers=0)
-            assert str(path) in report.troubles[0] and report.images["val"] == 16
+            *_, (_, _, report) = inspect(config(words).data, workers=0)
+            assert str(path) in report.errors[0] and report.images["val"] == 16
 
 
 def test_tables_are_read_again_when_they_change_and_the_network_is_left_alone(

@@ -23,8 +23,7 @@ from roadmap.config.compose import compose, to_dict
 from roadmap.config.deviations import deviations
 from roadmap.config.identity import difference, digest
 from roadmap.config.schema import Precision
-from roadmap.data.load import load
-from roadmap.data.loader import epoch_passes
+from roadmap.data.loader import load, micro_batches
 from roadmap.networks.create import build
 from roadmap.training.compiling import compiled_as_eager, compiles
 from roadmap.training.device import arithmetic
@@ -160,7 +159,7 @@ def test_plain_and_fast_steps_give_one_loss_curve(step: str, bound: float | None
     """200 steps; where ReLU and batch norm amplify rounding, ours may stray from float64 as the plain step does."""
     words = ["budget.batch_size=32", "budget.bn_batch_size=32", "data.max_train=6400", f"data.root={data_root}"]
     config = compose([f"+step={step}", *words])
-    passes = list(islice(epoch_passes(load(config, train=True), config.recipe, config.data, seed=0, epoch=0), 200))
+    passes = list(islice(micro_batches(load(config, train=True), config.recipe, config.data, seed=0, epoch=0), 200))
     torch.manual_seed(0)
     network = build(config.model, num_classes=10, in_chans=1, init=config.recipe.init)
     curves = {}

@@ -2,10 +2,10 @@
 
 import math
 import re
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from roadmap.config.schema import Config, Dataset, ModelConfig, Op, RecipeConfig
+from roadmap.config.schema import Config, ModelConfig, Op, RecipeConfig
+from roadmap.data.datasets import dataset
 from roadmap.errors import ConfigError, require
 
 SPATIAL = (Op.conv, Op.dwconv)
@@ -17,47 +17,6 @@ VOCABULARY = {
 }
 RANDAUGMENT = re.compile(r"none|rand(-(m|n|w|p|mstd|mmax|inc)\d+(\.\d+)?)*")
 NAME = re.compile(r"[A-Za-z0-9][\w.,=+\[\]-]*")
-
-
-class Facts(NamedTuple):
-    """What is known of a data set that is held in memory."""
-
-    in_chans: int
-    num_classes: int
-    images: int
-    """For training."""
-
-
-IN_MEMORY = {
-    Dataset.fashion_mnist: Facts(1, 10, 60_000),
-    Dataset.cifar10: Facts(3, 10, 50_000),
-    Dataset.cifar100: Facts(3, 100, 50_000),
-}
-
-IMAGENET_IMAGES = {"train": 1_281_167, "val": 50_000}
-"""Of ImageNet-1K (Russakovsky et al., arXiv 1409.0575)."""
-TEST_ONLY = (
-    Dataset.imagenet_v2,
-    Dataset.imagenet_a,
-    Dataset.imagenet_r,
-    Dataset.imagenet_sketch,
-    Dataset.imagenet_c,
-)
-"""Data sets that only test networks which know ImageNet's classes."""
-
-
-def class_folders(part: Path) -> list[str]:
-    """The folders of a part's classes, sorted; a name that begins with a dot is none. Without such a part, none.
-
-    Raises:
-        ConfigError: it cannot be looked into.
-    """
-    try:
-        return sorted(path.name for path in part.iterdir() if not path.name.startswith(".") and path.is_dir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise ConfigError(f"{error.filename}: {error.strerror}") from error
 
 
 def check(config: Config) -> None:
@@ -131,27 +90,24 @@ def _check_recipe(r: RecipeConfig) -> None:
 
 
 def _check_data(config: Config) -> None:
-    d, r = config.data, config.recipe
+    d, r, known = config.data, config.recipe, dataset(config.data.name)
     for key, values in (("data.mean", d.mean), ("data.std", d.std)):
         require(len(values) == d.in_chans, key, values, f"data.in_chans = {d.in_chans} numbers")
     require(all(std > 0 for std in d.std), "data.std", d.std, "more than 0")
     require(d.img_size >= 32, "data.img_size", d.img_size, "32 or more: a network shrinks its input 32 times")
     for key, shards in (("data.train", d.train), ("data.val", d.val)):
-        require(shards is None or d.name is Dataset.webdataset, key, shards, "nothing, but for data=webdataset")
+        require(shards is None or d.name == "webdataset", key, shards, "nothing, but for data=webdataset")
     require(0 < d.crop_pct <= 1, "data.crop_pct", d.crop_pct, "more than 0, up to 1")
     mixed = r.mixup_prob > 0 and (r.mixup > 0 or r.cutmix > 0)
     size, key = min((r.batch_size, "recipe.batch_size"), (r.bn_batch_size, "recipe.bn_batch_size"))
     require(not mixed or size % 2 == 0, key, size, "an even number with mixup")
-    facts, name = IN_MEMORY.get(d.name), d.name.value
-    if facts is None:
-        require(d.in_chans == 3, "data.in_chans", d.in_chans, f"3 for {name}")
-        return
-    require(d.in_chans == facts.in_chans, "data.in_chans", d.in_chans, f"{facts.in_chans} for {name}")
-    enough = d.num_classes >= facts.num_classes
-    require(enough, "data.num_classes", d.num_classes, f"{facts.num_classes} for {name}")
-    images = min(facts.images, d.max_train or facts.images)
-    require(r.batch_size <= images, "recipe.batch_size", r.batch_size, f"up to {images}, the training images")
-    require(r.aa == "none", "recipe.aa", r.aa, "none for data held in memory: RandAugment works image by image")
+    require(d.in_chans == known.channels, "data.in_chans", d.in_chans, f"{known.channels} for {d.name}")
+    if known.in_memory:
+        enough = d.num_classes >= known.classes
+        require(enough, "data.num_classes", d.num_classes, f"{known.classes} for {d.name}")
+        images = min(known.images[0], d.max_train or known.images[0])
+        require(r.batch_size <= images, "recipe.batch_size", r.batch_size, f"up to {images}, the training images")
+        require(r.aa == "none", "recipe.aa", r.aa, "none for data held in memory: RandAugment works image by image")
 
 
 def check_model(model: ModelConfig) -> None:

@@ -14,11 +14,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from roadmap.config import formulas
 from roadmap.config.aliases import renamed
-from roadmap.config.checks import check, class_folders
+from roadmap.config.checks import check
 from roadmap.config.messages import explain
 from roadmap.config.overrides import STEP_WORDS, in_quotes, named, parse_overrides
-from roadmap.config.schema import Config, Dataset, Ladder, StepConfig, Tracking
+from roadmap.config.schema import Config, Ladder, StepConfig, Tracking
 from roadmap.config.steps import CONF, regimes, steps
+from roadmap.data.datasets import class_folders
 from roadmap.errors import ConfigError, require
 from roadmap.files import write_atomic
 
@@ -75,7 +76,7 @@ def _with_classes(raw: dict[str, Any]) -> dict[str, Any]:
         ConfigError: there are none to be counted.
     """
     data = raw["data"]
-    if data["name"] is not Dataset.imagefolder or data["num_classes"] != "???" or data["root"] == "???":
+    if data["name"] != "imagefolder" or data["num_classes"] != "???" or data["root"] == "???":
         return raw
     root = Path(data["root"]).expanduser()
     found = len(class_folders(root / "train"))

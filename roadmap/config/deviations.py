@@ -2,11 +2,11 @@
 
 from importlib.metadata import version
 
-from roadmap.config.checks import IN_MEMORY
 from roadmap.config.compose import compose, to_dict
 from roadmap.config.identity import difference, under
 from roadmap.config.schema import Config, Ladder
 from roadmap.config.steps import CONF, steps
+from roadmap.data.datasets import dataset
 
 STUDIES = {"resnet50": "imagenet", "resnet200": "imagenet_r200"}
 """The paper's studies; other regimes are compared with the smaller one."""
@@ -44,6 +44,6 @@ def deviations(config: Config) -> Deviations:
 
 def augmentation(config: Config) -> str:
     """What carries out the augmentation."""
-    if config.data.name in IN_MEMORY:
+    if dataset(config.data.name).in_memory:
         return "by batches"
     return f"timm {version('timm')}, Pillow {version('pillow')}"

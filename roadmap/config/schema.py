@@ -125,23 +125,6 @@ class Device(Enum):
     cuda = "cuda"
 
 
-class Dataset(Enum):
-    """Data sets."""
-
-    fashion_mnist = "fashion_mnist"
-    cifar10 = "cifar10"
-    cifar100 = "cifar100"
-    imagenet = "imagenet"
-    imagefolder = "imagefolder"
-    webdataset = "webdataset"
-    parquet = "parquet"
-    imagenet_v2 = "imagenet_v2"
-    imagenet_a = "imagenet_a"
-    imagenet_r = "imagenet_r"
-    imagenet_sketch = "imagenet_sketch"
-    imagenet_c = "imagenet_c"
-
-
 @dataclass
 class StepConfig:
     """Which rung of the ladder this is; a step's file states all five."""
@@ -209,7 +192,8 @@ class ModelConfig:
 class DataConfig:
     """A data set and what is done to every image."""
 
-    name: Dataset = MISSING
+    name: str = MISSING
+    """A key of `roadmap.data.datasets.DATASETS`."""
     root: str = "data"
     train: str | None = None
     """Of webdataset: the shards for training, names or URLs with {000..146} for each of them; unset: those in root."""

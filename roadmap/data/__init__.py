@@ -1,1 +1,1 @@
-"""Images and labels: fetched, held in memory, augmented in batches."""
+"""Data sets: fetched, read, augmented and inspected."""

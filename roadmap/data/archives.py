@@ -1,12 +1,14 @@
-"""ImageNet-1K as it is handed out, sorted into folders: two archives of images, and the devkit that knows the classes.
+"""Tar archives, and ImageNet-1K's own ones sorted into class folders.
 
-A class is unpacked into a folder beside its own, which takes its name when it is whole: work that was stopped, however
-it was stopped, goes on with the next class. Archives stay where they are.
+ImageNet comes as two archives of images and a devkit that states the classes. A class is unpacked into a hidden folder
+that is renamed once it is complete, so work that was stopped or killed continues with the next class. Archives stay.
 """
 
+import io
 import os
 import shutil
 import tarfile
+import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
@@ -15,17 +17,17 @@ from typing import IO, NamedTuple
 from rich.console import Console
 from rich.progress import track
 
-from roadmap.config.checks import class_folders
-from roadmap.data.devkit import DEVKIT, validation_wnids
-from roadmap.data.tars import regular
+from roadmap.data.datasets import class_folders
 from roadmap.errors import DataError
 from roadmap.files import lock
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
+META, TRUTH = "data/meta.mat", "data/ILSVRC2012_validation_ground_truth.txt"
 FLAT = ("val", "ILSVRC2012_img_val", ".")
-"""Folders in which the validation images may lie side by side."""
-APART = ("train/*.tar", "n????????.tar", "ILSVRC2012_img_train/*.tar")
-"""Where the archives of the classes may lie, if somebody has unpacked the one that holds them."""
+"""Folders that may hold the validation images side by side."""
+UNPACKED = ("train/*.tar", "n????????.tar", "ILSVRC2012_img_train/*.tar")
+"""Places of the archives of single classes, if somebody has unpacked the training archive."""
 LOCK_SECONDS = 600.0
 
 
@@ -39,13 +41,13 @@ class Unsorted(NamedTuple):
 
 
 def sort(root: Path) -> None:
-    """Make the folders of root/train and root/val that are missing, if there is something to make them from.
+    """Make the missing class folders of root/train and root/val, if there are archives or images to make them from.
 
-    Archives and devkit are looked at before hours of work begin.
+    Archives and devkit are checked before hours of work begin.
 
     Raises:
-        DataError: something is missing or damaged, or there is too little room; whole classes stay.
-        Locked: another process is still at it after LOCK_SECONDS.
+        DataError: something is missing or damaged, or the disk is too full; complete classes stay.
+        Locked: another process is still at work after LOCK_SECONDS.
     """
     with _train(root) as train, _val(root) as val:
         if train and not val and not class_folders(root / "val"):
@@ -55,6 +57,22 @@ def sort(root: Path) -> None:
                 continue
             with lock(root, wait=LOCK_SECONDS):
                 _write(root / part, [each for each in classes if not (root / part / each.wnid).is_dir()])
+
+
+def regular_files(tar: tarfile.TarFile, name: str) -> Iterator[tarfile.TarInfo]:
+    """The regular files of a seekable archive, in its order.
+
+    Raises:
+        DataError: after the last complete file, if the archive is truncated; tarfile takes that for its end.
+    """
+    try:
+        yield from (member for member in tar if member.isreg())
+    except tarfile.TarError as error:
+        raise DataError(f"{name}: cannot be read: {error}") from error
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise DataError(f"{name}: cannot be read: no end of archive after {tar.offset:,} bytes")
 
 
 def _write(part: Path, classes: list[Unsorted]) -> None:
@@ -70,7 +88,7 @@ def _write(part: Path, classes: list[Unsorted]) -> None:
         temporary = part / f".{each.wnid}.tmp"
         temporary.mkdir()
         each.write(temporary)
-        os.sync()  # a folder that has its name is whole, even if the power fails
+        os.sync()  # so that a renamed folder is complete even after a power cut
         temporary.rename(part / each.wnid)
         if not console.is_terminal and (done % 100 == 0 or done == len(classes)):
             print(f"imagenet: {part.name}: {done} of {len(classes)} classes sorted", flush=True)
@@ -78,93 +96,85 @@ def _write(part: Path, classes: list[Unsorted]) -> None:
 
 @contextmanager
 def _train(root: Path) -> Iterator[list[Unsorted]]:
-    """Of the archive of a thousand archives, one a class, or of these side by side, those that have no folder."""
-    path = root / TRAIN
-    apart = {inner.stem: inner for place in APART for inner in sorted(root.glob(place))}
-    beside = [Unsorted(wnid, inner.stat().st_size, _unpacked(inner)) for wnid, inner in apart.items()]
+    """Training classes without a folder, in the archive of archives or in unpacked archives of single classes."""
+    path, found = root / TRAIN, dict[str, Unsorted]()
+    for inner in (inner for pattern in UNPACKED for inner in sorted(root.glob(pattern))):
+        found[inner.stem] = Unsorted(inner.stem, inner.stat().st_size, _extract_archive(inner))
     with ExitStack() as stack:
-        inside = []
         if path.is_file():
             tar = stack.enter_context(_opened(path))
-            inside = [
-                Unsorted(PurePosixPath(member.name).stem, member.size, _unpacked_from(tar, member, str(path)))
-                for member in regular(tar, str(path))
-            ]
-        found = {each.wnid: each for each in (*beside, *inside)}
+            for member in regular_files(tar, str(path)):
+                wnid = PurePosixPath(member.name).stem
+                found[wnid] = Unsorted(wnid, member.size, _extract_archive(path, tar, member))
         yield [each for wnid, each in sorted(found.items()) if not (root / "train" / wnid).is_dir()]
-
-
-def _unpacked(path: Path) -> Callable[[Path], None]:
-    """What fills a folder from the archive of a class."""
-
-    def write(folder: Path) -> None:
-        with _opened(path) as inner:
-            _extract_all(inner, str(path), folder)
-
-    return write
-
-
-def _unpacked_from(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> Callable[[Path], None]:
-    """The same from an archive inside another."""
-
-    def write(folder: Path) -> None:
-        name = f"{path}:{member.name}"
-        with tar.extractfile(member) as stream, _opened(name, stream) as inner:  # type: ignore[union-attr]
-            _extract_all(inner, name, folder)
-
-    return write
-
-
-def _extract_all(tar: tarfile.TarFile, name: str, folder: Path) -> None:
-    for image in regular(tar, name):
-        _extract(tar, image, folder)
 
 
 @contextmanager
 def _val(root: Path) -> Iterator[list[Unsorted]]:
-    """Of the classes of the validation images, in their archive or side by side, those that have no folder."""
+    """Validation classes without a folder, from images in their archive or side by side."""
     folder, archive = root / "val", root / VAL
-    flat = {path.name: path for place in FLAT for path in (root / place).glob("ILSVRC2012_val_*.JPEG")}
-    by_another = bool(class_folders(folder)) and not (root / DEVKIT).is_file()
-    if by_another or not (flat or archive.is_file()):
+    flat = {path.name: path for name in FLAT for path in (root / name).glob("ILSVRC2012_val_*.JPEG")}
+    sorted_elsewhere = bool(class_folders(folder)) and not (root / DEVKIT).is_file()
+    if sorted_elsewhere or not (flat or archive.is_file()):
         yield []
         return
-    wnids = validation_wnids(root / DEVKIT)
-    names: dict[str, list[str]] = {wnid: [] for wnid in sorted(set(wnids))}
-    for number, wnid in enumerate(wnids, start=1):
-        names[wnid].append(_name(number))
-    missing = {wnid: listed for wnid, listed in names.items() if not (folder / wnid).is_dir()}
+    names: dict[str, list[str]] = {}
+    for number, wnid in enumerate(validation_wnids(root / DEVKIT), start=1):
+        names.setdefault(wnid, []).append(f"ILSVRC2012_val_{number:08d}.JPEG")
+    missing = {wnid: names[wnid] for wnid in sorted(names) if not (folder / wnid).is_dir()}
     if missing and not flat:
         with _opened(archive) as tar:
-            members = {PurePosixPath(member.name).name: member for member in regular(tar, str(archive))}
-            _same_number(archive, members.keys(), wnids)
-            yield [
-                Unsorted(wnid, sum(members[name].size for name in listed), _extracted(tar, members, listed))
-                for wnid, listed in missing.items()
-            ]
+            members = {PurePosixPath(member.name).name: member for member in regular_files(tar, str(archive))}
+            _refuse_missing(archive, members.keys(), names)
+            sizes = {wnid: sum(members[name].size for name in listed) for wnid, listed in missing.items()}
+            yield [Unsorted(wnid, sizes[wnid], _extract(tar, members, names[wnid])) for wnid in missing]
         return
     if missing:
-        _same_number(next(iter(flat.values())).parent, flat.keys(), wnids)
-    yield [Unsorted(wnid, 0, _linked(flat, listed)) for wnid, listed in missing.items()]
-    for wnid, listed in names.items():  # all are in their folders: what is left in val is there twice
+        _refuse_missing(next(iter(flat.values())).parent, flat.keys(), names)
+    yield [Unsorted(wnid, 0, _link(flat, listed)) for wnid, listed in missing.items()]
+    for wnid, listed in names.items():  # all are in their folders, so those left in val are duplicates
         for name in listed:
             if (folder / wnid / name).is_file():
                 (folder / name).unlink(missing_ok=True)
 
 
-def _name(number: int) -> str:
-    return f"ILSVRC2012_val_{number:08d}.JPEG"
+def _refuse_missing(where: Path, there: Collection[str], names: dict[str, list[str]]) -> None:
+    wanted = sorted(name for listed in names.values() for name in listed)
+    absent = [name for name in wanted if name not in there]
+    if absent:
+        raise DataError(f"{where}: {absent[0]} is not there ({len(absent):,} of {len(wanted):,} are not)")
 
 
-def _extracted(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], names: list[str]) -> Callable[[Path], None]:
+def _extract_archive(
+    path: Path, tar: tarfile.TarFile | None = None, member: tarfile.TarInfo | None = None
+) -> Callable[[Path], None]:
+    """A function that unpacks the archive of a class, in a file or inside another archive, into a folder."""
+
     def write(folder: Path) -> None:
-        for name in names:
-            _extract(tar, members[name], folder)
+        name = f"{path}:{member.name}" if member else str(path)
+        with ExitStack() as stack:
+            stream = stack.enter_context(tar.extractfile(member)) if tar and member else None  # type: ignore[arg-type]
+            inner = stack.enter_context(_opened(name, stream))
+            for image in regular_files(inner, name):
+                _extract_file(inner, image, folder)
 
     return write
 
 
-def _linked(flat: dict[str, Path], names: list[str]) -> Callable[[Path], None]:
+def _extract(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], names: list[str]) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        for name in names:
+            _extract_file(tar, members[name], folder)
+
+    return write
+
+
+def _extract_file(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Extract a file under its bare name, so that it cannot leave the folder."""
+    tar.extract(member.replace(name=PurePosixPath(member.name).name, deep=False), folder, filter="data")
+
+
+def _link(flat: dict[str, Path], names: list[str]) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         for name in names:
             try:
@@ -175,15 +185,9 @@ def _linked(flat: dict[str, Path], names: list[str]) -> Callable[[Path], None]:
     return write
 
 
-def _same_number(where: Path, there: Collection[str], wnids: list[str]) -> None:
-    absent = [name for i in range(1, len(wnids) + 1) if (name := _name(i)) not in there]
-    if absent:
-        raise DataError(f"{where}: {absent[0]} is not there ({len(absent):,} of {len(wnids):,} are not)")
-
-
 @contextmanager
 def _opened(path: Path | str, stream: IO[bytes] | None = None) -> Iterator[tarfile.TarFile]:
-    """An archive, in a file or in a stream, without compression, so that any of its files is at hand."""
+    """An uncompressed archive, which has random access, in a file or in a stream."""
     try:
         with tarfile.open(path, "r:") if stream is None else tarfile.open(fileobj=stream, mode="r:") as tar:
             yield tar
@@ -191,6 +195,29 @@ def _opened(path: Path | str, stream: IO[bytes] | None = None) -> Iterator[tarfi
         raise DataError(f"{path}: cannot be read: {error}") from error
 
 
-def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    """A file of an archive, under its own name and nowhere but in the folder."""
-    tar.extract(member.replace(name=PurePosixPath(member.name).name, deep=False), folder, filter="data")
+def validation_wnids(path: Path) -> list[str]:
+    """The class of each validation image in the order of their numbers, from the devkit.
+
+    torchvision reads it too, but only beside archives with the published checksums.
+
+    Raises:
+        DataError: the devkit is missing or damaged.
+    """
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise DataError(f"{path} is needed: it knows the classes of the validation images")
+    try:
+        with tarfile.open(path, "r:gz") as tar:
+            meta, truth = (_content(tar, ending) for ending in (META, TRUTH))
+        synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
+        leaves = {int(each["ILSVRC2012_ID"]): str(each["WNID"]) for each in synsets if each["num_children"] == 0}
+        return [leaves[int(number)] for number in truth.split()]
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, KeyError, IndexError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _content(tar: tarfile.TarFile, ending: str) -> bytes:
+    name = next((name for name in tar.getnames() if name.endswith(ending)), ending)
+    stream = tar.extractfile(name)
+    return b"" if stream is None else stream.read()

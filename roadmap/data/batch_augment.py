@@ -1,8 +1,7 @@
 """Augmentation of whole batches, on the device that holds them.
 
-Deciding and doing are apart: `draw` decides on the CPU, for every image of an epoch at once, what is flipped,
-cropped and erased where; `augment` carries it out. So what becomes of an image is a function of
-(seed, epoch, index), whatever batch it comes in.
+`draw` decides on the CPU for all images of an epoch where to flip, crop and erase; `augment` carries it out. So the
+augmentation of an image is a function of (seed, epoch, index), whatever batch it is in.
 """
 
 import math
@@ -18,30 +17,30 @@ from roadmap.data.rng import Stream, epoch_normals, epoch_uniforms
 
 ERASED_AREA = (0.02, 1 / 3)
 ERASED_RATIO = (0.3, 1 / 0.3)
-"""Random erasing (Zhong et al., arXiv 1708.04896): share of the image and aspect ratio, as timm has them."""
-NOISE_PLACES = 1 << 18
-"""Places in an epoch's noise at which an erased image may begin to take its own."""
+"""Random erasing (Zhong et al., arXiv 1708.04896): share of the image and aspect ratio, as in timm."""
+NOISE_OFFSETS = 1 << 18
+"""Offsets in the noise of an epoch at which the noise of an erased image may begin."""
 TRIES = 10
 
 
 @dataclass(frozen=True)
 class Draws:
-    """What chance decides for the N images of an epoch; None: that operation is off."""
+    """Random decisions for the N images of an epoch; None: the operation is off."""
 
     flipped: Tensor | None = None
     """(N,) bool."""
     crops: Tensor | None = None
     """(N, 4) int64: top, left, height, width in pixels."""
     erasures: Tensor | None = None
-    """(N, 4) int64 likewise; height and width 0 where nothing is erased."""
-    noise_places: Tensor | None = None
+    """(N, 4) int64 likewise; height and width are 0 if nothing is erased."""
+    noise_offsets: Tensor | None = None
     """(N,) int64."""
     noise: Tensor | None = None
-    """(NOISE_PLACES + C*H*W,) float32."""
+    """(NOISE_OFFSETS + C*H*W,) float32."""
 
 
 def draw(recipe: RecipeConfig, shape: torch.Size, *, seed: int, epoch: int, device: torch.device) -> Draws:
-    """An epoch's draws for images of shape (N, C, H, W); operations that are off cost nothing."""
+    """The draws of an epoch for images of shape (N, C, H, W); operations that are off draw nothing."""
     n, size = shape[0], shape[2:]
     draws: dict[str, Tensor] = {}
 
@@ -57,40 +56,39 @@ def draw(recipe: RecipeConfig, shape: torch.Size, *, seed: int, epoch: int, devi
         chosen = (u[:, 0] < recipe.reprob).nonzero().squeeze(1)
         boxes = erased_boxes(u[chosen, 2:], size)
         draws["erasures"] = boxes.new_zeros(n, 4).index_copy(0, chosen, boxes)
-        draws["noise_places"] = (u[:, 1] * NOISE_PLACES).long()
-        draws["noise"] = epoch_normals(seed, epoch, NOISE_PLACES + shape[1:].numel())
+        draws["noise_offsets"] = (u[:, 1] * NOISE_OFFSETS).long()
+        draws["noise"] = epoch_normals(seed, epoch, NOISE_OFFSETS + shape[1:].numel())
     return Draws(**{name: values.to(device) for name, values in draws.items()})
 
 
 def augment(x: Tensor, index: Tensor, draws: Draws, *, data: DataConfig) -> Tensor:
-    """Images (B, C, H, W) uint8, those at `index` (B,), augmented and normalized: (B, C, H, W) float32."""
+    """Augment and normalize the images (B, C, H, W) uint8 at `index` (B,): (B, C, H, W) float32."""
     if draws.flipped is not None:
         x = flip(x, draws.flipped.index_select(0, index))
     y = normalize(x, data)
     if draws.crops is not None:
         y = resized_crop(y, draws.crops.index_select(0, index))
-    if draws.erasures is not None and draws.noise_places is not None and draws.noise is not None:
-        boxes, noise = draws.erasures.index_select(0, index), draws.noise
-        places = draws.noise_places.index_select(0, index)
-        return (erase_one_by_one if y.device.type == "cpu" else erase)(y, boxes, noise, places=places)
+    if draws.erasures is not None and draws.noise_offsets is not None and draws.noise is not None:
+        boxes, offsets = draws.erasures.index_select(0, index), draws.noise_offsets.index_select(0, index)
+        return (erase_one_by_one if y.device.type == "cpu" else erase)(y, boxes, draws.noise, offsets=offsets)
     return y
 
 
 def flip(x: Tensor, flipped: Tensor) -> Tensor:
-    """Images (B, C, H, W) uint8, those mirrored for which `flipped` (B,) says so.
+    """Mirror those of the images (B, C, H, W) uint8 for which `flipped` (B,) is true.
 
-    Where the bits of an image and of its mirror image differ, all or none turn: four times as fast as torch.where.
+    By bit masks: four times as fast as torch.where.
     """
-    turned = flipped.to(torch.uint8).neg().view(-1, 1, 1, 1)  # 255 or 0
-    return x.flip(-1).bitwise_xor_(x).bitwise_and_(turned).bitwise_xor_(x)
+    mask = flipped.to(torch.uint8).neg().view(-1, 1, 1, 1)  # 255 or 0
+    return x.flip(-1).bitwise_xor_(x).bitwise_and_(mask).bitwise_xor_(x)
 
 
 def normalize(x: Tensor, data: DataConfig) -> Tensor:
-    """Images (B, C, H, W) uint8 to float32, 0..255 to 0..1, less data.mean, by data.std; the layout in memory stays."""
+    """Images (B, C, H, W) uint8 to float32: scale to 0..1, subtract data.mean, divide by data.std; keeps the layout."""
     mean, std = (torch.tensor(list(values), device=x.device) for values in (data.mean, data.std))
     if x.is_contiguous():
         return x.float().div_(255).sub_(mean.view(-1, 1, 1)).div_(std.view(-1, 1, 1))
-    rows = x.permute(0, 2, 3, 1).flatten(2).float()  # (B, H, W*C): row by row is faster than pixel by pixel
+    rows = x.permute(0, 2, 3, 1).flatten(2).float()  # (B, H, W*C): rows are faster than pixels
     width = x.shape[3]
     return rows.div_(255).sub_(mean.repeat(width)).div_(std.repeat(width)).unflatten(2, (width, -1)).permute(0, 3, 1, 2)
 
@@ -98,9 +96,8 @@ def normalize(x: Tensor, data: DataConfig) -> Tensor:
 def crop_boxes(u: Tensor, size: Sequence[int], scale: Sequence[float], *, ratio: Sequence[float]) -> Tensor:
     """Boxes (N, 4) for random resized crops of images of size (H, W), from uniforms (N, 2 * TRIES + 2).
 
-    As torchvision's RandomResizedCrop: area share uniform in `scale`, aspect ratio (width by height)
-    log-uniform in `ratio`, whole pixels; the first of ten tries that fits, else the largest box in the middle
-    that `ratio` allows.
+    As torchvision's RandomResizedCrop: area uniform in `scale`, aspect ratio (width by height) log-uniform in
+    `ratio`, whole pixels; the first of ten tries that fits, else the largest central box that `ratio` allows.
     """
     height, width = size
     boxes = _boxes(u, size, scale, ratio=ratio, longest=(height, width))
@@ -113,46 +110,47 @@ def crop_boxes(u: Tensor, size: Sequence[int], scale: Sequence[float], *, ratio:
 def erased_boxes(u: Tensor, size: Sequence[int]) -> Tensor:
     """Boxes (N, 4) for random erasing of images of size (H, W), from uniforms (N, 2 * TRIES + 2).
 
-    As timm's RandomErasing: the first of ten tries that is smaller than the image on both sides, else zeros.
+    As timm's RandomErasing: the first of ten tries that is smaller than the image in height and width, else zeros.
     """
     return _boxes(u, size, ERASED_AREA, ratio=ERASED_RATIO, longest=(size[0] - 1, size[1] - 1))
 
 
 def resized_crop(x: Tensor, boxes: Tensor) -> Tensor:
-    """Every image of x (B, C, S, S) cut to its box (B, 4) and brought back to S x S, bilinearly."""
+    """Crop every image of x (B, C, S, S) to its box (B, 4) and resize it to S x S, bilinearly."""
     start, length = boxes.unsqueeze(2).chunk(2, dim=1)
     rows, columns = _positions(start, length, x.shape[3]).unbind(1)
-    along, down = torch.complex(columns, 0 * columns), torch.complex(0 * rows, rows)
-    grid = torch.view_as_real(along.unsqueeze(1) + down.unsqueeze(2))  # twice as fast as filling in x and y apart
+    horizontal, vertical = torch.complex(columns, 0 * columns), torch.complex(0 * rows, rows)
+    grid = torch.view_as_real(horizontal.unsqueeze(1) + vertical.unsqueeze(2))  # half the time of filling x and y
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def erase(x: Tensor, boxes: Tensor, noise: Tensor, *, places: Tensor) -> Tensor:
-    """Images (B, C, H, W), in place, with their boxes (B, 4) filled with normal noise, from their places (B,) on."""
-    rows = boxes[:, 2].nonzero().squeeze(1)  # the other images cost nothing
+def erase(x: Tensor, boxes: Tensor, noise: Tensor, *, offsets: Tensor) -> Tensor:
+    """Fill the boxes (B, 4) of the images (B, C, H, W), in place, with normal noise from their offsets (B,) on."""
+    rows = boxes[:, 2].nonzero().squeeze(1)
     top, left, h, w = boxes[rows].view(-1, 4, 1, 1, 1).unbind(1)  # each (rows, 1, 1, 1)
-    down = torch.arange(x.shape[2], device=x.device).view(-1, 1)
-    along = torch.arange(x.shape[3], device=x.device)
-    inside = ((down >= top) & (down < top + h)) & ((along >= left) & (along < left + w))
-    own = noise.unfold(0, x.shape[1:].numel(), 1).index_select(0, places[rows])
+    row = torch.arange(x.shape[2], device=x.device).view(-1, 1)
+    column = torch.arange(x.shape[3], device=x.device)
+    inside = ((row >= top) & (row < top + h)) & ((column >= left) & (column < left + w))
+    own = noise.unfold(0, x.shape[1:].numel(), 1).index_select(0, offsets[rows])
     return x.index_copy_(0, rows, torch.where(inside, own.view(-1, *x.shape[1:]), x[rows]))
 
 
-def erase_one_by_one(x: Tensor, boxes: Tensor, noise: Tensor, *, places: Tensor) -> Tensor:
-    """As `erase`, on the CPU: half the time, as only the boxes are written, and numpy is quick with slices."""
+def erase_one_by_one(x: Tensor, boxes: Tensor, noise: Tensor, *, offsets: Tensor) -> Tensor:
+    """`erase` on the CPU in half the time: only the boxes are written, and numpy is fast with slices."""
     rows = boxes[:, 2].nonzero().squeeze(1)
     pixels, values, shape = x.numpy(), noise.numpy(), x.shape[1:]
     size = shape.numel()
-    for row, place, (top, left, h, w) in zip(rows.tolist(), places[rows].tolist(), boxes[rows].tolist(), strict=True):
+    erased = zip(rows.tolist(), offsets[rows].tolist(), boxes[rows].tolist(), strict=True)
+    for row, offset, (top, left, h, w) in erased:
         box = slice(None), slice(top, top + h), slice(left, left + w)
-        pixels[row][box] = values[place : place + size].reshape(shape)[box]
+        pixels[row][box] = values[offset : offset + size].reshape(shape)[box]
     return x
 
 
 def _boxes(
     u: Tensor, size: Sequence[int], area: Sequence[float], *, ratio: Sequence[float], longest: Sequence[int]
 ) -> Tensor:
-    """The first of TRIES boxes (N, 4) with no side over `longest`, placed uniformly; zeros if none is."""
+    """The first of TRIES boxes (N, 4) with sides up to `longest`, at a uniform position; zeros if none fits."""
     height, width = size
     shares = area[0] + u[:, :TRIES] * (area[1] - area[0])
     aspects = torch.exp(math.log(ratio[0]) + u[:, TRIES : 2 * TRIES] * math.log(ratio[1] / ratio[0]))
@@ -161,12 +159,12 @@ def _boxes(
     fits = (h >= 1) & (h <= longest[0]) & (w >= 1) & (w <= longest[1])
     first = fits.int().argmax(1, keepdim=True)
     h, w, fits = (values.gather(1, first) for values in (h, w, fits))
-    place = u[:, 2 * TRIES :] * torch.cat((height - h + 1, width - w + 1), 1)
-    return torch.cat((place.floor(), h, w), 1).long() * fits
+    corner = u[:, 2 * TRIES :] * torch.cat((height - h + 1, width - w + 1), 1)
+    return torch.cat((corner.floor(), h, w), 1).long() * fits
 
 
 def _positions(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Where (B, 2, size) a crop's rows and columns lie, -1..1 from edge to edge, for start and length (B, 2, 1)."""
+    """Positions (B, 2, size) of a crop's rows and columns, -1..1 from edge to edge, for start and length (B, 2, 1)."""
     pixels = (torch.arange(size, device=start.device) + 0.5) * (length / size) - 0.5
     pixels = torch.minimum(pixels.clamp_min(0), length - 1) + start
     return (2 * pixels + 1) / size - 1

@@ -1,60 +1,104 @@
-"""Which reader finds the photographs of a data set, and whether they are what the configuration says of them."""
+"""The registry of data sets: one entry states the facts, the reader and the sources of each.
 
-from collections.abc import Callable
+`data.name` is a key of `DATASETS`; conf/data/<name>.yaml holds the options, mean and std among them. To add a data set
+of torchvision that fits in memory, add an entry here and its file there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from roadmap.config.schema import DataConfig, Dataset
-from roadmap.data import folders, parquet, shards
-from roadmap.data.records import Records
-from roadmap.errors import DataError, require
+from roadmap.errors import ConfigError, did_you_mean
 
-READERS: dict[Dataset, Callable[[DataConfig, str], Records]] = {
-    Dataset.imagenet: folders.find,
-    Dataset.imagefolder: folders.find,
-    Dataset.webdataset: shards.find,
-    Dataset.parquet: parquet.find,
+
+@dataclass(frozen=True)
+class DataSet:
+    """Facts of a data set, how it is fetched and what reads it."""
+
+    channels: int = 3
+    classes: int = 0
+    """0: as many as its files have."""
+    images: tuple[int, int] = (0, 0)
+    """For training and for testing; 0: as many as there are files."""
+    torchvision: str = ""
+    """Class in torchvision.datasets that fetches it and reads it into memory."""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """Checksums by file name in data.root; these files are read without torchvision."""
+    debian_package: str = ""
+    """Debian package with the same files gzipped: the fallback where torchvision's mirrors fail."""
+    reader: str = ""
+    """For image files: module of roadmap.data whose `find(data, part)` lists them."""
+    test_only: bool = False
+    """Whether it only tests networks trained on ImageNet."""
+    named: bool = True
+    """Whether the name identifies the images; otherwise a run keeps a fingerprint of them."""
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it is held in memory as one tensor."""
+        return bool(self.torchvision)
+
+    @property
+    def class_folders(self) -> bool:
+        """Whether its images are files in a folder per class."""
+        return self.reader in ("folders", "test_sets")
+
+
+FASHION_MNIST = {
+    "FashionMNIST/raw/train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "FashionMNIST/raw/train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "FashionMNIST/raw/t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "FashionMNIST/raw/t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
 
+DATASETS = {
+    "fashion_mnist": DataSet(
+        channels=1,
+        classes=10,
+        images=(60_000, 10_000),
+        torchvision="FashionMNIST",
+        sha256=FASHION_MNIST,
+        debian_package="dataset-fashion-mnist",
+    ),
+    "cifar10": DataSet(classes=10, images=(50_000, 10_000), torchvision="CIFAR10"),
+    "cifar100": DataSet(classes=100, images=(50_000, 10_000), torchvision="CIFAR100"),
+    "imagenet": DataSet(classes=1000, images=(1_281_167, 50_000), reader="folders"),
+    "imagefolder": DataSet(reader="folders", named=False),
+    "webdataset": DataSet(reader="shards", named=False),
+    "parquet": DataSet(reader="parquet", named=False),
+    "imagenet_v2": DataSet(classes=1000, reader="test_sets", test_only=True),
+    "imagenet_a": DataSet(classes=1000, reader="test_sets", test_only=True),
+    "imagenet_r": DataSet(classes=1000, reader="test_sets", test_only=True),
+    "imagenet_sketch": DataSet(classes=1000, reader="test_sets", test_only=True),
+    "imagenet_c": DataSet(classes=1000, reader="test_sets", test_only=True),
+}
 
-def find(data: DataConfig, part: str) -> Records:
-    """The images of a part, train or val, with whatever is wrong with them.
+TEST_SETS = tuple(name for name, each in DATASETS.items() if each.test_only)
+"""Data sets that only test networks trained on ImageNet."""
+
+
+def dataset(name: str) -> DataSet:
+    """The entry of a data set.
 
     Raises:
-        DataError: there are none.
-        ConfigError: data.train or data.val is no list of shards.
+        ConfigError: there is none.
     """
-    return READERS[data.name](data, part)
+    if name not in DATASETS:
+        raise ConfigError(f"data.name={name}: allowed is one of {' '.join(DATASETS)}{did_you_mean(name, DATASETS)}")
+    return DATASETS[name]
 
 
-def check(records: Records, data: DataConfig, *, train: bool) -> None:
-    """Refuse a part that cannot be trained or evaluated with.
+def class_folders(part: Path) -> list[str]:
+    """Names of the folders in a part of a data set, one per class, sorted; hidden ones do not count.
+
+    Empty without such a part.
 
     Raises:
-        DataError: something is wrong with the part as a whole, or val has other classes than train.
-        ConfigError: other than data.num_classes classes.
+        ConfigError: the part cannot be listed.
     """
-    if records.troubles:
-        raise DataError(records.troubles[0])
-    if not len(records.labels):
-        raise DataError(f"{records.where}: no images")
-    if records.classes:
-        _check_names(records, data, train=train)
-    else:
-        _check_numbers(records, data, train=train)
-
-
-def _check_names(records: Records, data: DataConfig, *, train: bool) -> None:
-    if not train and records.classes != folders.classes(data, "train"):
-        raise DataError(f"{records.where}: its folders are not those of {Path(data.root).expanduser() / 'train'}")
-    classes = len(records.classes)
-    allowed = f"{classes}, the folders in {records.where}"
-    require(data.num_classes == classes, "data.num_classes", data.num_classes, allowed)
-
-
-def _check_numbers(records: Records, data: DataConfig, *, train: bool) -> None:
-    low, high = (int(label) for label in records.labels.aminmax())
-    if low < 0:
-        raise DataError(f"{records.name(int(records.labels.argmin()))}: no class")
-    enough = data.num_classes == high + 1 if train else data.num_classes > high
-    allowed = f"{high + 1}, one more than the last class of {records.where}"
-    require(enough, "data.num_classes", data.num_classes, allowed)
+    try:
+        return sorted(path.name for path in part.iterdir() if not path.name.startswith(".") and path.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: {error.strerror}") from error

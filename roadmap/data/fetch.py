@@ -1,171 +1,275 @@
-"""Make a data set ready on disk; no torch until a download through torchvision is due."""
+"""Make a data set ready on disk. Imports no torch until something is downloaded through torchvision."""
 
 import gzip
 import hashlib
 import http.client
+import os
 import socket
+import subprocess
+import tempfile
+import threading
+import urllib.error
+import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from pathlib import Path
+from typing import Any
 
-from roadmap.config.checks import TEST_ONLY, class_folders
-from roadmap.data import archives as originals
-from roadmap.data import sources
-from roadmap.data.resized_copy import finished_copy
+from roadmap.config.schema import DataConfig
+from roadmap.data import archives
+from roadmap.data.datasets import DATASETS, class_folders, dataset
+from roadmap.data.resize import finished_copy
 from roadmap.errors import ConfigError, DataError, Locked
 from roadmap.files import lock, write_atomic
 
-TORCHVISION = {"fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
-"""Data sets held in memory, and their classes in torchvision.datasets."""
-
-FOLDERS = ("imagenet", "imagefolder")
-"""Data sets of image files, a folder a class; nothing fetches them, but ImageNet's archives are sorted."""
-
-SHARDED = ("webdataset", "parquet")
-"""Data sets of many images a file; what reads them makes them ready."""
-
-FASHION_MNIST = Path("FashionMNIST/raw")
-SHA256 = {
-    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-}
-"""The files of Fashion-MNIST, decompressed."""
-
+DEBIAN_DIRECTORY = Path("/usr/share/datasets")
+CONNECT_SECONDS = 4.0
+TRANSFER_SECONDS = 120.0
 LOCK_SECONDS = 600.0
 
 
-def fetch(name: str, root: Path) -> None:
-    """Make data set `name` ready under `root`, fetching what is missing or damaged, and say so on stdout.
+def main(words: list[str]) -> int:
+    """Make the data of a study ready: fetch it, sort archives into folders, or index shards and tables.
 
-    Two processes may ask for the same data at once: one fetches, the other waits for it.
+        python scripts/fetch_data.py                   Fashion-MNIST, for the default study
+        python scripts/fetch_data.py data=cifar10      another data set
+        python scripts/fetch_data.py study=smoke data.root=/elsewhere
+        python scripts/fetch_data.py study=imagenet data.root=/tars      sort ImageNet's archives into folders
+        python scripts/fetch_data.py data=webdataset data.root=/shards   fetch shards from URLs and index them
+
+    Takes all options of conf/, as train.py does. Exit code: 0 ready, 2 refused or not available.
+    """
+    from roadmap.config.compose import compose
+
+    prepare(compose(words).data)
+    return 0
+
+
+def prepare(data: DataConfig) -> None:
+    """Make the data of a configuration ready, and report it on stdout.
 
     Raises:
-        DataError: it could not be had from anywhere; the message lists the remedies.
-        ConfigError: there is no such data set.
+        DataError: the data are not available, or a part as a whole is damaged.
+        ConfigError: data.train or data.val is not a list of shards, or the data set only tests.
     """
-    root = root.expanduser()
-    if name in FOLDERS:
-        return _find_folders(name, root)
-    if name in [test.value for test in TEST_ONLY]:
+    name, entry, root = data.name, dataset(data.name), Path(data.root).expanduser()
+    if entry.test_only:
         raise ConfigError(f"data={name}: it only tests: scripts/evaluate.py weights=FILE data={name} data.root=...")
-    if name not in TORCHVISION:
-        raise ConfigError(f"data={name}: allowed is one of {' '.join((*TORCHVISION, *FOLDERS, *SHARDED))}")
+    if entry.in_memory:
+        fetch(name, root)
+    elif entry.class_folders:
+        _prepare_folders(name, root)
+    else:
+        from roadmap.data import records
+
+        for part in records.PARTS:  # to list the images is to fetch shards and to write tables out
+            found = records.find(data, part)
+            if found.errors:
+                raise DataError(found.errors[0])
+            print(f"{name}: {len(found.labels):,} images for {part}", flush=True)
+
+
+def fetch(name: str, root: Path) -> None:
+    """Fetch what is missing or damaged of a data set held in memory.
+
+    If two processes ask for the same data at once, one fetches and the other waits.
+
+    Raises:
+        DataError: no source has it; the message lists the remedies.
+        ConfigError: the data set is not one that can be fetched.
+    """
+    if not dataset(name).in_memory:
+        allowed = " ".join(each for each, entry in DATASETS.items() if entry.in_memory)
+        raise ConfigError(f"data={name}: allowed is one of {allowed}: the others are not fetched")
+    root = root.expanduser()
     try:
         if not _ready(name, root):
             with lock(root, wait=LOCK_SECONDS):
                 if not _ready(name, root):
-                    _fetch_fashion_mnist(root) if name == "fashion_mnist" else _fetch_cifar(name, root)
+                    _fetch_files(name, root) if dataset(name).sha256 else _fetch_by_torchvision(name, root)
     except (OSError, Locked) as error:
         raise DataError(f"{name}: cannot work in {root}: {error}") from error
-    _say(f"{name}: ready in {root}")
+    print(f"{name}: ready in {root}", flush=True)
 
 
-def damaged_fashion_mnist(root: Path, part: str = "") -> list[Path]:
-    """The files of Fashion-MNIST that are missing or not as published; `part`: train, t10k, or both."""
-    files = {root / FASHION_MNIST / name: digest for name, digest in SHA256.items() if name.startswith(part)}
-    return [path for path, digest in files.items() if not path.is_file() or _sha256(path) != digest]
+def damaged_files(name: str, root: Path, prefix: str = "") -> list[Path]:
+    """Files of a data set that are missing or do not have the published checksum; of those whose name has a prefix."""
+    files = {root / path: digest for path, digest in dataset(name).sha256.items()}
+    return [path for path, digest in files.items() if path.name.startswith(prefix) and _sha256(path) != digest]
+
+
+def _prepare_folders(name: str, root: Path) -> None:
+    """Sort ImageNet's archives, if any, and see that both parts have class folders."""
+    if name == "imagenet":
+        try:
+            archives.sort(root)
+        except (OSError, Locked) as error:
+            raise DataError(f"{name}: cannot work in {root}: {error}") from error
+    missing = [str(root / part) for part in ("train", "val") if not class_folders(root / part)]
+    if missing:
+        or_archives = f"; or put {archives.TRAIN}, {archives.VAL} and {archives.DEVKIT} there"
+        raise DataError(
+            f"{name}: {' and '.join(missing)} must hold a folder of images for every class: put or link them there, "
+            f"or set data.root=...{or_archives if name == 'imagenet' else ''}"
+        )
+    finished_copy(root)
+    print(f"{name}: ready in {root}", flush=True)
 
 
 def _ready(name: str, root: Path) -> bool:
-    if name == "fashion_mnist":
-        return not damaged_fashion_mnist(root)
-    import torchvision
-
-    try:  # torchvision compares the MD5 of every file
-        getattr(torchvision.datasets, TORCHVISION[name])(root, download=False)
+    if dataset(name).sha256:
+        return not damaged_files(name, root)
+    try:  # torchvision compares the MD5 of CIFAR's files
+        _torchvision(name)(root, download=False)
     except RuntimeError:
         return False
     return True
 
 
-def _find_folders(name: str, root: Path) -> None:
-    if name == "imagenet":
-        try:
-            originals.sort(root)
-        except (OSError, Locked) as error:
-            raise DataError(f"{name}: cannot work in {root}: {error}") from error
-    missing = [str(root / part) for part in ("train", "val") if not class_folders(root / part)]
-    if missing:
-        raise DataError(
-            f"{name}: {' and '.join(missing)} must hold a folder of images for every class: "
-            "put or link them there, or say where they are with data.root=..."
-            + (
-                f"; or put {originals.TRAIN}, {originals.VAL} and {originals.DEVKIT} there"
-                if name == "imagenet"
-                else ""
-            )
-        )
-    finished_copy(root)
-    _say(f"{name}: ready in {root}")
+def _torchvision(name: str) -> Any:
+    """The class of a data set in torchvision.datasets."""
+    import torchvision
+
+    return getattr(torchvision.datasets, dataset(name).torchvision)
 
 
-def _fetch_fashion_mnist(root: Path) -> None:
-    raw = root / FASHION_MNIST
-    raw.mkdir(parents=True, exist_ok=True)
-    names = [path.name for path in damaged_fashion_mnist(root)]
-    attempts: dict[str, Callable[[], Iterator[bytes]]] = {
-        f"gzipped files in {raw}": lambda: sources.directory(raw, names),
-        "torchvision's mirrors": lambda: sources.mirrors(names),
-        f"{sources.DEBIAN_DIRECTORY}": lambda: sources.directory(sources.DEBIAN_DIRECTORY, names),
-        f"apt-get download {sources.DEBIAN_PACKAGE}": lambda: sources.debian_package(names),
+def _fetch_files(name: str, root: Path) -> None:
+    """Fetch files of known checksums: from gzipped ones on this machine, a mirror of torchvision's, or Debian."""
+    entry, damaged = dataset(name), damaged_files(name, root)
+    checksums, package = {root / path: digest for path, digest in entry.sha256.items()}, entry.debian_package
+    raw, names = damaged[0].parent, [path.name for path in damaged]
+    installed = DEBIAN_DIRECTORY / package.removeprefix("dataset-")
+    sources: dict[str, Callable[[], list[bytes]]] = {
+        f"gzipped files in {raw}": lambda: _from_directory(raw, names),
+        f"{installed}": lambda: _from_directory(installed, names),
+        "torchvision's mirror": lambda: [_get(f"{_torchvision(name).mirrors[0]}{file}.gz") for file in names],
+        f"apt-get download {package}": lambda: _from_debian(package, installed, names),
     }
+    raw.mkdir(parents=True, exist_ok=True)
     failures = []
-    for source, attempt in attempts.items():
+    for source, read in sources.items():
         try:
-            contents = [_unpack(name, packed) for name, packed in zip(names, attempt(), strict=True)]
+            contents = [_unpack(packed, path, checksums[path]) for path, packed in zip(damaged, read(), strict=True)]
         except (OSError, EOFError, zlib.error, http.client.HTTPException, DataError) as error:
             failures.append(f"  {source}: {error or type(error).__name__}")
-            _say(f"fashion_mnist: not from{failures[-1][1:]}")
+            print(f"{name}: not from{failures[-1][1:]}", flush=True)
             continue
-        for name, content in zip(names, contents, strict=True):
-            write_atomic(raw / name, content)
-        _say(f"fashion_mnist: {len(names)} files from {source}")
+        for path, content in zip(damaged, contents, strict=True):
+            write_atomic(path, content)
+        print(f"{name}: {len(names)} files from {source}", flush=True)
         return
     raise DataError(
         "\n".join(
             [
-                "Fashion-MNIST could not be fetched:",
+                f"{name} could not be fetched:",
                 *failures,
                 "Any one of these helps; then run `make data` again:",
                 f"  put {', '.join(names)} (or the same with .gz) into {raw}",
                 "  connect to a network in which torchvision's mirror is reached (http_proxy is heeded)",
-                f"  on Debian or Ubuntu, as root: apt-get update && apt-get install {sources.DEBIAN_PACKAGE}",
+                f"  on Debian or Ubuntu, as root: apt-get update && apt-get install {package}",
             ]
         )
     )
 
 
-def _unpack(name: str, packed: bytes) -> bytes:
+def _from_directory(folder: Path, names: list[str]) -> list[bytes]:
+    for name in names:
+        if not (folder / f"{name}.gz").is_file():
+            raise DataError(f"no {name}.gz there")
+    return [(folder / f"{name}.gz").read_bytes() for name in names]
+
+
+def _get(url: str) -> bytes:
+    """Download a URL, or raise OSError or HTTPException in bounded time.
+
+    Works in a thread that can be abandoned: the time-out of a socket covers neither the look-up of the host's name,
+    which can hang for minutes, nor the whole transfer.
+    """
+    connected, answer = threading.Event(), Future[bytes]()
+
+    def download() -> None:
+        try:
+            with urllib.request.urlopen(url, timeout=CONNECT_SECONDS) as response:
+                connected.set()
+                answer.set_result(response.read())
+        except urllib.error.HTTPError as error:
+            error.close()  # it holds the connection
+            answer.set_exception(error)
+        except Exception as error:
+            answer.set_exception(error)
+        finally:
+            connected.set()
+
+    threading.Thread(target=download, daemon=True).start()
+    if not connected.wait(CONNECT_SECONDS):
+        raise TimeoutError(f"no answer in {CONNECT_SECONDS:g} s")
+    if not wait([answer], TRANSFER_SECONDS).done:
+        raise TimeoutError(f"took longer than {TRANSFER_SECONDS:g} s")
+    return answer.result()
+
+
+def _from_debian(package: str, installed: Path, names: list[str]) -> list[bytes]:
+    """Download and unpack a Debian package in a temporary folder, with package lists of its own: needs no root."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "lists" / "partial").mkdir(parents=True)
+        options = [
+            f"Dir::State::Lists={folder}/lists",
+            f"Dir::Cache={folder}/cache",
+            "APT::Sandbox::User=root",
+            f"Acquire::http::Timeout={CONNECT_SECONDS:.0f}",
+            "Acquire::Retries=1",
+        ]
+        apt = ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
+        _run(folder, *apt, "update")
+        _run(folder, *apt, "download", package)
+        _run(folder, "dpkg-deb", "-x", *(path.name for path in folder.glob("*.deb")), "unpacked")
+        return _from_directory(folder / "unpacked" / installed.relative_to("/"), names)
+
+
+def _run(folder: Path, *command: str) -> None:
+    environment = {**os.environ, "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, timeout=TRANSFER_SECONDS, capture_output=True, text=True
+        )
+    except subprocess.TimeoutExpired:
+        raise DataError(f"{command[0]}: took longer than {TRANSFER_SECONDS:g} s") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise DataError(f"{command[0]}: {lines[-1]}")
+
+
+def _unpack(packed: bytes, path: Path, sha256: str) -> bytes:
     content = gzip.decompress(packed)
-    if hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise DataError(f"{name} has the wrong SHA-256")
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DataError(f"{path.name} has the wrong SHA-256")
     return content
 
 
-def _fetch_cifar(name: str, root: Path) -> None:
-    import torchvision
-
-    dataset = getattr(torchvision.datasets, TORCHVISION[name])
-    _say(f"{name}: downloading {dataset.url}")
+def _fetch_by_torchvision(name: str, root: Path) -> None:
+    kind = _torchvision(name)
+    if hasattr(kind, "mirrors"):  # MNIST and its relatives
+        url, folder, files = kind.mirrors[0], root / kind.__name__ / "raw", kind.resources
+    else:
+        url, folder, files = kind.url, root, [(kind.filename, kind.tgz_md5)]
+    print(f"{name}: downloading {url}", flush=True)
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(30.0)  # torchvision itself would wait for ever
+    socket.setdefaulttimeout(30.0)  # torchvision sets no time-out
     try:
-        dataset(root, download=True)
+        kind(root, download=True)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
+        by_hand = ", ".join(f"{file} (MD5 {md5})" for file, md5 in files)
         raise DataError(
-            f"{name} could not be fetched from {dataset.url} ({error}): "
-            f"put {dataset.filename} (MD5 {dataset.tgz_md5}) into {root} and run `make data` again"
+            f"{name} could not be fetched from {url} ({error}): put {by_hand} into {folder} and run `make data` again"
         ) from error
     finally:
         socket.setdefaulttimeout(before)
 
 
 def _sha256(path: Path) -> str:
+    if not path.is_file():
+        return ""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _say(message: str) -> None:
-    print(message, flush=True)

@@ -1,41 +1,42 @@
-"""What tells one set of files from another, where the name of a data set does not: numbers, and a hash of its names.
+"""Fingerprint of image files: for each part the counts of images and classes, and a hash of labels and names in order.
 
-Not of what is in the images: that would be to read them all. A resized copy has the fingerprint of its originals,
-unless files were left out of it.
+Pixels and the location of the files do not count: a resized copy has the fingerprint of its source, unless files were
+left out of it.
 """
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from roadmap.config.schema import DataConfig, Dataset
-from roadmap.data import datasets as catalog
-from roadmap.data.records import PARTS, Records
+from roadmap.config.schema import DataConfig
+from roadmap.data import records
+from roadmap.data.datasets import dataset
 
-UNTOLD = (Dataset.imagefolder, Dataset.webdataset, Dataset.parquet)
-"""Data sets that may be any images."""
+if TYPE_CHECKING:
+    from roadmap.data.loader import Part
 
 
-def fingerprint(found: Mapping[str, Records]) -> dict[str, Any]:
-    """Of each part: images, classes, and a hash of labels and names in their order, wherever the files lie."""
-    return {part: _of_part(records) for part, records in found.items()}
+def fingerprint(training: "Part", test: "Part") -> dict[str, Any] | None:
+    """The fingerprint of the image files that a run trains and tests on; None for images held in memory."""
+    if training.records is None or test.records is None:
+        return None
+    return {"train": _of_part(training.records), "val": _of_part(test.records)}
 
 
 def listed(data: DataConfig) -> dict[str, Any] | None:
-    """The fingerprint of what lies there now; None for a data set that its name tells.
+    """The fingerprint of the files on disk now; None for data sets that their name identifies.
 
     Raises:
-        DataError, ConfigError: see `catalog.find`.
+        DataError, ConfigError: see `records.find`.
     """
-    return fingerprint({part: catalog.find(data, part) for part in PARTS}) if data.name in UNTOLD else None
+    return None if dataset(data.name).named else {part: _of_part(records.find(data, part)) for part in records.PARTS}
 
 
-def _of_part(records: Records) -> dict[str, Any]:
-    names = hashlib.blake2b(records.labels.numpy().tobytes(), digest_size=8)
-    for name in records.bare_names():
-        names.update(f"{name}\0".encode(errors="surrogateescape"))
+def _of_part(part: records.Records) -> dict[str, Any]:
+    digest = hashlib.blake2b(part.labels.numpy().tobytes(), digest_size=8)
+    for name in part.relative_names():
+        digest.update(f"{name}\0".encode(errors="surrogateescape"))
     return {
-        "images": len(records.labels),
-        "classes": len(records.classes) or len(records.labels.unique()),
-        "names": names.hexdigest(),
+        "images": len(part.labels),
+        "classes": len(part.classes) or len(part.labels.unique()),
+        "names": digest.hexdigest(),
     }

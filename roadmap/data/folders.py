@@ -1,43 +1,43 @@
-"""Images as files, a folder a class."""
+"""Images as files in a folder per class. Imports no torch until images are listed for training."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from roadmap.config.checks import class_folders
 from roadmap.config.schema import DataConfig
-from roadmap.data.trees import image_paths
+from roadmap.data.datasets import class_folders, dataset
 from roadmap.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""Of image files, as in torchvision."""
 
 
 @dataclass(frozen=True)
 class Folders:
-    """The images of root/<part>/<class>/ in the order of their paths; see `records.Records`."""
+    """The images of where/<class>/ in the order of their paths; see `records.Records`."""
 
     where: str
     paths: list[str]
-    labels: Tensor
+    labels: "Tensor"
     classes: list[str]
-    troubles: list[str]
+    errors: list[str]
 
-    def name(self, place: int) -> str:
-        """Its path."""
-        return self.paths[place]
+    def name(self, i: int) -> str:
+        return self.paths[i]
 
-    def bare_names(self) -> Iterable[str]:
-        """Paths below the part."""
+    def relative_names(self) -> Iterable[str]:
         return (path[len(self.where) + 1 :] for path in self.paths)
 
-    def read(self, place: int) -> bytes:
-        """The file."""
-        return Path(self.paths[place]).read_bytes()
+    def read(self, i: int) -> bytes:
+        return Path(self.paths[i]).read_bytes()
 
     def unused(self) -> list[str]:
-        """Files that are no image by their name, or lie in no folder of a class."""
+        """Files that are not images by their name, or are in no class folder."""
         tree = os.walk(self.where, followlinks=True)
         return sorted({str(Path(at) / name) for at, _, names in tree for name in names} - {*self.paths})
 
@@ -46,22 +46,58 @@ def find(data: DataConfig, part: str) -> Folders:
     """The images of a part, in torchvision's order.
 
     Raises:
-        DataError: there are no folders, or one cannot be looked into.
+        DataError: there are no folders, or one cannot be listed.
     """
     folder = Path(data.root).expanduser() / part
     names = class_folders(folder)
     if not names:
         raise DataError(f"{folder}: a folder of images for every class is needed")
-    found = [[*image_paths(str(folder / name))] for name in names]
+    return list_classes(folder, {name: label for label, name in enumerate(names)}, classes=names)
+
+
+def list_classes(where: Path, labels: Mapping[str, int], *, classes: list[str]) -> Folders:
+    """The images in the folders of `labels`, sorted by folder and path.
+
+    Raises:
+        DataError: a folder cannot be listed.
+    """
+    import torch
+
+    found = {name: [*image_paths(str(where / name))] for name in sorted(labels)}
     return Folders(
-        where=str(folder),
-        paths=[path for paths in found for path in paths],
-        labels=torch.tensor([label for label, paths in enumerate(found) for _ in paths], dtype=torch.int64),
-        classes=names,
-        troubles=[f"{folder / name}: no images" for name, paths in zip(names, found, strict=True) if not paths],
+        where=str(where),
+        paths=[path for paths in found.values() for path in paths],
+        labels=torch.tensor([labels[name] for name, paths in found.items() for _ in paths], dtype=torch.int64),
+        classes=classes,
+        errors=[f"{where / name}: no images" for name, paths in found.items() if not paths],
     )
 
 
-def classes(data: DataConfig, part: str) -> list[str]:
-    """The folders of a part, sorted; none where there is no such part."""
-    return class_folders(Path(data.root).expanduser() / part)
+def image_paths(folder: str) -> Iterator[str]:
+    """Paths of the image files below a folder in torchvision's order, following links; none without the folder.
+
+    Raises:
+        DataError: a folder cannot be listed; its images would be missed silently.
+    """
+    for at, _, names in sorted(os.walk(folder, followlinks=True, onerror=_refuse)):
+        for name in sorted(names):
+            if name.lower().endswith(EXTENSIONS):
+                yield os.path.join(at, name)  # noqa: PTH118 (a million times)
+
+
+def count_images(data: DataConfig) -> tuple[int, int] | None:
+    """Image files for training and for testing; None for data sets of known size, other readers or missing folders.
+
+    Raises:
+        DataError: a folder cannot be listed.
+    """
+    entry, parts = dataset(data.name), [Path(data.root).expanduser() / part for part in ("train", "val")]
+    if entry.reader != "folders" or any(entry.images) or not all(class_folders(part) for part in parts):
+        return None
+    train, val = (sum(1 for name in class_folders(part) for _ in image_paths(str(part / name))) for part in parts)
+    return train, val
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise DataError(f"{error.filename}: {error.strerror}") from error

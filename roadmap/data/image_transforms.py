@@ -1,4 +1,4 @@
-"""What is done to one photograph on the CPU, by timm: crop, flip and RandAugment for training, resize and crop else."""
+"""timm's transforms of single images on the CPU: crop, flip and RandAugment for training, resize and crop otherwise."""
 
 import contextlib
 import random
@@ -16,13 +16,13 @@ from roadmap.config.schema import DataConfig, RecipeConfig
 
 Pipeline = Callable[[Image.Image], Tensor]
 SQUASH_SIZE = 384
-"""From this size on, evaluation resizes the whole image and crops nothing, as the paper does."""
+"""From this size on, evaluation resizes the whole image without a crop, as the paper does."""
 
 
 def train_pipeline(recipe: RecipeConfig, data: DataConfig) -> Pipeline:
     """Random resized crop, flip, RandAugment: PIL image -> (3, img_size, img_size) uint8.
 
-    Its randomness is that of `random`, numpy and torch: see `seeded`.
+    Draws from the generators of `random`, numpy and torch: see `seeded`.
     """
     pipeline = create_transform(
         input_size=(data.in_chans, data.img_size, data.img_size),
@@ -43,7 +43,7 @@ def train_pipeline(recipe: RecipeConfig, data: DataConfig) -> Pipeline:
 
 
 def eval_pipeline(recipe: RecipeConfig, data: DataConfig) -> Pipeline:
-    """Resize the short side to img_size / crop_pct and crop the middle: PIL image -> (3, img_size, img_size) uint8."""
+    """Resize the short side to img_size / crop_pct and crop the centre: PIL image -> (3, img_size, img_size) uint8."""
     squash = data.img_size >= SQUASH_SIZE
     return create_transform(
         input_size=(data.in_chans, data.img_size, data.img_size),
@@ -56,7 +56,7 @@ def eval_pipeline(recipe: RecipeConfig, data: DataConfig) -> Pipeline:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """All three generators that timm's and torchvision's transforms draw from, in a state that `seed` alone decides."""
+    """Seed the three generators that timm's and torchvision's transforms draw from, and restore them afterwards."""
     with preserved():
         reseed(seed)
         yield
@@ -64,7 +64,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def preserved() -> Iterator[None]:
-    """The three generators of this process get their states back afterwards."""
+    """Restore the three generators of this process afterwards."""
     states = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
     try:
         yield
@@ -75,16 +75,15 @@ def preserved() -> Iterator[None]:
 
 
 def reseed(seed: int) -> None:
-    """The three generators as `seed` has them."""
     random.seed(seed)
     numpy.random.seed(seed % 2**32)
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed notes a traceback for each kind of device
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would also queue a call per device type
 
 
 def _allow_no_bits(augment: RandAugment) -> None:
-    """Let posterize keep no bits: black, as with the Pillow of the paper's time; from Pillow 13 on it is an error.
+    """Let posterize to 0 bits give black, as in the Pillow of the paper's time; Pillow 13 raises an error.
 
-    Magnitude 9 with deviation 0.5 reaches 10, which stands for no bits, in about one image of 600.
+    Magnitude 9 with deviation 0.5 reaches 10, which means 0 bits, in about one of 600 images.
     """
     for op in augment.ops:
         if op.aug_fn is posterize:

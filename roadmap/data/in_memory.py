@@ -1,4 +1,4 @@
-"""Small data sets as tensors in memory."""
+"""Small data sets held in memory as tensors."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,47 +9,42 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from roadmap.config.schema import DataConfig, RecipeConfig
-from roadmap.data.fetch import FASHION_MNIST, TORCHVISION, damaged_fashion_mnist
+from roadmap.data.datasets import dataset
+from roadmap.data.fetch import damaged_files
 from roadmap.errors import DataError, require
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images (N, C, H, W) uint8 and labels (N,) int64, on one device."""
+    """Images (N, C, H, W) uint8 and labels (N,) int64 on one device; see `loader.Part`."""
 
     images: Tensor
     labels: Tensor
+    skipped: Sequence[str] = ()
+    records: None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device | str) -> "Images":
-        """The same on another device."""
         return Images(self.images.to(device), self.labels.to(device))
 
     @property
     def shape(self) -> torch.Size:
-        """(N, C, H, W)."""
         return self.images.shape
 
     @property
     def device(self) -> torch.device:
-        """Where they lie."""
         return self.images.device
 
-    @property
-    def skipped(self) -> Sequence[str]:
-        """None ever."""
-        return ()
-
     def batches(self, indices: Sequence[Tensor], *, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (B, C, H, W) uint8 and labels (B,) at each of the indices (B,), whatever the seed."""
+        """Images (B, C, H, W) uint8 and labels (B,) at each of the indices (B,); the seed is not used."""
         for index in indices:
-            place = index.to(self.device)
-            yield self.images.index_select(0, place), self.labels.index_select(0, place)
+            own = index.to(self.device)
+            yield self.images.index_select(0, own), self.labels.index_select(0, own)
 
-    def left(self, recipe: RecipeConfig) -> RecipeConfig:
-        """The whole recipe.
+    def batch_recipe(self, recipe: RecipeConfig) -> RecipeConfig:
+        """The whole recipe: nothing is done image by image.
 
         Raises:
             ConfigError: it has RandAugment.
@@ -59,44 +54,48 @@ class Images:
         return recipe
 
 
-def load(data: DataConfig, train: bool) -> Images:
+def load(data: DataConfig, *, train: bool) -> Images:
     """The first data.max_train or max_test images, padded with zeros on all sides to data.img_size.
 
     Raises:
         DataError: files are missing or damaged.
         ConfigError: the images are larger than data.img_size, or have other channels or more classes.
     """
-    images, labels = _read(data.name.value, Path(data.root).expanduser(), train)
+    images, labels = _read(data.name, Path(data.root).expanduser(), train)
     limit = data.max_train if train else data.max_test
     images, labels = images[:limit], labels[:limit]
     channels, height, width = images.shape[1:]
     classes = int(labels.max()) + 1
     require(data.img_size >= max(height, width), "data.img_size", data.img_size, f"{max(height, width)} or more")
-    require(data.in_chans == channels, "data.in_chans", data.in_chans, f"{channels} for {data.name.value}")
+    require(data.in_chans == channels, "data.in_chans", data.in_chans, f"{channels} for {data.name}")
     require(data.num_classes >= classes, "data.num_classes", data.num_classes, f"{classes} or more")
     return Images(_pad(images, data.img_size), labels)
 
 
 def _read(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
-    """All images (N, C, H, W) uint8 and labels (N,) int64, checked."""
-    if name == "fashion_mnist":
-        return _read_fashion_mnist(root, "train" if train else "t10k")
-    import torchvision  # more than a second of import, for those who need it
+    """All images (N, C, H, W) uint8 and labels (N,) int64 of a part, verified."""
+    entry = dataset(name)
+    if entry.sha256:
+        return _read_idx(name, root, "train-" if train else "t10k-")
+    import torchvision  # takes more than a second
 
     try:
-        dataset = getattr(torchvision.datasets, TORCHVISION[name])(root, train=train, download=False)
+        found = getattr(torchvision.datasets, entry.torchvision)(root, train=train, download=False)
     except RuntimeError as error:
         raise DataError(f"{name} is missing or damaged in {root}: run `make data`") from error
-    return torch.as_tensor(dataset.data).permute(0, 3, 1, 2), torch.as_tensor(dataset.targets, dtype=torch.int64)
+    pixels = torch.as_tensor(found.data)
+    images = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+    return images, torch.as_tensor(found.targets, dtype=torch.int64)
 
 
-def _read_fashion_mnist(root: Path, part: str) -> tuple[Tensor, Tensor]:
-    """Two files of known content: after 16 and after 8 bytes, nothing but pixels and labels."""
-    if damaged := damaged_fashion_mnist(root, part):
+def _read_idx(name: str, root: Path, prefix: str) -> tuple[Tensor, Tensor]:
+    """Pixels and labels from two files in MNIST's format: the number of dimensions, their sizes, then bytes."""
+    if damaged := damaged_files(name, root, prefix):
         raise DataError(f"{', '.join(map(str, damaged))} missing or damaged: run `make data`")
-    files = [root / FASHION_MNIST / f"{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")]
-    images, labels = (torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8) for file in files)
-    return images[16:].view(-1, 1, 28, 28), labels[8:].long()
+    paths = sorted(root / path for path in dataset(name).sha256 if Path(path).name.startswith(prefix))
+    images, labels = (torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8) for path in paths)
+    height, width = (int.from_bytes(bytes(images[at : at + 4].tolist())) for at in (8, 12))
+    return images[16:].view(-1, 1, height, width), labels[8:].long()
 
 
 def _pad(images: Tensor, size: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Look at every image of a data set: what is there, and what of it cannot be trained with."""
+"""Decode every image of a data set and report what cannot be trained on, and what looks like a mistake."""
 
 import hashlib
 import re
@@ -11,56 +11,128 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from PIL import ExifTags, Image
-from torch.utils.data import DataLoader, Dataset
 
-from roadmap.config import schema
-from roadmap.config.checks import IMAGENET_IMAGES
 from roadmap.config.schema import DataConfig
-from roadmap.data import datasets as catalog
-from roadmap.data.records import PARTS, Records, opened, reason
-from roadmap.data.resized_copy import finished_copy
-from roadmap.errors import DataError
+from roadmap.data.datasets import DATASETS, dataset
+from roadmap.data.fetch import prepare
+from roadmap.data.records import PARTS, Records, find, open_image, reason
+from roadmap.data.resize import finished_copy
+from roadmap.data.test_sets import first_names
+from roadmap.errors import DataError, require
 
 WNID = re.compile(r"n\d{8}")
 
 
-class Seen(NamedTuple):
-    """What one image turned out to be."""
+class Inspected(NamedTuple):
+    """One decoded image."""
 
     name: str
     label: int
-    trouble: str | None
-    """Why it cannot be read."""
-    note: str | None
-    """What is odd but does no harm: another format than its name says, colours other than RGB or grey."""
-    size: tuple[int, int]
-    """Width and height in pixels."""
     bytes: int
+    error: str | None = None
+    """Why it cannot be read."""
+    note: str | None = None
+    """Harmless oddities: another format than its name states, colours other than RGB or grey."""
+    pixels: int = 0
     digest: int = 0
-    """Of its bytes."""
-    turned: bool = False
-    """Whether it asks to be turned (EXIF's orientation), which nothing here or in torchvision and timm heeds."""
+    """Of the encoded bytes."""
+    rotated: bool = False
+    """Whether EXIF asks for another orientation, which training ignores, as torchvision and timm do."""
 
 
 @dataclass
 class Report:
-    """What a data set holds."""
+    """Findings on a data set."""
 
-    images: Counter[str] = field(default_factory=Counter)
-    classes: dict[str, list[str]] = field(default_factory=dict)
-    troubles: list[str] = field(default_factory=list)
+    images: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(PARTS, 0)))
+    classes: dict[str, list[str]] = field(default_factory=lambda: {part: [] for part in PARTS})
+    errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     wnids: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """Those in the names of a class's images, where classes are but numbers."""
+    """WordNet ids in the names of a class's images, for classes that are only numbers."""
     bytes: int = 0
     pixels: int = 0
-    turned: int = 0
+    rotated: int = 0
     digests: "dict[str, array[int]]" = field(default_factory=lambda: defaultdict(lambda: array("Q")))
     """Of the images of each part."""
 
 
-class Inspected(Dataset[Seen]):
-    """Every image of a part, decoded as a whole, as worker processes see it."""
+def main(words: list[str]) -> int:
+    """Check every image of a study's data: counts, classes, unreadable images, odd formats, sizes.
+
+        python scripts/check_data.py study=imagenet data.root=/path/to/imagenet
+        python scripts/check_data.py data=imagefolder data.root=photos data.num_classes=4 training.workers=2
+        python scripts/check_data.py study=imagenet data=webdataset data.root=/path/to/shards
+
+    Takes all options of conf/, as train.py does. Exit code: 0 no errors, 1 errors, 2 refused.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from roadmap.config.compose import compose
+
+    config = compose(words)
+    allowed = f"one of {' '.join(filter(_inspectable, DATASETS))}: `make data` checks those in memory"
+    require(_inspectable(config.data.name), "data", config.data.name, allowed)
+    if dataset(config.data.name).class_folders:
+        prepare(config.data)
+    console = Console(highlight=False, soft_wrap=True)
+    report = Report()
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("inspecting", total=None)
+        for done, total, found in inspect(config.data, workers=config.training.workers):
+            bar.update(task, completed=done, total=total)
+            report = found
+    for line in summary(report):
+        console.print(line)
+    return 1 if report.errors else 0
+
+
+def _inspectable(name: str) -> bool:
+    return not (DATASETS[name].in_memory or DATASETS[name].test_only)
+
+
+def inspect(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Report]]:
+    """Inspect both parts. Yields images done, all images, and the report, which is complete at the end."""
+    report, parts = Report(), dict[str, Records]()
+    for part in PARTS:
+        try:
+            records = parts[part] = find(data, part)
+        except DataError as error:
+            report.errors.append(f"{error}")
+            continue
+        report.classes[part] = [*records.classes] or [str(label) for label in records.labels.unique().tolist()]
+        report.errors += records.errors or ([] if len(records.labels) else [f"{records.where}: no images"])
+    report.errors = [*dict.fromkeys(report.errors)]
+    report.notes += sorted({f"{path}: not used" for records in parts.values() for path in records.unused()})
+    if copy := finished_copy(Path(data.root).expanduser()):
+        report.notes.append(f"{data.root}: a resized copy ({copy})")
+    done, total = 0, sum(len(records.labels) for records in parts.values())
+    for part, records in parts.items():
+        for batch in _decode(records, workers):
+            for image in batch:
+                _add(report, image, part, named_classes=bool(records.classes))
+            done += len(batch)
+            yield done, total, report
+    if len(parts) == len(PARTS) and all(len(records.labels) for records in parts.values()):
+        report.errors += [f"{data.root}: {error}" for error in _contradictions(report, data)]
+        report.notes += [f"{data.root}: {note}" for note in _oddities(report)]
+    yield total, total, report
+
+
+def summary(report: Report) -> Iterable[str]:
+    """The report in lines, errors last."""
+    for part in PARTS:
+        yield f"{part}: {report.images[part]:,} images in {len(report.classes[part]):,} classes"
+    if count := report.images.total():
+        mean = f"{report.bytes / count / 1e3:.0f} kB and {report.pixels / count:,.0f} pixels per image"
+        yield f"{report.bytes / 1e9:.2f} GB, {mean}"
+    yield from (f"note: {line}" for line in report.notes)
+    yield from (f"error: {line}" for line in report.errors)
+
+
+class Decoding:
+    """Every image of a part, decoded completely; a map-style data set for torch's DataLoader."""
 
     def __init__(self, records: Records) -> None:
         self.records = records
@@ -68,143 +140,97 @@ class Inspected(Dataset[Seen]):
     def __len__(self) -> int:
         return len(self.records.labels)
 
-    def __getitem__(self, place: int) -> Seen:
-        name, label, length = self.records.name(place), int(self.records.labels[place]), 0
+    def __getitem__(self, i: int) -> Inspected:
+        name, label, length = self.records.name(i), int(self.records.labels[i]), 0
         try:
-            encoded = self.records.read(place)
+            encoded = self.records.read(i)
             length = len(encoded)
-            with opened(encoded) as image:
+            with open_image(encoded) as image:
                 image.load()
-                form, mode, size = image.format or "?", image.mode, image.size
-                turned = _turned(image)
-        except Exception as error:  # Pillow's decoders raise nearly anything; every one of them is the image's
-            return Seen(name, label, reason(error), None, (0, 0), length)
-        notes = [f"{form} by another name"] if named(name) not in (form, None) else []
+                form, mode, (width, height) = image.format, image.mode, image.size
+                rotated = _rotated(image)
+        except Exception as error:  # Pillow's decoders raise nearly any type
+            return Inspected(name, label, length, error=reason(error))
+        stated = Image.registered_extensions().get(PurePath(name).suffix.lower())
+        notes = [f"{form or '?'} by another name"] if stated not in (form, None) else []
         notes += [f"{mode} colours"] if mode not in ("RGB", "L") else []
         digest = int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big")
-        return Seen(name, label, None, ", ".join(notes) or None, size, length, digest, turned)
+        note = ", ".join(notes) or None
+        return Inspected(name, label, length, None, note, pixels=width * height, digest=digest, rotated=rotated)
 
 
-def _turned(image: Image.Image) -> bool:
+def _rotated(image: Image.Image) -> bool:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of EXIF data that are damaged: the image is not
+            warnings.simplefilter("ignore")  # damaged EXIF data do not damage the image
             return image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
     except Exception:
         return False
 
 
-def named(name: str) -> str | None:
-    """The format that an image's name states, if it states one."""
-    return Image.registered_extensions().get(PurePath(name).suffix.lower())
+def _decode(records: Records, workers: int) -> Iterator[list[Inspected]]:
+    from torch.utils.data import DataLoader
 
-
-def look(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Report]]:
-    """Inspect both parts; yields images done, images in all, and the report, which is complete at last."""
-    report, parts = Report(), dict[str, Records]()
-    for part in PARTS:
-        report.images[part], report.classes[part] = 0, []
-        try:
-            records = parts[part] = catalog.find(data, part)
-        except DataError as error:
-            report.troubles.append(f"{error}")
-            continue
-        report.classes[part] = [*records.classes] or [str(label) for label in records.labels.unique().tolist()]
-        report.troubles += records.troubles or ([] if len(records.labels) else [f"{records.where}: no images"])
-    report.troubles = [*dict.fromkeys(report.troubles)]
-    report.notes += sorted({f"{path}: not used" for records in parts.values() for path in records.unused()})
-    if copy := finished_copy(Path(data.root).expanduser()):
-        report.notes.append(f"{data.root}: a resized copy ({copy})")
-    done, total = 0, sum(len(records.labels) for records in parts.values())
-    for part, records in parts.items():
-        for some in _seen(records, workers):
-            for seen in some:
-                _note(report, seen, part, named_classes=bool(records.classes))
-            done += len(some)
-            yield done, total, report
-    if all(len(records.labels) for records in parts.values()) and len(parts) == len(PARTS):
-        report.troubles += list(_contradictions(report, data))
-        report.notes += list(_oddities(report, data))
-    yield total, total, report
-
-
-def _seen(records: Records, workers: int) -> Iterator[list[Seen]]:
-    with warnings.catch_warnings():  # more workers than cores is the caller's to choose, and no news of any image
+    with warnings.catch_warnings():  # more workers than cores is the user's choice
         warnings.filterwarnings("ignore", message="This DataLoader will create")
-        return iter(DataLoader(Inspected(records), batch_size=16, num_workers=workers, collate_fn=list))
+        images: DataLoader[Inspected] = DataLoader(
+            Decoding(records),  # type: ignore[arg-type]
+            batch_size=16,
+            num_workers=workers,
+            collate_fn=list,
+        )
+        return iter(images)
 
 
-def summary(report: Report) -> Iterable[str]:
-    """The report in lines, troubles last."""
-    for part in PARTS:
-        yield f"{part}: {report.images[part]:,} images in {len(report.classes[part]):,} classes"
-    count = report.images.total()
-    if count:
-        each = f"{report.bytes / count / 1e3:.0f} kB and {report.pixels / count:,.0f} pixels an image"
-        yield f"{report.bytes / 1e9:.2f} GB, {each}"
-    yield from (f"note: {line}" for line in report.notes)
-    yield from (f"trouble: {line}" for line in report.troubles)
-
-
-def is_imagenet(data: DataConfig) -> bool:
-    """Whether this should be all of ImageNet-1K: it is named so, or its classes are a thousand numbers."""
-    numbered = data.name in (schema.Dataset.webdataset, schema.Dataset.parquet)
-    return data.name is schema.Dataset.imagenet or (numbered and data.num_classes == 1000)
-
-
-def _note(report: Report, seen: Seen, part: str, *, named_classes: bool) -> None:
-    if not named_classes and (wnid := WNID.search(PurePath(seen.name).name)):
-        report.wnids[seen.label].add(wnid[0])
-    if seen.trouble:
-        report.troubles.append(f"{seen.name}: {seen.trouble}")
+def _add(report: Report, image: Inspected, part: str, *, named_classes: bool) -> None:
+    if not named_classes and (wnid := WNID.search(PurePath(image.name).name)):
+        report.wnids[image.label].add(wnid[0])
+    if image.error:
+        report.errors.append(f"{image.name}: {image.error}")
         return
     report.images[part] += 1
-    report.bytes += seen.bytes
-    report.turned += seen.turned
-    report.digests[part].append(seen.digest)
-    report.pixels += seen.size[0] * seen.size[1]
-    if seen.note:
-        report.notes.append(f"{seen.name}: {seen.note}")
+    report.bytes += image.bytes
+    report.pixels += image.pixels
+    report.rotated += image.rotated
+    report.digests[part].append(image.digest)
+    if image.note:
+        report.notes.append(f"{image.name}: {image.note}")
 
 
 def _contradictions(report: Report, data: DataConfig) -> Iterator[str]:
     train, val = (report.classes[part] for part in PARTS)
     if train != val:
-        apart = sorted(set(train) ^ set(val))
-        yield f"{data.root}: train and val have other classes: {' '.join(apart[:5])} ({len(apart)} in all)"
+        yield f"train and val have other classes: {first_names(set(train) ^ set(val))}"
     if len(train) != data.num_classes:
-        yield f"{data.root}: train: {len(train)} classes, data.num_classes is {data.num_classes}"
-    yield from _disorder(report, data)
-    if not is_imagenet(data):
-        return
-    strange = [name for name in train if not WNID.fullmatch(name)] if data.name is schema.Dataset.imagenet else []
-    if strange:
-        some = f"{' '.join(strange[:5])} ({len(strange)} in all)"
-        yield f"{data.root}: train: not names of ImageNet's classes (wnid): {some}"
-    for part, count in IMAGENET_IMAGES.items():
+        yield f"train: {len(train)} classes, data.num_classes is {data.num_classes}"
+    yield from _disorder(report)
+    named = data.name == "imagenet"
+    if not named and (dataset(data.name).class_folders or data.num_classes != 1000):
+        return  # for shards and tables of 1000 classes, ImageNet is assumed
+    if strange := [name for name in train if named and not WNID.fullmatch(name)]:
+        yield f"train: not names of ImageNet's classes (wnid): {first_names(strange)}"
+    for part, count in zip(PARTS, DATASETS["imagenet"].images, strict=True):
         if report.images[part] != count:
-            yield f"{data.root}: {part}: {report.images[part]:,} images, ImageNet-1K has {count:,}"
+            yield f"{part}: {report.images[part]:,} images, ImageNet-1K has {count:,}"
 
 
-def _oddities(report: Report, data: DataConfig) -> Iterator[str]:
-    """What is likely to be a mistake, but can be trained with."""
-    if len(report.classes["train"]) == 1:
-        yield f"{data.root}: one class only: there is nothing to tell apart"
-    known = {*report.digests["train"]}
-    both = sum(digest in known for digest in report.digests["val"])
-    if both:
-        total = len(report.digests["val"])
-        yield f"{data.root}: val: {both:,} of {total:,} images are, byte for byte, among those of train"
-    if report.turned:
-        yield f"{data.root}: images that ask to be turned (EXIF), which is not heeded (docs/data.md): {report.turned:,}"
-
-
-def _disorder(report: Report, data: DataConfig) -> Iterator[str]:
-    """Classes that are but numbers must be those of the sorted wnids, as in folders."""
-    of = [min(names) for _, names in sorted(report.wnids.items())]
+def _disorder(report: Report) -> Iterator[str]:
+    """Numbered classes must be those of the sorted wnids, as in folders."""
+    first = [min(names) for _, names in sorted(report.wnids.items())]
     for label, names in sorted(report.wnids.items()):
         if len(names) > 1:
-            yield f"{data.root}: class {label} has images of {' '.join(sorted(names)[:5])}"
-    if of != sorted(of):
-        first = next(i for i, (a, b) in enumerate(zip(of, sorted(of), strict=True)) if a != b)
-        yield f"{data.root}: classes are not in the order of their wnids, from {of[first]} on"
+            yield f"class {label} has images of {' '.join(sorted(names)[:5])}"
+    wrong = [a for a, b in zip(first, sorted(first), strict=True) if a != b]
+    if wrong:
+        yield f"classes are not in the order of their wnids, from {wrong[0]} on"
+
+
+def _oddities(report: Report) -> Iterator[str]:
+    """Likely mistakes that can be trained on."""
+    if len(report.classes["train"]) == 1:
+        yield "only one class: there is nothing to tell apart"
+    known = {*report.digests["train"]}
+    if both := sum(digest in known for digest in report.digests["val"]):
+        yield f"val: {both:,} of {len(report.digests['val']):,} images are byte for byte duplicates of images in train"
+    if report.rotated:
+        yield f"images with an EXIF orientation, which is ignored (docs/data.md): {report.rotated:,}"

@@ -1,7 +1,7 @@
-"""What an epoch's forward passes see: shuffled, augmented and mixed for training, plain for evaluation.
+"""Batches: shuffled, augmented and mixed for training, only normalized for evaluation.
 
-All of it is a function of (seed, epoch, index) and (seed, pass): an epoch can be entered at any step, and what a pass
-sees does not depend on which process makes it.
+Everything is a function of (seed, epoch, index) and, for mixup, of (seed, micro-batch), so an epoch can be entered at
+any step and a batch does not depend on the process that makes it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,24 +10,27 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from roadmap.config.schema import DataConfig, RecipeConfig
+from roadmap.config.schema import Config, DataConfig, RecipeConfig
 from roadmap.data.batch_augment import augment, draw, normalize
+from roadmap.data.datasets import dataset
 from roadmap.data.rng import Stream, epoch_order, mix, numpy_seeded
 from roadmap.errors import require
 
 if TYPE_CHECKING:
     from timm.data import Mixup
 
+    from roadmap.data.records import Records
+
 Batch = tuple[Tensor, Tensor]
 
 
 class Part(Protocol):
-    """A part of a data set: `memory.Images`, or `photos.Photos`."""
+    """A part of a data set: `in_memory.Images` or `image_files.ImageFiles`."""
 
     def __len__(self) -> int: ...
 
     def to(self, device: torch.device) -> "Part":
-        """The same with its batches on another device."""
+        """The same part with its batches on another device."""
 
     @property
     def shape(self) -> torch.Size:
@@ -35,36 +38,58 @@ class Part(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where batches appear."""
+        """Device of the batches."""
 
     @property
     def skipped(self) -> Sequence[str]:
-        """What could not be read and was skipped in the batches so far."""
+        """Images that could not be read and were skipped in the batches so far, repetitions included."""
+
+    @property
+    def records(self) -> "Records | None":
+        """The image files; None for images held in memory."""
 
     def batches(self, indices: Sequence[Tensor], *, seed: int) -> Iterator[Batch]:
-        """Images (B, C, H, W) uint8 and labels (B,), on their device, at each of the indices (B,)."""
+        """Images (B, C, H, W) uint8 and labels (B,) on the device, at each of the indices (B,)."""
 
-    def left(self, recipe: RecipeConfig) -> RecipeConfig:
-        """The recipe without what is done to single images already when a batch is there."""
+    def batch_recipe(self, recipe: RecipeConfig) -> RecipeConfig:
+        """The recipe without the operations that `batches` has already done image by image."""
+
+
+def load(config: Config, *, train: bool) -> Part:
+    """The images for training or for testing.
+
+    Raises:
+        DataError: files are missing or damaged.
+        ConfigError: the images contradict the configuration, or the data set only tests.
+    """
+    data, entry = config.data, dataset(config.data.name)
+    require(not (train and entry.test_only), "data", data.name, "a data set to train with: this one only tests")
+    if entry.in_memory:
+        from roadmap.data import in_memory
+
+        return in_memory.load(data, train=train)
+    from roadmap.data import image_files  # timm and torchvision take seconds to import
+
+    return image_files.load(data, config.recipe, train=train, workers=config.training.workers)
 
 
 def batches_per_epoch(images: Part, recipe: RecipeConfig) -> int:
-    """Whole batches in an epoch; a rest is left out, another one every epoch.
+    """Whole batches in an epoch; the remainder, different images every epoch, is dropped.
 
     Raises:
-        ConfigError: there are fewer images than a batch has.
+        ConfigError: there are fewer images than one batch has.
     """
     size, n = recipe.batch_size, len(images)
     require(size <= n, "recipe.batch_size", size, f"up to {n}, the training images")
     return n // size
 
 
-def passes_per_step(recipe: RecipeConfig) -> int:
-    """Forward passes whose gradients make an optimizer step."""
+def micro_batches_per_step(recipe: RecipeConfig) -> int:
+    """Micro-batches whose gradients are accumulated in an optimizer step."""
     return recipe.batch_size // min(recipe.bn_batch_size, recipe.batch_size)
 
 
-def epoch_passes(
+def micro_batches(
     images: Part,
     recipe: RecipeConfig,
     data: DataConfig,
@@ -74,30 +99,30 @@ def epoch_passes(
     start: int = 0,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
-    """What the forward passes of an epoch see, from optimizer step `start` on.
+    """The micro-batches of an epoch from optimizer step `start` on.
 
-    Of the passes of every step, process `share[0]` of `share[1]` gets its neighbouring ones; they divide them evenly.
+    Process `share[0]` of `share[1]` gets a contiguous range of those of each step, evenly divided.
 
     Yields:
-        Images (B, C, H, W) float32, channels last, and their targets: classes (B,) int64 or, with mixup or
-        cutmix, shares of the classes (B, num_classes) float32, smoothed and mixed within the pass.
+        Images (B, C, H, W) float32, channels last, and their targets: classes (B,) int64 or, with mixup or cutmix,
+        class probabilities (B, num_classes) float32, smoothed and mixed within the micro-batch.
 
     Raises:
-        ConfigError: at the call, for what images in memory cannot be trained with.
+        ConfigError: at the call, for a recipe that the images cannot be trained with.
     """
-    each, (rank, world) = passes_per_step(recipe), share
+    each, (rank, world) = micro_batches_per_step(recipe), share
     own = range(rank * each // world, (rank + 1) * each // world)
     steps = batches_per_epoch(images, recipe)
-    numbers = [step * each + place for step in range(start, steps) for place in own]
+    numbers = [step * each + offset for step in range(start, steps) for offset in own]
     mixup = _mixup(recipe, data.num_classes)
-    left, first = images.left(recipe), epoch * steps * each
-    return _passes(images, left, data, seed=seed, epoch=epoch, numbers=numbers, first=first, mixup=mixup)
+    recipe, first = images.batch_recipe(recipe), epoch * steps * each
+    return _micro_batches(images, recipe, data, seed=seed, epoch=epoch, numbers=numbers, first=first, mixup=mixup)
 
 
 def evaluation_batches(
     images: Part, data: DataConfig, batch_size: int, share: tuple[int, int] = (0, 1)
 ) -> Iterator[Batch]:
-    """Every image once, in order, the last batch being what is left; process share[0] of share[1] has its part of them.
+    """Every image once and in order, the last batch smaller; process share[0] of share[1] gets every share[1]-th batch.
 
     Yields:
         Images (B, C, H, W) float32, channels last, and their classes (B,) int64.
@@ -108,11 +133,11 @@ def evaluation_batches(
 
 
 def mixup_seed(seed: int, number: int) -> int:
-    """What seeds numpy for the mixup or cutmix of a forward pass; passes count on from epoch to epoch."""
+    """Seed for the mixup or cutmix of a micro-batch; numbers continue from epoch to epoch."""
     return mix(seed, number, Stream.mixup)
 
 
-def _passes(
+def _micro_batches(
     images: Part,
     recipe: RecipeConfig,
     data: DataConfig,
@@ -123,13 +148,12 @@ def _passes(
     first: int,
     mixup: "Mixup | None",
 ) -> Iterator[Batch]:
-    """The passes with these numbers, from 0 in the epoch, which itself begins with pass `first` of the run."""
+    """Micro-batches by their numbers in the epoch; the epoch begins with number `first` of the run."""
     order = epoch_order(seed, epoch, len(images)).split(min(recipe.bn_batch_size, recipe.batch_size))
     draws = draw(recipe, images.shape, seed=seed, epoch=epoch, device=images.device)
     indices = [order[number] for number in numbers]
-    for number, index, (x, targets) in zip(
-        numbers, indices, images.batches(indices, seed=mix(seed, epoch)), strict=True
-    ):
+    batches = images.batches(indices, seed=mix(seed, epoch))
+    for number, index, (x, targets) in zip(numbers, indices, batches, strict=True):
         x = augment(x, index.to(x.device), draws, data=data)
         if mixup is not None:
             with numpy_seeded(mixup_seed(seed, first + number)):
@@ -138,10 +162,10 @@ def _passes(
 
 
 def _mixup(recipe: RecipeConfig, num_classes: int) -> "Mixup | None":
-    """timm's mixup and cutmix by batches, or None where the recipe has neither."""
+    """timm's mixup and cutmix by batches, or None without either."""
     if recipe.mixup_prob == 0 or recipe.mixup == recipe.cutmix == 0:
         return None
-    from timm.data import Mixup  # two seconds of import, for those who need it
+    from timm.data import Mixup  # takes two seconds
 
     size, key = min((recipe.batch_size, "recipe.batch_size"), (recipe.bn_batch_size, "recipe.bn_batch_size"))
     require(size % 2 == 0, key, size, "an even number with mixup or cutmix")
@@ -157,8 +181,8 @@ def _mixup(recipe: RecipeConfig, num_classes: int) -> "Mixup | None":
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """(N, C, H, W), with the channels of a pixel side by side in memory."""
+    """(N, C, H, W) in the channels-last memory format."""
     if x.shape[1] > 1:
         return x.contiguous(memory_format=torch.channels_last)
-    # One channel is contiguous in any layout, so torch would leave the strides, by which convs choose theirs.
+    # One channel is contiguous in any format, so torch would keep the strides, by which convs choose theirs.
     return x.view(x.shape[0], *x.shape[2:], 1).permute(0, 3, 1, 2)

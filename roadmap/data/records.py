@@ -1,4 +1,4 @@
-"""Encoded images, wherever they lie: how many, of which classes, what each is called, and its bytes."""
+"""Encoded images of one part of a data set: the interface of every reader, and checks before any image is decoded."""
 
 import importlib
 import io
@@ -6,79 +6,126 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
-from roadmap.errors import DataError
+from roadmap.config.schema import DataConfig
+from roadmap.data.datasets import class_folders, dataset
+from roadmap.errors import DataError, require
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PARTS = {"train": "train(ing)?", "val": "val(id(ation)?)?"}
-"""The parts of a data set, and how the names of their files tell."""
+"""The parts of a data set, and the pattern of a word in the names of their files."""
 
 
 class Records(Protocol):
-    """N encoded images of one part; travels to worker processes, and opens its files there."""
+    """N encoded images of one part. Pickled to worker processes, which open the files themselves."""
 
     @property
-    def labels(self) -> Tensor:
+    def labels(self) -> "Tensor":
         """(N,) int64."""
 
     @property
     def classes(self) -> Sequence[str]:
-        """The names of the classes in the order of their labels; empty where a class is but a number."""
+        """Class names in the order of their labels; empty if classes are only numbers."""
 
     @property
     def where(self) -> str:
-        """The place of them all, for messages."""
+        """The location of the part, for messages."""
 
     @property
-    def troubles(self) -> Sequence[str]:
-        """What is wrong with the part before any image is looked at; nothing is trained with such a part."""
+    def errors(self) -> Sequence[str]:
+        """What is wrong with the part as a whole; nothing is trained on such a part."""
 
-    def name(self, place: int) -> str:
-        """What the image at a place is called: enough to find it."""
+    def name(self, i: int) -> str:
+        """File and name of an image, enough to find it."""
 
-    def bare_names(self) -> Iterable[str]:
-        """What the images are called, in their order, wherever the files lie."""
+    def relative_names(self) -> Iterable[str]:
+        """Names of all images in order, independent of where the files are."""
 
-    def read(self, place: int) -> bytes:
-        """The image at a place, encoded."""
+    def read(self, i: int) -> bytes:
+        """An encoded image."""
 
     def unused(self) -> Sequence[str]:
-        """Files beside them that are not used."""
+        """Files in the same place that are not used."""
 
 
-def opened(encoded: bytes) -> Image.Image:
-    """An image, not yet decoded.
+def find(data: DataConfig, part: str) -> Records:
+    """The images of a part, train or val, by the reader of the data set.
 
     Raises:
-        Exception: whatever Pillow raises for it; see `reason`.
+        DataError: there are none.
+        ConfigError: data.train or data.val is not a list of shards.
+    """
+    reader = importlib.import_module(f"roadmap.data.{dataset(data.name).reader}")
+    found: Records = reader.find(data, part)
+    return found
+
+
+def check(records: Records, data: DataConfig, *, train: bool) -> None:
+    """Refuse a part that cannot be used for training or evaluation.
+
+    Raises:
+        DataError: the part as a whole is damaged, empty, or val has other classes than train.
+        ConfigError: the number of classes is not data.num_classes.
+    """
+    if records.errors:
+        raise DataError(records.errors[0])
+    if not len(records.labels):
+        raise DataError(f"{records.where}: no images")
+    where, key, given = records.where, "data.num_classes", data.num_classes
+    if records.classes:
+        training = Path(data.root).expanduser() / "train"
+        if not train and [*records.classes] != class_folders(training):
+            raise DataError(f"{where}: its folders are not those of {training}")
+        count = len(records.classes)
+        require(given == count, key, given, f"{count}, the folders in {where}")
+    else:
+        low, high = (int(label) for label in records.labels.aminmax())
+        if low < 0:
+            raise DataError(f"{records.name(int(records.labels.argmin()))}: no class")
+        enough = given == high + 1 if train else given > high
+        require(enough, key, given, f"{high + 1}, one more than the last class of {where}")
+
+
+def open_image(encoded: bytes) -> Image.Image:
+    """Open an encoded image without decoding it.
+
+    Raises:
+        Exception: any error of Pillow's decoders; see `reason`.
     """
     return Image.open(io.BytesIO(encoded))
 
 
 def reason(error: Exception) -> str:
-    """Why an image cannot be read, without what changes from run to run."""
-    return "cannot be read: " + (
-        "cannot identify image file" if isinstance(error, UnidentifiedImageError) else f"{error}"
-    )
+    """Why an image cannot be read, without object addresses, which change from run to run."""
+    unidentified = isinstance(error, UnidentifiedImageError)
+    return f"cannot be read: {'cannot identify image file' if unidentified else error}"
 
 
 def files_of(root: Path, part: str, suffix: str) -> list[Path]:
-    """The files `*.suffix` in root and in its folders whose name or folder tells that they belong to a part, sorted."""
+    """The files `*.suffix` in root and its folders whose name or folder contains the word of a part, sorted."""
     word = re.compile(rf"(?<![a-z]){PARTS[part]}(?![a-z])")
     return [path for path in every_file(root, suffix) if word.search(str(path.relative_to(root)).lower())]
 
 
 def every_file(root: Path, suffix: str) -> list[Path]:
-    """The files `*.suffix` in root and in its folders, sorted."""
+    """The files `*.suffix` in root and its folders, sorted."""
     found = [path for pattern in (f"*.{suffix}", f"*/*.{suffix}") for path in root.glob(pattern)]
     return sorted(path for path in found if not path.name.startswith("."))
 
 
+def other_files(root: Path, suffix: str, *, used: Iterable[Path] = ()) -> list[str]:
+    """The files `*.suffix` in root and its folders that belong to no part."""
+    known = {path for part in PARTS for path in files_of(root, part, suffix)} | {*used}
+    return [str(path) for path in every_file(root, suffix) if path not in known]
+
+
 def library(name: str, source: str) -> ModuleType:
-    """A library that only one source needs.
+    """Import a library that only one reader needs.
 
     Raises:
         DataError: it is not installed.

@@ -1,92 +1,280 @@
-"""Making a resized copy on many processes: stopped at any moment, it goes on where it was."""
+"""A resized copy of an image tree, made by many processes and resumable at any moment.
 
+An image is resized as evaluation resizes it: bicubic, the short side to N pixels, the long side rounded down. It is
+stored as JPEG (RGB, 4:2:0) without metadata, which training does not use. A JPEG (RGB or grey) that is not larger is
+copied byte for byte. Imports no torch, since many processes import it.
+"""
+
+import io
+import json
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from roadmap.data.resized_copy import Resized, make_file, read_manifest, refuse_another, write_manifest
-from roadmap.data.trees import image_files
+from PIL import Image
+
+from roadmap.data.folders import image_paths
 from roadmap.errors import DataError, require
-from roadmap.files import lock, remove_leftovers
+from roadmap.files import LOCK, lock, remove_leftovers, write_atomic
 
+MANIFEST = "resized.json"
 PARTS = ("train", "val")
+DEFAULTS = {"data.root": "", "to": "", "short_side": "256", "quality": "90", "parts": "train", "workers": "1"}
 CHUNK = 8
 """Files that a process takes at a time."""
 
 
-def shrink(wanted: Resized, to: Path, *, workers: int) -> Iterator[tuple[int, int, list[str]]]:
-    """Make the copy; yields files done, files in all, and a line for each that could not be read so far.
+@dataclass(frozen=True)
+class Resized:
+    """The content of a copy's manifest."""
 
-    The manifest says how many images there are when, at the end, all of them have been seen to be whole.
+    source: str
+    short_side: int
+    """Pixels; smaller images keep their size."""
+    quality: int
+    """Of JPEG, 1 to 95."""
+    parts: tuple[str, ...]
+    """Resized parts; the others are links to the source."""
+    images: int | None = None
+    """Images in these parts; None: the copy is not finished."""
+    unreadable: tuple[str, ...] = ()
+    """Files, relative to source, that cannot be read and are left out."""
+
+    def __str__(self) -> str:
+        left_out = f", without {len(self.unreadable)} files that cannot be read" if self.unreadable else ""
+        return f"{' and '.join(self.parts)}: short side {self.short_side}, quality {self.quality}{left_out}"
+
+
+def main(words: list[str]) -> int:
+    """Make a resized copy of an image tree: smaller files that decode faster, for machines with few cores.
+
+        python scripts/prepare.py data.root=/path/to/imagenet to=/path/to/small short_side=256 quality=90 workers=8
+        python train.py study=imagenet data.root=/path/to/small +step=gelu
+
+    train/ is resized and val/ becomes a link, so that evaluation reads the original images; parts=train,val resizes
+    both. Run again after a stop, it continues. Training on a copy is not training on the original images: every result
+    says so (docs/resized.md).
+
+    Exit code: 0 done, 1 done but some files cannot be read, 2 refused, 128 + signal stopped.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from roadmap.signals import caught
+
+    wanted, to, workers = _parse(words)
+    console = Console(highlight=False, soft_wrap=True)
+    columns = (TextColumn("resizing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    total, errors = 0, list[str]()
+    with caught() as stop, Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("resizing", total=None)
+        for done, files, unreadable in resize(wanted, to, workers=workers):
+            total, errors = files, unreadable
+            bar.update(task, completed=done, total=total)
+            if stop:
+                print("stopped: the same command continues from here", file=sys.stderr)
+                return 128 + stop[0]
+    for line in errors:
+        console.print(f"error: {line}")
+    console.print(f"{total - len(errors):,} of {total:,} images in {to}, {wanted}")
+    return 1 if errors else 0
+
+
+def _parse(words: list[str]) -> tuple[Resized, Path, int]:
+    """The copy that is asked for, its folder, and the number of processes."""
+    from roadmap.cli import options
+
+    chosen = options(words, DEFAULTS)
+
+    def number(key: str, most: int) -> int:
+        text = chosen[key]
+        require(text.isdecimal() and 1 <= int(text) <= most, key, text, f"1 to {most}")
+        return int(text)
+
+    for key in ("data.root", "to"):
+        require(bool(chosen[key]), key, "", "a folder")
+    source, to = (Path(chosen[key]).expanduser().resolve() for key in ("data.root", "to"))
+    separate = not to.is_relative_to(source) and not source.is_relative_to(to)
+    require(separate, "to", to, f"a folder outside of data.root={source}")
+    parts = tuple(part for part in PARTS if part in chosen["parts"].split(","))
+    require(",".join(parts) == chosen["parts"], "parts", chosen["parts"], "train, val, or train,val")
+    return Resized(str(source), number("short_side", 4096), number("quality", 95), parts), to, number("workers", 256)
+
+
+def resize(wanted: Resized, to: Path, *, workers: int) -> Iterator[tuple[int, int, list[str]]]:
+    """Make the copy. Yields the files done, all files, and a line for each file so far that cannot be read.
+
+    The manifest states the number of images only at the end, when all of them have been decoded.
 
     Raises:
-        DataError: a part of the source holds no images or cannot be looked into, or `to` cannot be written.
-        ConfigError: the source is itself a copy, or `to` holds something else; nothing is written then.
+        DataError: a part of the source holds no images or cannot be listed, or `to` cannot be written.
+        ConfigError: the source is itself a copy, or `to` holds something else; then nothing is written.
         Locked: another process works in `to`.
     """
     source = Path(wanted.source)
     if copy := read_manifest(source):
-        require(False, "data.root", source, f"originals: this is a resized copy of {copy.source}")
+        require(False, "data.root", source, f"original images: this is a resized copy of {copy.source}")
     files = [Path(part) / path for part in wanted.parts for path in image_files(source / part)]
     for part in wanted.parts:
         if not any(path.parts[0] == part for path in files):
             raise DataError(f"{source / part}: no images")
     refuse_another(to, wanted)
     links = {to / part: source / part for part in PARTS if part not in wanted.parts}
-    for place, target in links.items():
-        refuse_other_than_link(place, target)
+    for link, target in links.items():
+        _refuse_other_than_link(link, target)
     with lock(to):
         write_manifest(to, wanted)
-        for place, target in links.items():
-            if target.is_dir() and not place.is_symlink():
-                place.symlink_to(target, target_is_directory=True)
+        for link, target in links.items():
+            if target.is_dir() and not link.is_symlink():
+                link.symlink_to(target, target_is_directory=True)
         for folder in {path.parent for path in files}:
             remove_leftovers(to / folder)
-        troubles: dict[Path, str] = {}
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=follow_parent)
+        unreadable: dict[Path, str] = {}
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)
         try:
-            jobs = partial(_make, source, to, wanted.short_side, wanted.quality)
-            for done, (path, trouble) in enumerate(pool.map(jobs, files, chunksize=CHUNK), start=1):
-                if trouble:
-                    troubles[path] = trouble
-                yield done, len(files), list(troubles.values())
+            job = partial(_resize_file, source, to, wanted.short_side, wanted.quality)
+            for done, (path, error) in enumerate(pool.map(job, files, chunksize=CHUNK), start=1):
+                if error:
+                    unreadable[path] = error
+                yield done, len(files), list(unreadable.values())
         finally:
             pool.shutdown(cancel_futures=True)
-        there = sum(1 for part in wanted.parts for _ in image_files(to / part))
-        if there != len(files) - len(troubles):
-            raise DataError(f"{to}: {there} images, not {len(files) - len(troubles)} as in {source}")
-        write_manifest(to, replace(wanted, images=there, unreadable=tuple(map(str, troubles))))
+        count = sum(1 for part in wanted.parts for _ in image_files(to / part))
+        if count != len(files) - len(unreadable):
+            raise DataError(f"{to}: {count} images, not {len(files) - len(unreadable)} as in {source}")
+        write_manifest(to, replace(wanted, images=count, unreadable=tuple(map(str, unreadable))))
 
 
-def refuse_other_than_link(place: Path, target: Path) -> None:
-    """See that a place is free, or leads to the originals.
+def image_files(folder: Path) -> Iterator[Path]:
+    """Paths of the image files below a folder, relative to it."""
+    return (Path(path).relative_to(folder) for path in image_paths(str(folder)))
+
+
+def read_manifest(root: Path) -> Resized | None:
+    """The manifest of the copy in root; None if root is not a copy.
 
     Raises:
-        DataError: there is something else.
+        DataError: the manifest is damaged or not accessible.
     """
-    leads = place.is_symlink() and place.resolve() == target.resolve()
-    if not leads and (place.is_symlink() or place.exists()):
-        raise DataError(f"{place}: is there, and is not a link to {target}")
+    path = root / MANIFEST
+    try:
+        read: dict[str, Any] = json.loads(path.read_text())
+        fields: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in read.items()}
+        return Resized(**fields)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: damaged: {error}") from error
 
 
-def follow_parent() -> None:
-    """Leave Ctrl-C to the parent, and end when it ends, however it does."""
+def finished_copy(root: Path) -> Resized | None:
+    """The manifest of the copy in root, for use of the copy; None if root is not a copy.
+
+    Raises:
+        DataError: the manifest is damaged, or the copy is not finished.
+    """
+    manifest = read_manifest(root)
+    if manifest and manifest.images is None:
+        raise DataError(f"{root}: a resized copy that is not finished: run scripts/prepare.py again")
+    return manifest
+
+
+def write_manifest(root: Path, manifest: Resized) -> None:
+    write_atomic(root / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")
+
+
+def refuse_another(root: Path, wanted: Resized) -> None:
+    """Refuse a folder that holds anything but an unfinished or finished copy of the same kind.
+
+    Raises:
+        ConfigError: it holds something else, or another copy.
+        DataError: it cannot be listed, or its manifest is damaged.
+    """
+    before = read_manifest(root)
+    try:
+        other = sorted(path.name for path in root.iterdir() if path.name != LOCK) if root.exists() else []
+    except OSError as error:
+        raise DataError(f"{root}: {error.strerror}") from error
+    allowed = f"an empty folder or a copy begun before: {other[0] if other else ''} there would be mixed with it"
+    require(before is not None or not other, "to", root, allowed)
+    for key in ("source", "short_side", "quality", "parts"):
+        there, asked = getattr(before or wanted, key), getattr(wanted, key)
+        require(there == asked, key, asked, f"{there} in {root}, which holds that copy; choose another place")
+
+
+def _refuse_other_than_link(path: Path, target: Path) -> None:
+    link = path.is_symlink() and path.resolve() == target.resolve()
+    if not link and (path.is_symlink() or path.exists()):
+        raise DataError(f"{path}: is there, and is not a link to {target}")
+
+
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the parent, and exit when the parent does, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
     os._exit(1)
 
 
-def _make(source: Path, to: Path, short_side: int, quality: int, path: Path) -> tuple[Path, str | None]:
-    return path, make_file(source / path, to / path, short_side, quality)
+def _resize_file(source: Path, to: Path, short_side: int, quality: int, path: Path) -> tuple[Path, str | None]:
+    """Write one file of the copy and decode it, unless it is there and intact; the path, and why it cannot be read."""
+    original, target = source / path, to / path
+    try:
+        with Image.open(original) as image:
+            small = image.format == "JPEG" and image.mode in ("RGB", "L") and min(image.size) <= short_side
+            size = resized_size(image.size, short_side)
+            if _intact(target, size):
+                return path, None
+            image.load()
+            content = original.read_bytes() if small else encode(image, size, quality)
+    except Exception as error:  # Pillow's decoders raise nearly any type
+        return path, f"{original}: cannot be read: {error}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(target, content)
+    if not _intact(target, size):
+        target.unlink()
+        return path, f"{original}: cannot be read: its copy is not an image of {size[0]}x{size[1]}"
+    return path, None
+
+
+def resized_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
+    """Width and height with a short side of at most `short_side` and the same ratio."""
+    short = min(size)
+    if short <= short_side:
+        return size
+    width, height = (short_side if side == short else int(short_side * side / short) for side in size)
+    return width, height
+
+
+def encode(image: Image.Image, size: tuple[int, int], quality: int) -> bytes:
+    """An image as JPEG of a size (width, height)."""
+    rgb = image.convert("RGB")
+    resized = rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BICUBIC)
+    stream = io.BytesIO()
+    resized.save(stream, "JPEG", quality=quality, subsampling="4:2:0", exif=b"", comment=b"")
+    return stream.getvalue()
+
+
+def _intact(path: Path, size: tuple[int, int]) -> bool:
+    """Whether a file is a complete JPEG of this size."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image.format == "JPEG" and image.size == size
+    except Exception:  # as above
+        return False

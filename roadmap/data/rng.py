@@ -1,4 +1,4 @@
-"""Randomness without state: every draw is a function of the run's seed and of where in the run it is made."""
+"""Stateless randomness: every draw is a function of the run's seed and of its position in the run."""
 
 import contextlib
 import hashlib
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Stream(IntEnum):
-    """What a draw is for. The streams of a seed are independent: one more or less changes no other."""
+    """Purpose of a draw. The streams of a seed are independent: adding one changes no other."""
 
     order = 0
     flips = 1
@@ -22,29 +22,29 @@ class Stream(IntEnum):
 
 
 def mix(*integers: int) -> int:
-    """A hash of the integers, 0 to 2**63 - 1: neighbouring integers give unrelated seeds."""
+    """A hash of the integers, 0 to 2**63 - 1, so that neighbouring integers give unrelated seeds."""
     digest = hashlib.blake2b(repr(tuple(map(int, integers))).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 def epoch_order(seed: int, epoch: int, n: int) -> Tensor:
-    """The order in which an epoch goes through n images: a permutation, (n,) int64, on the CPU."""
+    """The order of n images in an epoch: a permutation, (n,) int64, on the CPU."""
     return torch.randperm(n, generator=_generator(seed, epoch, Stream.order))
 
 
 def epoch_uniforms(seed: int, epoch: int, n: int, *, k: int, stream: Stream) -> Tensor:
-    """k numbers for each of n images, uniform in [0, 1): (n, k) float32, on the CPU."""
+    """k uniform numbers in [0, 1) for each of n images: (n, k) float32, on the CPU."""
     return torch.rand(n, k, generator=_generator(seed, epoch, stream))
 
 
 def epoch_normals(seed: int, epoch: int, n: int) -> Tensor:
-    """n numbers from the standard normal distribution: (n,) float32, on the CPU."""
+    """n standard normal numbers: (n,) float32, on the CPU."""
     return torch.randn(n, generator=_generator(seed, epoch, Stream.noise))
 
 
 @contextlib.contextmanager
 def numpy_seeded(seed: int) -> Iterator[None]:
-    """Numpy's global generator in a state that `seed` alone decides; its own state comes back afterwards."""
+    """Seed numpy's global generator, and restore it afterwards."""
     state = numpy.random.get_state()
     numpy.random.seed(seed % 2**32)
     try:

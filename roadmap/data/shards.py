@@ -1,8 +1,8 @@
-"""Images in tar archives as webdataset writes them, <key>.jpg beside <key>.cls, here or under URLs.
+"""Images in tar archives as webdataset writes them, <key>.jpg and <key>.cls, as local files or under URLs.
 
-webdataset itself reads shards as streams, whose order depends on the workers. Here it says which shards there are,
-fetches those of URLs and groups a shard's files to samples; where each image begins is noted once, so that any of
-them is read on its own, and an epoch has the same order and the same bits as from folders.
+webdataset itself reads shards as streams, in an order that depends on the workers. Here it only expands names of
+shards, downloads them and groups files to samples. The offset of each image is indexed once, so that images are read
+one by one and an epoch has the same order and the same bits as from folders.
 """
 
 from collections.abc import Iterable
@@ -24,64 +24,59 @@ LOCK_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Shards:
-    """The images of some shards in the order of the shards and of their places there; see `records.Records`."""
+    """The images of some shards in the order of the shards and of the files there; see `records.Records`."""
 
     where: str
     shards: list[str]
     names: list[str]
     spans: Tensor
-    """(N, 3) int64: shard, first byte, bytes."""
+    """(N, 3) int64: index of the shard, offset, bytes."""
     labels: Tensor
-    troubles: list[str]
+    errors: list[str]
     others: list[str]
     classes: tuple[str, ...] = ()
 
-    def name(self, place: int) -> str:
-        """The shard's path, and the name inside."""
-        return f"{self.shards[int(self.spans[place, 0])]}:{self.names[place]}"
+    def name(self, i: int) -> str:
+        return f"{self.shards[int(self.spans[i, 0])]}:{self.names[i]}"
 
-    def bare_names(self) -> Iterable[str]:
-        """The names inside the shards, and how many bytes each has."""
+    def relative_names(self) -> Iterable[str]:
+        """Names inside the shards, with the size of each file."""
         return (f"{name}:{size}" for name, size in zip(self.names, self.spans[:, 2].tolist(), strict=True))
 
-    def read(self, place: int) -> bytes:
-        """The member of the archive."""
-        shard, first, size = self.spans[place].tolist()
+    def read(self, i: int) -> bytes:
+        shard, offset, size = self.spans[i].tolist()
         with Path(self.shards[shard]).open("rb") as stream:
-            stream.seek(first)
+            stream.seek(offset)
             return stream.read(size)
 
     def unused(self) -> list[str]:
-        """Archives of neither part."""
         return self.others
 
 
 def find(data: DataConfig, part: str) -> Shards:
-    """The images of a part; shards under URLs are fetched into data.cache first, those already there are not.
+    """The images of a part. Shards under URLs are downloaded to data.cache first, unless they are there already.
 
     Raises:
-        DataError: there are no shards, or they cannot be fetched.
-        ConfigError: data.train or data.val is no list of shards.
+        DataError: there are no shards, or they cannot be downloaded.
+        ConfigError: data.train or data.val is not a list of shards.
     """
-    cache = Path(data.cache).expanduser()
+    root, cache = Path(data.root).expanduser(), Path(data.cache).expanduser()
     paths = [_local(url, cache) for url in urls(data, part)]
-    samples = [shard_index.index(path, cache / "index") for path in paths]
-    found = [(i, *sample) for i, (listed, _) in enumerate(samples) for sample in listed]
-    root = Path(data.root).expanduser()
-    used = {path for each in records.PARTS for path in records.files_of(root, each, "tar")} | {*paths}
+    indexes = [shard_index.index(path, cache / "index") for path in paths]
+    found = [(shard, *sample) for shard, (samples, _) in enumerate(indexes) for sample in samples]
     return Shards(
         where=f"{part} of {data.root}",
         shards=[str(path) for path in paths],
         names=[name for _, name, *_ in found],
-        spans=torch.tensor([(shard, first, size) for shard, _, first, size, _ in found]).view(-1, 3),
+        spans=torch.tensor([(shard, offset, size) for shard, _, offset, size, _ in found]).view(-1, 3),
         labels=torch.tensor([label for *_, label in found], dtype=torch.int64),
-        troubles=[trouble for _, troubles in samples for trouble in troubles],
-        others=[str(path) for path in records.every_file(root, "tar") if path not in used],
+        errors=[error for _, errors in indexes for error in errors],
+        others=records.other_files(root, "tar", used=paths),
     )
 
 
 def urls(data: DataConfig, part: str) -> list[str]:
-    """Paths and URLs of a part's shards.
+    """Paths or URLs of the shards of a part.
 
     Raises:
         DataError, ConfigError: see `find`.
@@ -91,7 +86,7 @@ def urls(data: DataConfig, part: str) -> list[str]:
         found = records.files_of(Path(data.root).expanduser(), part, "tar")
         if not found:
             raise DataError(
-                f"{data.root}: no shards named *{part}*.tar; or say data.{part}=names or URLs, with {{0..9}}"
+                f"{data.root}: no shards named *{part}*.tar; or set data.{part}=names or URLs, with {{0..9}}"
             )
         return [str(path) for path in found]
     expand = records.library("webdataset.shardlists", "webdataset").expand_urls
@@ -108,10 +103,10 @@ def urls(data: DataConfig, part: str) -> list[str]:
 
 
 def _local(url: str, cache: Path) -> Path:
-    """A shard's path here.
+    """The local path of a shard, downloaded if need be.
 
     Raises:
-        DataError: it is neither here nor to be had.
+        DataError: it does not exist, or cannot be downloaded.
     """
     at = urlsplit(url)
     if not at.scheme:
@@ -127,7 +122,7 @@ def _local(url: str, cache: Path) -> Path:
             try:
                 if not path.is_file():
                     print(f"webdataset: fetching {url}", flush=True)
-                    download(url, str(path))  # under another name until it is whole
+                    download(url, str(path))  # under a temporary name until complete
             finally:
                 for leftover in path.parent.glob("*.temp*"):
                     leftover.unlink()

@@ -1,83 +1,112 @@
-"""Test sets for networks that know ImageNet's 1000 classes: V2, A, R, Sketch, and the folders of C.
+"""ImageNet's test sets for networks that know its 1000 classes: V2, A, R, Sketch and C.
 
-A folder of images for every class, directly in data.root, as unpacking gives it. Sources: ImageNet-V2 (Recht et al.,
-arXiv 1902.10811), -A (Hendrycks et al., arXiv 1907.07174), -R (Hendrycks et al., arXiv 2006.16241), -Sketch (Wang et
-al., arXiv 1905.13549), -C (Hendrycks and Dietterich, arXiv 1903.12261). In imagenet_classes.csv a class has its index,
-its WordNet id, and whether it is one of the 200 of -A and of -R.
+Class folders lie directly in data.root. Sources: ImageNet-V2 (Recht et al., arXiv 1902.10811), -A (Hendrycks et al.,
+arXiv 1907.07174), -R (Hendrycks et al., arXiv 2006.16241), -Sketch (Wang et al., arXiv 1905.13549), -C (Hendrycks and
+Dietterich, arXiv 1903.12261). imagenet_classes.csv has index, WordNet id, and membership in -A and -R of each class.
+imagenet_c_alexnet.csv has AlexNet's error on each corruption, the mean over five severities, as the authors of -C
+released it; their paper prints it in whole percent.
 """
 
 import csv
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 
-import torch
-from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
-
-from roadmap.config.schema import DataConfig, Dataset, RecipeConfig
-from roadmap.data.folders import Folders
-from roadmap.data.image_files import Photos
-from roadmap.data.image_transforms import eval_pipeline
+from roadmap.config.schema import DataConfig
+from roadmap.data.folders import Folders, list_classes
 from roadmap.errors import DataError
 
 CLASSES = Path(__file__).with_name("imagenet_classes.csv")
-MEMBERS = {Dataset.imagenet_a: "in_a", Dataset.imagenet_r: "in_r"}
-"""Test sets of some of the classes, and the column that marks them."""
-NAMED = 5
-"""Folders that a message names."""
+ALEXNET = Path(__file__).with_name("imagenet_c_alexnet.csv")
+SUBSETS = {"imagenet_a": "in_a", "imagenet_r": "in_r"}
+"""Test sets with 200 of the classes, and the column that marks them."""
+EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+"""Four corruptions for choosing between methods; not part of ImageNet-C's mean."""
+SEVERITIES = range(1, 6)
 
 
 @cache
-def folders(name: Dataset) -> dict[str, int]:
-    """The folders of a test set, each with its class (0 to 999): V2 names them by class, the others by WordNet id."""
+def folders(name: str) -> dict[str, int]:
+    """The folders of a test set with their classes (0 to 999); V2 names them by class, the others by WordNet id."""
     with CLASSES.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    if name is Dataset.imagenet_v2:
+    if name == "imagenet_v2":
         return {row["index"]: int(row["index"]) for row in rows}
-    member = MEMBERS.get(name)
-    return {row["wnid"]: int(row["index"]) for row in rows if member is None or row[member] == "1"}
+    column = SUBSETS.get(name)
+    return {row["wnid"]: int(row["index"]) for row in rows if column is None or row[column] == "1"}
 
 
-def load(data: DataConfig, recipe: RecipeConfig, *, workers: int = 0) -> Photos:
-    """The images in data.root, their labels (N,) of 0 to 999; data.max_test takes some, evenly spread.
-
-    Raises:
-        DataError: a folder is missing, has no images, or is none of the test set's.
-    """
-    root = Path(data.root).expanduser()
-    known = folders(data.name)
-    refuse_others(root, known, what=f"{data.name.value} has a folder for each of {len(known)} classes")
-    try:
-        samples = make_dataset(root, known, IMG_EXTENSIONS)
-    except FileNotFoundError as error:
-        raise DataError(f"{root}: {error}") from error
-    labels = torch.tensor([label for _, label in samples])
-    count = min(len(samples), data.max_test or len(samples))
-    return Photos(
-        records=Folders(str(root), [path for path, _ in samples], labels, sorted(known), troubles=[]),
-        chosen=torch.arange(count) * len(samples) // count,
-        pipeline=eval_pipeline(recipe, data),
-        shape=torch.Size((count, data.in_chans, data.img_size, data.img_size)),
-        workers=workers,
-    )
-
-
-def refuse_others(root: Path, known: Collection[str], *, what: str) -> None:
-    """See that a folder holds these folders and no others; files in it are left alone.
+def find(data: DataConfig, _part: str) -> Folders:
+    """The images in data.root with labels of 0 to 999.
 
     Raises:
-        DataError: naming those that are missing, and those that do not belong there.
+        DataError: a folder is missing or not one of the test set's.
     """
+    root, known = Path(data.root).expanduser(), folders(data.name)
+    needed = f"{data.name} has a folder for each of {len(known)} classes"
     try:
-        there = {path.name for path in root.iterdir() if path.is_dir()}
+        found = {path.name for path in root.iterdir() if path.is_dir()}
     except OSError as error:
-        raise DataError(f"{root}: {error.strerror}: {what}") from error
-    for names, wrong in ((set(known) - there, "missing"), (there - set(known), "not expected")):
+        raise DataError(f"{root}: {error.strerror}: {needed}") from error
+    for names, wrong in ((known.keys() - found, "missing"), (found - known.keys(), "not expected")):
         if names:
-            raise DataError(f"{root}: {wrong}: {some(names)}: {what}")
+            raise DataError(f"{root}: {wrong}: {first_names(names)}: {needed}")
+    return list_classes(root, known, classes=[])
 
 
-def some(names: Collection[str]) -> str:
-    """The first of some names, and how many there are."""
-    more = f" ({len(names)} in all)" if len(names) > NAMED else ""
-    return " ".join(sorted(names)[:NAMED]) + more
+def first_names(names: Collection[str], most: int = 5) -> str:
+    """The first few of some names, and their number if there are more."""
+    return " ".join(sorted(names)[:most]) + (f" ({len(names)} in all)" if len(names) > most else "")
+
+
+@cache
+def alexnet_errors() -> dict[str, float]:
+    """AlexNet's error, 0 to 1, on each of the 15 corruptions in the paper's order."""
+    with ALEXNET.open(newline="") as stream:
+        return {row["corruption"]: float(row["error"]) for row in csv.DictReader(stream)}
+
+
+def missing(root: Path) -> list[str]:
+    """The folders corruption/severity of ImageNet-C that are not in root.
+
+    Raises:
+        DataError: root holds other folders, or no corruption in all severities.
+    """
+    wanted = {f"{name}/{severity}": root / name / str(severity) for name in alexnet_errors() for severity in SEVERITIES}
+    absent = [name for name, folder in wanted.items() if not folder.is_dir()]
+    found = sorted(path.name for path in root.glob("*") if path.is_dir())
+    others = [name for name in found if name not in alexnet_errors() and name not in EXTRA]
+    known = f"imagenet_c has {' '.join(alexnet_errors())}, in each the folders 1 to 5, and may have {' '.join(EXTRA)}"
+    if others:
+        raise DataError(f"{root}: not expected: {' '.join(others)}: {known}")
+    if not complete(absent):
+        raise DataError(f"{root}: no corruption is complete, there is {' '.join(found) or 'no folder'}: {known}")
+    return absent
+
+
+def complete(absent: Sequence[str]) -> list[str]:
+    """The corruptions without an absent folder."""
+    return [name for name in alexnet_errors() if not any(folder.startswith(f"{name}/") for folder in absent)]
+
+
+def corruption_error(name: str, errors: Sequence[float]) -> float:
+    """CE: the sum of a network's errors (0 to 1) over the five severities, divided by AlexNet's.
+
+    Raises:
+        ValueError: other than five errors.
+    """
+    if len(errors) != len(SEVERITIES):
+        raise ValueError(f"{name}: {len(errors)} errors, not one for each of {len(SEVERITIES)} severities")
+    return fmean(errors) / alexnet_errors()[name]
+
+
+def mean_corruption_error(errors: Mapping[str, Sequence[float]]) -> float:
+    """mCE: the mean of the 15 corruption errors.
+
+    Raises:
+        ValueError: other than the 15 corruptions, or other than five errors of one.
+    """
+    if errors.keys() != alexnet_errors().keys():
+        raise ValueError(f"the mean is over {' '.join(alexnet_errors())}")
+    return fmean(corruption_error(name, of_severities) for name, of_severities in errors.items())

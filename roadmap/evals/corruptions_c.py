@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from roadmap.config.schema import Config
-from roadmap.data.load import load
-from roadmap.data.loader import evaluation_batches
+from roadmap.data.loader import evaluation_batches, load
 from roadmap.evals.accuracy import Counts, evaluate
 
 

@@ -6,14 +6,14 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from roadmap.config.checks import TEST_ONLY, check
+from roadmap.config.checks import check
 from roadmap.config.compose import compose, parse, to_dict
 from roadmap.config.identity import under
 from roadmap.config.overrides import parse_overrides
-from roadmap.config.schema import Config, Dataset
+from roadmap.config.schema import Config
+from roadmap.data.datasets import TEST_SETS
 from roadmap.errors import ConfigError, require
 
-TEST_SETS = [name.value for name in TEST_ONLY]
 SEEN_WHOLE = {"crop_pct": 1.0}
 """For ImageNet-C, as its file in conf/data says: not what a library or a run does with larger images."""
 
@@ -26,7 +26,7 @@ def with_options(options: Sequence[str], words: list[str]) -> Config:
     """
     given = parse_overrides(words)
     test = given.get("data", "")
-    fixed = {*given, *(f"data.{key}" for key in SEEN_WHOLE if test == Dataset.imagenet_c.value)}
+    fixed = {*given, *(f"data.{key}" for key in SEEN_WHOLE if test == "imagenet_c")}
     implied = ["study=imagenet"] if test in TEST_SETS and "study" not in given else []
     return compose([*implied, *(option for option in options if option.partition("=")[0] not in fixed), *words])
 
@@ -43,10 +43,10 @@ def elsewhere(config: Config, words: list[str]) -> Config:
         require(allowed, key, " ".join(words), "data.root and training.* for a run of ours")
     plain = to_dict(config)
     if test := given.get("data"):
-        fits = test in TEST_SETS and config.data.name is Dataset.imagenet
+        fits = test in TEST_SETS and config.data.name == "imagenet"
         require(fits, "data", test, f"one of {' '.join(TEST_SETS)}, for a run on imagenet")
         require("data.root" in given, "data.root", "", f"the place of {test}")
-        plain["data"] |= {"name": test, "max_test": None, **(SEEN_WHOLE if test == Dataset.imagenet_c.value else {})}
+        plain["data"] |= {"name": test, "max_test": None, **(SEEN_WHOLE if test == "imagenet_c" else {})}
     changed = OmegaConf.merge(plain, OmegaConf.from_dotlist([word for word in words if not word.startswith("data=")]))
     try:
         moved = parse(cast(dict[str, Any], OmegaConf.to_container(changed)))

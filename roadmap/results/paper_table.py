@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from roadmap.config.checks import IMAGENET_IMAGES
 from roadmap.config.schema import Ladder
 from roadmap.config.steps import steps
+from roadmap.data.datasets import DATASETS
 from roadmap.files import write_atomic
 from roadmap.results.changes import with_changes
 from roadmap.results.conclusions import intervals, sight, told
@@ -14,7 +14,7 @@ from roadmap.results.statistics import one_run
 from roadmap.results.table import Row, to_markdown, write_csv
 
 STUDY, REGIME, SEEDS = "paper", "resnet50", 3
-IMAGES = IMAGENET_IMAGES["val"]
+IMAGES = DATASETS["imagenet"].images[1]
 
 
 def paper_rows() -> list[Row]:

@@ -8,17 +8,13 @@ from dataclasses import dataclass
 from itertools import chain, repeat, takewhile
 from typing import NamedTuple
 
-from roadmap.config.checks import IMAGENET_IMAGES, IN_MEMORY
-from roadmap.config.schema import Config, Dataset, Opt
+from roadmap.config.schema import Config, Opt
+from roadmap.data.datasets import dataset
 from roadmap.errors import require
 
-IMAGES = {Dataset.imagenet: (IMAGENET_IMAGES["train"], IMAGENET_IMAGES["val"])}
-"""For training and for the test, of data sets that are files."""
 UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 """Of a time, in seconds."""
 MOST_SEEDS = 1000
-TEST_IMAGES = 10_000
-"""Of every data set that is held in memory."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +72,9 @@ def images_of(config: Config, counted: tuple[int, int] | None = None) -> tuple[i
     Raises:
         ConfigError: nobody has counted the files.
     """
-    data, facts = config.data, IN_MEMORY.get(config.data.name)
-    known = counted or (facts and (facts.images, TEST_IMAGES)) or IMAGES.get(data.name)
-    require(known is not None, "images", "", f"TRAIN,TEST: the number of files, which {data.name.value} does not tell")
-    train, test = known or (0, 0)
+    data = config.data
+    train, test = counted or dataset(data.name).images
+    require(train > 0, "images", "", f"TRAIN,TEST: the number of files, which {data.name} does not tell")
     return min(train, data.max_train or train), min(test, data.max_test or test)
 
 

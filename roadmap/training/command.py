@@ -8,7 +8,8 @@ from pathlib import Path
 
 from roadmap import cli, runs
 from roadmap.config import compose as configuration
-from roadmap.data.prepare import listed, prepare
+from roadmap.data.fetch import prepare
+from roadmap.data.fingerprint import listed
 from roadmap.errors import require
 from roadmap.signals import Interrupted
 from roadmap.training.distributed import first_of_machine, of_environment

@@ -11,8 +11,16 @@ from typing import Any
 import torch
 
 from roadmap.config.schema import Config, OnNonfinite
-from roadmap.data.load import fingerprint, load
-from roadmap.data.loader import Batch, Part, batches_per_epoch, epoch_passes, evaluation_batches, passes_per_step
+from roadmap.data.fingerprint import fingerprint
+from roadmap.data.loader import (
+    Batch,
+    Part,
+    batches_per_epoch,
+    evaluation_batches,
+    load,
+    micro_batches,
+    micro_batches_per_step,
+)
 from roadmap.data.rng import mix
 from roadmap.errors import require
 from roadmap.evals.accuracy import evaluate
@@ -37,7 +45,7 @@ def train(config: Config, directory: Path, progress: Progress, stop: list[int], 
         NonFiniteLoss: naming the step, the rung and the first module whose output was not finite; with
             training.on_nonfinite=rollback only after training.rollbacks returns to the last checkpoint.
     """
-    device, passes = set_up(config), passes_per_step(config.recipe)
+    device, passes = set_up(config), micro_batches_per_step(config.recipe)
     shared = f"what divides recipe.batch_size so that {world.size} processes share the passes (now {passes}) evenly"
     require(passes % world.size == 0, "recipe.bn_batch_size", config.recipe.bn_batch_size, shared)
     together = config.recipe.sync_bn
@@ -85,7 +93,7 @@ def train_epoch(
     first = state.step - epoch * per_epoch
     begun, skipped = state.step if not epoch else -1, len(training.skipped)
     passes = waited_for(
-        epoch_passes(
+        micro_batches(
             training, config.recipe, config.data, seed=config.seed, epoch=epoch, start=first, share=world.share
         ),
         state.clock,
@@ -132,7 +140,7 @@ def train_step(state: State, passes: Iterator[Batch], config: Config, per_epoch:
         NonFiniteLoss: the loss or a gradient of some process is not finite.
     """
     recipe, world = config.recipe, state.world
-    each = passes_per_step(recipe)
+    each = micro_batches_per_step(recipe)
     own = each // world.size
     rate = learning_rate(recipe, step=state.step, steps_per_epoch=per_epoch)
     for group in state.optimizer.param_groups:

@@ -13,7 +13,7 @@ from roadmap.config.compose import load, to_dict
 from roadmap.config.deviations import Deviations, deviations
 from roadmap.config.identity import digest
 from roadmap.config.schema import Config
-from roadmap.data.resized_copy import finished_copy
+from roadmap.data.resize import finished_copy
 from roadmap.errors import Locked
 from roadmap.files import lock, remove_leftovers
 from roadmap.networks.costs import cost

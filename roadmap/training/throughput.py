@@ -8,7 +8,7 @@ import torch
 
 from roadmap.config.schema import Config
 from roadmap.data.in_memory import Images
-from roadmap.data.loader import epoch_passes, evaluation_batches
+from roadmap.data.loader import evaluation_batches, micro_batches
 from roadmap.evals.accuracy import evaluate
 from roadmap.training.device import set_up
 from roadmap.training.distributed import World
@@ -38,7 +38,7 @@ def measure(config: Config) -> tuple[float, float, int]:
     images = Images(torch.randint(256, shape, dtype=torch.uint8), torch.randint(data.num_classes, (size,))).to(device)
 
     def train() -> None:
-        passes = epoch_passes(images, recipe, data, seed=0, epoch=state.step)
+        passes = micro_batches(images, recipe, data, seed=0, epoch=state.step)
         train_step(state, passes, config, per_epoch=1000)
         state.ema.update()
         state.step += 1

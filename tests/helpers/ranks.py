@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from roadmap.config.compose import compose
-from roadmap.data.load import load
+from roadmap.data.loader import load
 from roadmap.training.checkpointer import Keeper
 from roadmap.training.device import set_up
 from roadmap.training.distributed import joined
