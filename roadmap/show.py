@@ -12,10 +12,11 @@ from typing import Any
 from rich.console import Console
 
 from roadmap.cli import command
-from roadmap.config.schema import Ladder, ModelConfig, Op
+from roadmap.config.schema import Ladder, ModelConfig
 from roadmap.config.steps import Step, find, model_config, regimes, steps
 from roadmap.errors import ConfigError
 from roadmap.networks.costs import cost
+from roadmap.networks.ops import labels
 
 
 def main() -> int:
@@ -77,18 +78,10 @@ def delta(rung: Step, ladder: Ladder) -> list[str]:
 
 
 def network(model: ModelConfig) -> list[str]:
-    """A block as a line of words, with the channels of the first stage; and what the network costs on ImageNet."""
-    k, size = model.kernel_size, cost(model)
-    words = {
-        Op.pw_hidden: f"1x1->{model.width * model.hidden_ratio}",
-        Op.pw_stream: f"1x1->{model.width * model.stream_ratio}",
-        Op.conv: f"{k}x{k}",
-        Op.dwconv: f"dw{k}x{k}",
-        Op.norm: model.norm.value,
-        Op.act: model.act.value,
-    }
+    """The ops of a block, with the channels of the first stage; and the cost of the network on ImageNet."""
+    size = cost(model)
     return [
-        "  block  " + " ".join(words.get(word, word.value) for word in model.block),
+        "  block  " + " → ".join(labels(model, "block")),
         f"  cost   {size.params:,} parameters, {size.macs:,} multiply-adds (224x224, 1000 classes)",
     ]
 

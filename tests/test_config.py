@@ -19,7 +19,7 @@ BAD = [
     (["+foo=1"], "foo", "recipe training"),
     (["recipe.epochs=abc"], "recipe.epochs=abc", "Integer"),
     (["recipe.lr=[1]"], "recipe.lr", "Float"),
-    (["model.act=swish"], "model.act=swish", "relu, gelu"),
+    (["model.act=swish"], "model.act=swish", "relu gelu"),
     (["+step=invertd_bottleneck"], "step/invertd_bottleneck", "inverted_bottleneck"),
     (["step=gelu"], "step=gelu", "write +step=gelu"),
     (["+step=gelu", "+step=layer_norm"], "step=layer_norm", "one +step=NAME"),

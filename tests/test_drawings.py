@@ -1,6 +1,5 @@
 import re
 
-from roadmap.config.schema import Op
 from roadmap.config.steps import model_config
 from roadmap.report.drawings import drawings
 
@@ -30,7 +29,7 @@ def test_other_lists_are_drawn_where_they_change() -> None:
 
 def test_a_block_of_no_step_is_drawn_too() -> None:
     model = model_config("gelu")
-    model.block = [Op.norm, Op.conv, Op.layer_scale, Op.add, Op.act]
+    model.block = ["norm", "conv", "layer_scale", "add", "act"]
     (block,) = drawings(None, model)
     assert block["before"] is None
     assert texts(block["after"]) == ["batch norm", "7×7 conv", "layer scale", "+", "GELU"]

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 import roadmap
 from benchmarks.plain import plain
 from roadmap.config import compose as configuration
-from roadmap.config.schema import Op
 from roadmap.config.steps import model_config, regimes, steps
 from roadmap.errors import ConfigError
 from roadmap.networks.convert import from_library, to_library
@@ -128,7 +127,7 @@ def test_cropping_a_kernel_to_the_map_changes_nothing(size: int, stride: int, ke
 
 
 def test_an_activation_before_a_branch_leaves_the_shortcut_alone() -> None:
-    words = [Op.act, Op.dwconv, Op.norm, Op.pw_hidden, Op.act, Op.pw_stream, Op.add]
+    words = ["act", "dwconv", "norm", "pw_hidden", "act", "pw_stream", "add"]
     model = replace(model_config("large_kernel", "micro"), block=words)
     block, _ = make_block(model, 24, 24, stride=1, drop_path=0.0)
     x = torch.randn(2, 24, 8, 8)

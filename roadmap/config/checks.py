@@ -2,19 +2,14 @@
 
 import math
 import re
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from roadmap.config.schema import Config, ModelConfig, Op, RecipeConfig
+from roadmap.config.schema import Config, ModelConfig, RecipeConfig
 from roadmap.data.datasets import dataset
-from roadmap.errors import ConfigError, require
+from roadmap.errors import ConfigError, did_you_mean, require
+from roadmap.networks.ops import CHOICES, LISTS, OPS, REQUIRED, Site, of_role
 
-SPATIAL = (Op.conv, Op.dwconv)
-VOCABULARY = {
-    "stem": (Op.stem_conv, Op.patchify, Op.max_pool, Op.norm, Op.act),
-    "block": (Op.pw_hidden, Op.pw_stream, *SPATIAL, Op.norm, Op.act, Op.layer_scale, Op.add),
-    "downsample": (Op.norm, Op.act, Op.downsample_conv),
-    "head": (Op.avg_pool, Op.norm, Op.act, Op.flatten, Op.linear),
-}
 RANDAUGMENT = re.compile(r"none|rand(-(m|n|w|p|mstd|mmax|inc)\d+(\.\d+)?)*")
 NAME = re.compile(r"[A-Za-z0-9][\w.,=+\[\]-]*")
 
@@ -111,54 +106,61 @@ def _check_data(config: Config) -> None:
 
 
 def check_model(model: ModelConfig) -> None:
-    """Refuse an illegal network: words out of place, no `add`, no spatial op, channels that do not meet.
+    """Refuse an illegal network: unknown or misplaced ops, no `add`, no spatial op, channels that do not match.
 
     Raises:
         ConfigError: in one line, naming the list and what is allowed.
     """
-    for part, allowed in VOCABULARY.items():
-        for word in getattr(model, part):
-            require(word in allowed, f"model.{part}", word.name, "one of " + " ".join(o.name for o in allowed))
-    _exactly_one(model, "stem", (Op.stem_conv, Op.patchify), "of stem_conv, patchify")
-    _exactly_one(model, "block", (Op.add,), "add")
-    _exactly_one(model, "block", SPATIAL, "spatial op: conv or dwconv")
-    if model.downsample:
-        _exactly_one(model, "downsample", (Op.downsample_conv,), "downsample_conv, or an empty list")
+    for part in LISTS:
+        allowed = [name for name, op in OPS.items() if part in op.lists]
+        for name in getattr(model, part):
+            _one_of(f"model.{part}", name, allowed)
+    for key, names in CHOICES.items():
+        _one_of(f"model.{key}", getattr(model, key), names)
+    _exactly_one(model, "block", ["add"], "add")
+    for part, role in REQUIRED.items():
+        if part != "downsample" or model.downsample:
+            _exactly_one(model, part, of_role(role), f"{role}: {' or '.join(of_role(role))}")
     _check_channels(model)
     head = model.head
-    order = [word for word in head if word in (Op.avg_pool, Op.flatten, Op.linear)]
-    in_order = order == [Op.avg_pool, Op.flatten, Op.linear] and head[-1] is Op.linear
+    order = [name for name in head if not OPS[name].follows]
+    in_order = order == ["avg_pool", "flatten", "linear"] and head[-1] == "linear"
     require(in_order, "model.head", spell(head), "avg_pool, flatten and linear once each, in this order, linear last")
-    require(Op.norm not in head[head.index(Op.flatten) :], "model.head", spell(head), "norm before flatten")
+    late_norm = any(OPS[name].kind == "norm" for name in head[head.index("flatten") :])
+    require(not late_norm, "model.head", spell(head), "norm before flatten")
     for key in ("width", "stream_ratio", "hidden_ratio", "patch_size"):
         require(getattr(model, key) > 0, f"model.{key}", getattr(model, key), "more than 0")
     k, depths = model.kernel_size, model.depths
     require(k > 0 and k % 2 == 1, "model.kernel_size", k, "an odd number")
     whole = 1 <= len(depths) <= 4 and min(depths) > 0
-    require(whole, "model.depths", depths, "one to four numbers more than 0, one a stage")
+    require(whole, "model.depths", depths, "one to four numbers more than 0, one per stage")
 
 
-def _exactly_one(model: ModelConfig, part: str, ops: tuple[Op, ...], what: str) -> None:
-    words = getattr(model, part)
-    require(sum(word in ops for word in words) == 1, f"model.{part}", spell(words), f"exactly one {what}")
+def _one_of(key: str, value: str, allowed: Collection[str]) -> None:
+    require(value in allowed, key, value, f"one of {' '.join(allowed)}{did_you_mean(value, allowed)}")
+
+
+def _exactly_one(model: ModelConfig, part: str, names: Collection[str], what: str) -> None:
+    ops = getattr(model, part)
+    require(sum(name in names for name in ops) == 1, f"model.{part}", spell(ops), f"exactly one {what}")
 
 
 def _check_channels(model: ModelConfig) -> None:
-    """See that a branch ends as wide as the stream, and that nothing after the add changes its width."""
-    add = model.block.index(Op.add)
-    branch, after = model.block[:add], model.block[add:]
-    channels = model.stream_ratio
-    for word in branch:
-        channels = {Op.pw_hidden: model.hidden_ratio, Op.pw_stream: model.stream_ratio}.get(word, channels)
-    if channels != model.stream_ratio or Op.pw_stream not in branch:
+    """Require that a branch ends in the channels of the stream, whatever it receives, and no layers after the add."""
+    add, key, written = model.block.index("add"), "model.block", spell(model.block)
+    at = Site(model, channels=0, width=model.width)
+    for name in model.block[:add]:
+        at = at._replace(channels=OPS[name].channels(at))
+    if at.channels != at.stream:
         raise ConfigError(
-            f"model.block={spell(model.block)}: channels do not match at add, a branch must end in the stream: "
+            f"{key}={written}: channels do not match at add, a branch must end in the stream: "
             "put pw_stream after the last pw_hidden"
         )
-    narrow = not {Op.pw_hidden, Op.pw_stream, *SPATIAL} & set(after)
-    require(narrow, "model.block", spell(model.block), "only norm, act, layer_scale after add")
+    followers = [name for name, op in OPS.items() if "block" in op.lists and op.follows]
+    only = all(name in followers for name in model.block[add + 1 :])
+    require(only, key, written, f"only {', '.join(followers)} after add")
 
 
-def spell(words: list[Op]) -> str:
-    """A list of words as it is written in YAML."""
-    return "[" + ",".join(word.name for word in words) + "]"
+def spell(ops: Iterable[str]) -> str:
+    """A list of ops as it is written in YAML."""
+    return f"[{','.join(ops)}]"

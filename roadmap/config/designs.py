@@ -6,13 +6,12 @@ walked again without one of them, or one of them is made at the start. Needs nei
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from enum import Enum
 from functools import cache, partial
 from typing import Any
 
 from roadmap.config.checks import check_model, spell
 from roadmap.config.edits import carry
-from roadmap.config.schema import Design, ModelConfig, Op
+from roadmap.config.schema import Design, ModelConfig
 from roadmap.config.steps import Step, model_config, steps
 from roadmap.errors import ConfigError
 
@@ -84,7 +83,7 @@ def made_on(model: ModelConfig, step: Step, models: Models) -> ModelConfig:
     before, after, changed = models(step.parent or ""), models(step.name), {}
     for field in fields(ModelConfig):
         old, new, here = (getattr(each, field.name) for each in (before, after, model))
-        if not _words(old, new, here):
+        if not _ops(old, new, here):
             changed[field.name] = new if f"model.{field.name}" in step.declares else here
         elif old != new:
             try:
@@ -114,11 +113,11 @@ def listing(design: Design, regime: str = "resnet50") -> str:
 
 
 def _spelt(value: Any) -> str:
-    if _words(value):
+    if _ops(value):
         return spell(value)
-    return value.value if isinstance(value, Enum) else str(value).replace(" ", "").lower()
+    return str(value).replace(" ", "").lower()
 
 
-def _words(*values: Any) -> bool:
-    """Whether all are lists of words."""
-    return all(isinstance(value, list) and all(isinstance(word, Op) for word in value) for value in values)
+def _ops(*values: Any) -> bool:
+    """Whether all are lists of ops."""
+    return all(isinstance(value, list) and all(isinstance(name, str) for name in value) for value in values)

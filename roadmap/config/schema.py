@@ -1,4 +1,4 @@
-"""What a run is made of: the typed configuration and its words.
+"""The typed configuration of a run.
 
 Options are named as in timm where timm has a word for them.
 """
@@ -7,40 +7,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from omegaconf import MISSING
-
-
-class Op(Enum):
-    """The words a network is written in: one word, one layer."""
-
-    stem_conv = "stem_conv"  # 7x7 conv, stride 2, to the width
-    patchify = "patchify"  # patch_size x patch_size conv of that stride, to the width
-    max_pool = "max_pool"  # 3x3, stride 2
-    pw_hidden = "pw_hidden"  # 1x1 conv to the hidden width
-    pw_stream = "pw_stream"  # 1x1 conv back to the stream
-    conv = "conv"  # k x k conv, channels unchanged
-    dwconv = "dwconv"  # k x k depthwise conv
-    norm = "norm"
-    act = "act"
-    layer_scale = "layer_scale"  # learnt factor a channel
-    add = "add"  # the shortcut joins
-    downsample_conv = "downsample_conv"  # 2x2 conv, stride 2, to the next stage's stream
-    avg_pool = "avg_pool"  # global
-    flatten = "flatten"
-    linear = "linear"  # to the classes
-
-
-class Act(Enum):
-    """Activations."""
-
-    relu = "relu"
-    gelu = "gelu"
-
-
-class Norm(Enum):
-    """Normalizations: batch_norm with eps 1e-5, layer_norm over the channels with eps 1e-6."""
-
-    batch_norm = "batch_norm"
-    layer_norm = "layer_norm"
 
 
 class Ladder(Enum):
@@ -162,30 +128,32 @@ class RegimeConfig:
 
 @dataclass
 class ModelConfig:
-    """A network as data: four lists of words and a handful of numbers."""
+    """A network as data: four lists of ops (`roadmap.networks.ops`) and a handful of numbers."""
 
-    stem: list[Op] = MISSING
-    block: list[Op] = MISSING
-    downsample: list[Op] = MISSING
-    """Between stages; while it is empty, the first block of a stage carries the stride."""
-    head: list[Op] = MISSING
+    stem: list[str] = MISSING
+    block: list[str] = MISSING
+    downsample: list[str] = MISSING
+    """Between stages; if empty, the spatial op of a stage's first block has stride 2."""
+    head: list[str] = MISSING
     depths: list[int] = MISSING
-    """Blocks a stage."""
+    """Blocks per stage."""
     width: int = MISSING
-    """Channels: a stage i works at w = width * 2**i."""
+    """Stage i has width w = width * 2**i."""
     stream_ratio: int = MISSING
     """The residual stream has w * stream_ratio channels."""
     hidden_ratio: int = MISSING
-    """The inside of a block has w * hidden_ratio channels."""
+    """Inside, a block has w * hidden_ratio channels."""
     kernel_size: int = MISSING
     patch_size: int = 4
-    """Of the patchify stem, in pixels."""
-    act: Act = MISSING
-    norm: Norm = MISSING
+    """Kernel size and stride of the patchify stem, in pixels."""
+    act: str = MISSING
+    """The op that `act` stands for in the lists."""
+    norm: str = MISSING
+    """The op that `norm` stands for in the lists, and the norm of a projected shortcut."""
     conv_bias: bool = MISSING
     """Whether the convs of a block have a bias."""
     ls_init_value: float = MISSING
-    """Initial value of a layer scale."""
+    """Initial value of the layer scale's factors."""
 
 
 @dataclass

@@ -6,10 +6,7 @@ The shapes are those of `roadmap.networks.ladder`; the tests hold the two togeth
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from roadmap.config.schema import Act, ModelConfig, Norm, Op
-
-ACTS = {Act.relu: "ReLU", Act.gelu: "GELU"}
-NORMS = {Norm.batch_norm: "batch norm", Norm.layer_norm: "layer norm"}
+from roadmap.config.schema import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -73,27 +70,8 @@ def parts(model: ModelConfig, *, num_classes: int = 1000, in_chans: int = 3, img
     return found
 
 
-def name(word: Op, model: ModelConfig, *, stage: int = 0) -> str:
-    """A layer for people, with its channels in a stage: "1×1 conv, 96"."""
-    width, k, p = model.width * 2**stage, model.kernel_size, model.patch_size
-    names = {
-        Op.stem_conv: f"7×7 conv, {width}, stride 2",
-        Op.patchify: f"{p}×{p} conv, {width}, stride {p}",
-        Op.max_pool: "3×3 max pool, stride 2",
-        Op.pw_hidden: f"1×1 conv, {width * model.hidden_ratio}",
-        Op.pw_stream: f"1×1 conv, {width * model.stream_ratio}",
-        Op.conv: f"{k}×{k} conv",
-        Op.dwconv: f"{k}×{k} depthwise conv",
-        Op.norm: NORMS[model.norm],
-        Op.act: ACTS[model.act],
-        Op.downsample_conv: "2×2 conv, stride 2",
-        Op.avg_pool: "global average pool",
-    }
-    return names.get(word, word.value.replace("_", " "))
-
-
 def _block(model: ModelConfig, flow: Flow, *, width: int, stride: int) -> Flow:
-    add, stream = model.block.index(Op.add), width * model.stream_ratio
+    add, stream = model.block.index("add"), width * model.stream_ratio
     behind = _through(model.block[:add], model, flow, width=width, stride=stride)
     if stride != 1 or flow.channels != stream:  # the shortcut is projected
         shortcut = Flow(flow.channels, flow.size).conv(stream, 1, stride=stride).holding(2 * stream)
@@ -102,39 +80,39 @@ def _block(model: ModelConfig, flow: Flow, *, width: int, stride: int) -> Flow:
 
 
 def _through(
-    words: Sequence[Op], model: ModelConfig, flow: Flow, *, width: int, stride: int = 1, num_classes: int = 0
+    words: Sequence[str], model: ModelConfig, flow: Flow, *, width: int, stride: int = 1, num_classes: int = 0
 ) -> Flow:
     for word in words:
         flow = _layer(word, model, flow, width=width, stride=stride, num_classes=num_classes)
     return flow
 
 
-def _layer(word: Op, model: ModelConfig, flow: Flow, *, width: int, stride: int, num_classes: int) -> Flow:
+def _layer(word: str, model: ModelConfig, flow: Flow, *, width: int, stride: int, num_classes: int) -> Flow:
     k, bias, channels = model.kernel_size, int(model.conv_bias), flow.channels
     match word:
-        case Op.stem_conv:
+        case "stem_conv":
             return flow.conv(width, 7, stride=2, padding=3)
-        case Op.patchify:
+        case "patchify":
             return flow.conv(width, model.patch_size, stride=model.patch_size, bias=1)
-        case Op.max_pool:
+        case "max_pool":
             return replace(flow, size=(flow.size - 1) // 2 + 1)
-        case Op.pw_hidden:
+        case "pw_hidden":
             return flow.conv(width * model.hidden_ratio, 1, bias=bias)
-        case Op.pw_stream:
+        case "pw_stream":
             return flow.conv(width * model.stream_ratio, 1, bias=bias)
-        case Op.conv:
+        case "conv":
             return flow.conv(channels, k, stride=stride, padding=k // 2, bias=bias)
-        case Op.dwconv:
+        case "dwconv":
             return flow.conv(channels, k, stride=stride, padding=k // 2, groups=channels, bias=bias)
-        case Op.norm:
+        case "norm":
             return flow.holding(2 * channels)
-        case Op.layer_scale:
+        case "layer_scale":
             return flow.holding(channels)
-        case Op.downsample_conv:
+        case "downsample_conv":
             return flow.conv(width * model.stream_ratio, 2, stride=2, bias=1)
-        case Op.avg_pool:
+        case "avg_pool":
             return replace(flow, size=1)
-        case Op.linear:
+        case "linear":
             return flow.conv(num_classes, 1, bias=1)
-        case Op.act | Op.flatten | Op.add:
+        case _:
             return flow

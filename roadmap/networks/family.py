@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from roadmap.config.schema import ModelConfig, Op
+from roadmap.config.schema import ModelConfig
 from roadmap.config.steps import model_config
 from roadmap.errors import ConfigError
 
@@ -34,4 +34,4 @@ def family_config(name: str) -> ModelConfig:
     if len(depths) > 1:
         return replace(model_config("layer_scale"), depths=depths, width=width)
     blocks = model_config("separate_downsampling")
-    return replace(blocks, stem=[Op.patchify], downsample=[], patch_size=16, depths=depths, width=width)
+    return replace(blocks, stem=["patchify"], downsample=[], patch_size=16, depths=depths, width=width)

@@ -1,21 +1,17 @@
 """The one network behind every rung: lists of words and a few numbers become layers."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from roadmap.config.schema import Act, Init, ModelConfig, Norm, Op
-from roadmap.networks.layers import DropPath, LayerNorm2d, LayerScale, PatchConv2d, SpatialConv2d
-
-ACTS: dict[Act, Callable[[], nn.Module]] = {Act.relu: lambda: nn.ReLU(inplace=True), Act.gelu: nn.GELU}
-NORMS: dict[Norm, Callable[[int], nn.Module]] = {
-    Norm.batch_norm: nn.BatchNorm2d,
-    Norm.layer_norm: lambda channels: LayerNorm2d(channels, eps=1e-6),
-}
+from roadmap.config.schema import Init, ModelConfig
+from roadmap.networks.layers import DropPath, PatchConv2d
+from roadmap.networks.ops import OPS, Site
 
 
 class Block(nn.Module):
@@ -63,11 +59,11 @@ class Network(nn.Module):
         widths = [model.width * 2**stage for stage in range(len(model.depths))]
         total = sum(model.depths)
         rates = iter([drop_path * i / max(1, total - 1) for i in range(total)])
-        self.stem, channels = sequence(model.stem, model, in_chans, width=model.width)
+        self.stem, channels = sequence(model.stem, Site(model, in_chans, model.width))
         self.downsamples = nn.ModuleList()
         self.stages = nn.ModuleList()
         for stage, (width, depth) in enumerate(zip(widths, model.depths, strict=True)):
-            downsample, channels = sequence(model.downsample if stage else [], model, channels, width=width)
+            downsample, channels = sequence(model.downsample if stage else [], Site(model, channels, width))
             stride = 2 if stage and not model.downsample else 1
             blocks: list[nn.Module] = []
             for index in range(depth):
@@ -77,7 +73,7 @@ class Network(nn.Module):
                 blocks.append(block)
             self.downsamples.append(downsample)
             self.stages.append(nn.Sequential(*blocks))
-        self.head, _ = sequence(model.head, model, channels, width=widths[-1], num_classes=num_classes)
+        self.head, _ = sequence(model.head, Site(model, channels, widths[-1], num_classes=num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_chans, H, W) -> (N, num_classes)."""
@@ -88,75 +84,34 @@ class Network(nn.Module):
 
 
 def make_block(model: ModelConfig, channels: int, width: int, *, stride: int, drop_path: float) -> tuple[Block, int]:
-    """A block and the channels it puts out; its spatial op carries the stride."""
-    add = model.block.index(Op.add)
-    stream = width * model.stream_ratio
-    branch, _ = sequence(model.block[:add], model, channels, width=width, stride=stride)
-    if isinstance(branch[0], nn.ReLU):
-        branch[0].inplace = False  # the shortcut needs the block's input as it was
-    after, _ = sequence(model.block[add + 1 :], model, stream, width=width)
+    """A block and the channels of its output; its spatial op has the stride."""
+    add, at = model.block.index("add"), Site(model, channels, width, stride)
+    stream = at.stream
+    branch, _ = sequence(model.block[:add], at)
+    after, _ = sequence(model.block[add + 1 :], at._replace(channels=stream), in_place=True)
     shortcut: nn.Module = nn.Identity()
     if stride != 1 or channels != stream:
-        shortcut = nn.Sequential(PatchConv2d(channels, stream, 1, stride, bias=False), NORMS[model.norm](stream))
+        norm = OPS[model.norm].build(at._replace(channels=stream))
+        shortcut = nn.Sequential(PatchConv2d(channels, stream, 1, stride, bias=False), norm)
     return Block(branch, shortcut, after, drop_path), stream
 
 
-def sequence(
-    words: Sequence[Op],
-    model: ModelConfig,
-    channels: int,
-    *,
-    width: int,
-    stride: int = 1,
-    num_classes: int = 0,
-) -> tuple[nn.Sequential, int]:
-    """Layers for a list of words, each named after its word (norm, norm_2, ...), and the channels they put out."""
-    layers, seen = nn.Sequential(), Counter[Op]()
-    for word in words:
-        seen[word] += 1
-        name = word.name if seen[word] == 1 else f"{word.name}_{seen[word]}"
-        layer, channels = make_layer(word, model, channels, width=width, stride=stride, num_classes=num_classes)
-        layers.add_module(name, layer)
-    return layers, channels
+def sequence(ops: Sequence[str], at: Site, *, in_place: bool = False) -> tuple[nn.Sequential, int]:
+    """The layers of a list of ops, named norm, norm_2, ..., and the channels of their output.
 
-
-def make_layer(
-    word: Op, model: ModelConfig, channels: int, *, width: int, stride: int, num_classes: int
-) -> tuple[nn.Module, int]:
-    """The layer for a word and the channels it puts out. The only place that knows what words mean."""
-    hidden, stream, k = width * model.hidden_ratio, width * model.stream_ratio, model.kernel_size
-    bias = model.conv_bias
-    match word:
-        case Op.stem_conv:
-            return nn.Conv2d(channels, width, 7, 2, 3, bias=False), width
-        case Op.patchify:
-            return PatchConv2d(channels, width, model.patch_size, model.patch_size), width
-        case Op.max_pool:
-            return nn.MaxPool2d(3, 2, 1), channels
-        case Op.pw_hidden:
-            return PatchConv2d(channels, hidden, 1, bias=bias), hidden
-        case Op.pw_stream:
-            return PatchConv2d(channels, stream, 1, bias=bias), stream
-        case Op.conv:
-            return SpatialConv2d(channels, channels, k, stride, k // 2, bias=bias), channels
-        case Op.dwconv:
-            return SpatialConv2d(channels, channels, k, stride, k // 2, groups=channels, bias=bias), channels
-        case Op.norm:
-            return NORMS[model.norm](channels), channels
-        case Op.act:
-            return ACTS[model.act](), channels
-        case Op.layer_scale:
-            return LayerScale(channels, model.ls_init_value), channels
-        case Op.downsample_conv:
-            return PatchConv2d(channels, stream, 2, 2), stream
-        case Op.avg_pool:
-            return nn.AdaptiveAvgPool2d(1), channels
-        case Op.flatten:
-            return nn.Flatten(), channels
-        case Op.linear:
-            return nn.Linear(channels, num_classes), num_classes
-        case Op.add:
-            raise ValueError("add joins two paths: it is the block's, not a layer")
+    An activation works in place only where nothing else needs its input: not at the start, unless `in_place` says so
+    (a shortcut may need it too), and not after another activation (whose gradient may need its output).
+    """
+    layers, seen = nn.Sequential(), Counter[str]()
+    for name in ops:
+        seen[name] += 1
+        layer: Any = OPS[name].build(at)
+        if not in_place and hasattr(layer, "inplace"):
+            layer.inplace = False
+        layers.add_module(name if seen[name] == 1 else f"{name}_{seen[name]}", layer)
+        at = at._replace(channels=OPS[name].channels(at))
+        in_place = OPS[name].kind != "act"
+    return layers, at.channels
 
 
 def initialize(module: nn.Module, init: Init) -> None:

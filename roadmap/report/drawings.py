@@ -6,14 +6,10 @@ from itertools import pairwise
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from roadmap.config.schema import ModelConfig, Op
-from roadmap.networks.anatomy import name
+from roadmap.config.schema import ModelConfig
+from roadmap.networks.ops import OPS, labels
 
 LISTS = ("block", "stem", "downsample", "head")
-KINDS = {
-    Op.norm: "norm", Op.act: "act", Op.add: "add", Op.layer_scale: "scale", Op.dwconv: "depthwise",
-    Op.max_pool: "pool", Op.avg_pool: "pool", Op.flatten: "pool",
-}  # fmt: skip
 BOX, GAP, WIDTH = 24, 9, 168  # height, distance and width of the boxes, in pixels
 SIDE, RIM = 30, 14  # room for the shortcut; ends of the wire
 
@@ -50,8 +46,7 @@ def drawings(before: ModelConfig | None, after: ModelConfig) -> list[dict[str, s
 
 def boxes(model: ModelConfig, part: str) -> list[Box]:
     """The ops of a list, with the channels of the first stage."""
-    ops: list[Op] = getattr(model, part)
-    return [Box(name(op, model), KINDS.get(op, "conv")) for op in ops]
+    return [Box(label, OPS[op].kind) for op, label in zip(getattr(model, part), labels(model, part), strict=True)]
 
 
 def marked(own: Sequence[Box], other: Sequence[Box]) -> list[Box]:

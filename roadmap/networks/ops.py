@@ -1,0 +1,227 @@
+"""The table of ops: everything that the lists of a network (stem, block, downsample, head) may hold.
+
+To add an op, add a row; if torch has no such layer, write it in `roadmap.networks.layers`. The network, the checks,
+the drawings, the designs and `show` read this table. Importing it does not import torch.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from roadmap.networks import layers
+else:
+
+    class _Lazy:
+        """A module that is imported when it is first used."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __getattr__(self, key: str) -> Any:
+            return getattr(importlib.import_module(self.name), key)
+
+    nn, layers = _Lazy("torch.nn"), _Lazy("roadmap.networks.layers")
+
+LISTS = ("stem", "block", "downsample", "head")
+FOLLOWERS = ("norm", "act", "scale")
+"""Kinds of ops that keep the shape and belong to the layer before them."""
+
+
+class Model(Protocol):
+    """The numbers of a `ModelConfig` that ops depend on."""
+
+    stream_ratio: int
+    hidden_ratio: int
+    kernel_size: int
+    patch_size: int
+    act: str
+    norm: str
+    conv_bias: bool
+    ls_init_value: float
+
+
+class Site(NamedTuple):
+    """Where an op stands in a network."""
+
+    model: Model
+    channels: int
+    """Channels of its input."""
+    width: int
+    """Width of the stage: w = model.width * 2**stage."""
+    stride: int = 1
+    """Stride of the spatial op."""
+    num_classes: int = 0
+
+    @property
+    def hidden(self) -> int:
+        """Channels inside a block."""
+        return self.width * self.model.hidden_ratio
+
+    @property
+    def stream(self) -> int:
+        """Channels of the residual stream."""
+        return self.width * self.model.stream_ratio
+
+    @property
+    def kernel(self) -> int:
+        """Kernel size of the spatial op."""
+        return self.model.kernel_size
+
+    @property
+    def patch(self) -> int:
+        """Kernel size and stride of the patchify stem."""
+        return self.model.patch_size
+
+
+@dataclass(frozen=True)
+class Op:
+    """One row of the table."""
+
+    lists: tuple[str, ...]
+    """The lists in which it may stand."""
+    label: Callable[[Site], str]
+    """Its name in drawings and in `show`."""
+    kind: str = "conv"
+    """Its colour in drawings: conv, depthwise, pool, norm, act, scale or add."""
+    _: KW_ONLY
+    role: str = ""
+    """Ops of one role replace each other, and a list holds one of them: see REQUIRED."""
+    build: Callable[[Site], "nn.Module"] = lambda at: nn.Identity()
+    channels: Callable[[Site], int] = lambda at: at.channels
+    """Channels of its output."""
+    size: Callable[[int, Site], int] = lambda size, at: size
+    """Height of its output, from that of its input."""
+
+    @property
+    def follows(self) -> bool:
+        """Whether it belongs to the layer before it."""
+        return self.kind in FOLLOWERS
+
+
+REQUIRED = {"stem": "stem's conv", "block": "spatial op", "downsample": "downsampling"}
+"""List to the role of which it holds exactly one op."""
+
+
+def _halved(size: int, at: Site) -> int:
+    return (size + 1) // 2
+
+
+def _strided(size: int, at: Site) -> int:
+    return (size - 1) // at.stride + 1
+
+
+def _norm(label: str, build: Callable[[Site], "nn.Module"]) -> Op:
+    return Op(LISTS, lambda at: label, "norm", build=build)
+
+
+def _act(label: str, build: Callable[[Site], "nn.Module"]) -> Op:
+    """An activation; it may work in place, `roadmap.networks.ladder` turns that off where the input is still needed."""
+    return Op(LISTS, lambda at: label, "act", build=build)
+
+
+OPS: dict[str, Op] = {
+    "stem_conv": Op(
+        ("stem",),
+        lambda at: f"7×7 conv, {at.width}, stride 2",
+        role="stem's conv",
+        build=lambda at: nn.Conv2d(at.channels, at.width, 7, 2, 3, bias=False),
+        channels=lambda at: at.width,
+        size=_halved,
+    ),
+    "patchify": Op(
+        ("stem",),
+        lambda at: f"{at.patch}×{at.patch} conv, {at.width}, stride {at.patch}",
+        role="stem's conv",
+        build=lambda at: layers.PatchConv2d(at.channels, at.width, at.patch, at.patch),
+        channels=lambda at: at.width,
+        size=lambda size, at: size // at.patch,
+    ),
+    "max_pool": Op(
+        ("stem",), lambda at: "3×3 max pool, stride 2", "pool", build=lambda at: nn.MaxPool2d(3, 2, 1), size=_halved
+    ),
+    "pw_hidden": Op(
+        ("block",),
+        lambda at: f"1×1 conv, {at.hidden}",
+        build=lambda at: layers.PatchConv2d(at.channels, at.hidden, 1, bias=at.model.conv_bias),
+        channels=lambda at: at.hidden,
+    ),
+    "pw_stream": Op(
+        ("block",),
+        lambda at: f"1×1 conv, {at.stream}",
+        build=lambda at: layers.PatchConv2d(at.channels, at.stream, 1, bias=at.model.conv_bias),
+        channels=lambda at: at.stream,
+    ),
+    "conv": Op(
+        ("block",),
+        lambda at: f"{at.kernel}×{at.kernel} conv",
+        role="spatial op",
+        build=lambda at: layers.SpatialConv2d(
+            at.channels, at.channels, at.kernel, at.stride, at.kernel // 2, bias=at.model.conv_bias
+        ),
+        size=_strided,
+    ),
+    "dwconv": Op(
+        ("block",),
+        lambda at: f"{at.kernel}×{at.kernel} depthwise conv",
+        "depthwise",
+        role="spatial op",
+        build=lambda at: layers.SpatialConv2d(
+            at.channels, at.channels, at.kernel, at.stride, at.kernel // 2, groups=at.channels, bias=at.model.conv_bias
+        ),
+        size=_strided,
+    ),
+    "add": Op(("block",), lambda at: "add", "add"),  # the block adds the shortcut here; no layer
+    "downsample_conv": Op(
+        ("downsample",),
+        lambda at: "2×2 conv, stride 2",
+        role="downsampling",
+        build=lambda at: layers.PatchConv2d(at.channels, at.stream, 2, 2),
+        channels=lambda at: at.stream,
+        size=lambda size, at: size // 2,
+    ),
+    "avg_pool": Op(
+        ("head",),
+        lambda at: "global average pool",
+        "pool",
+        build=lambda at: nn.AdaptiveAvgPool2d(1),
+        size=lambda size, at: 1,
+    ),
+    "flatten": Op(("head",), lambda at: "flatten", "pool", build=lambda at: nn.Flatten()),
+    "linear": Op(
+        ("head",),
+        lambda at: "linear",
+        build=lambda at: nn.Linear(at.channels, at.num_classes),
+        channels=lambda at: at.num_classes,
+    ),
+    # `norm` and `act` stand for the ops that model.norm and model.act name.
+    "norm": Op(LISTS, lambda at: OPS[at.model.norm].label(at), "norm", build=lambda at: OPS[at.model.norm].build(at)),
+    "act": Op(LISTS, lambda at: OPS[at.model.act].label(at), "act", build=lambda at: OPS[at.model.act].build(at)),
+    "batch_norm": _norm("batch norm", lambda at: nn.BatchNorm2d(at.channels)),
+    "layer_norm": _norm("layer norm", lambda at: layers.LayerNorm2d(at.channels, eps=1e-6)),
+    "relu": _act("ReLU", lambda at: nn.ReLU(inplace=True)),
+    "gelu": _act("GELU", lambda at: nn.GELU()),
+    "layer_scale": Op(
+        ("block",),
+        lambda at: "layer scale",
+        "scale",
+        build=lambda at: layers.LayerScale(at.channels, at.model.ls_init_value),
+    ),
+}
+
+CHOICES = {key: tuple(name for name, op in OPS.items() if op.kind == key != name) for key in ("norm", "act")}
+"""The ops that model.norm and model.act may name."""
+
+
+def of_role(role: str) -> list[str]:
+    """Names of the ops of a role."""
+    return [name for name, op in OPS.items() if op.role == role]
+
+
+def labels(model: Any, part: str, *, stage: int = 0) -> list[str]:
+    """Labels of the ops of one of a model's lists, with the channels that they have in a stage."""
+    at = Site(model, channels=0, width=model.width * 2**stage)
+    return [OPS[name].label(at) for name in getattr(model, part)]
