@@ -103,7 +103,7 @@ def listing(design: Design, regime: str = "resnet50") -> str:
     """All variants of a design as a Markdown table: what each has other than its base, or why it cannot be."""
     base = base_of(design, steps(regime))
     network = model_config(base.name, regime)
-    lines = [f"| variant | other than `{base.name}` |", "|---|---|"]
+    lines = [f"| variant | differs from `{base.name}` in |", "|---|---|"]
     for each in variants(design, regime):
         told = [] if each.model is None else [f"{k}={_spelt(v)}" for k, v in difference_of(each.model, network).items()]
         if each.step.changes.get("recipe"):
