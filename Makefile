@@ -98,15 +98,15 @@ lint: setup ## ruff and mypy
 	$(BIN)/mypy
 
 FEW := resnet,increase_width,large_kernel,separate_downsampling,layer_scale
-BOTH := --precision float32,bfloat16
-bench: setup ## the training step of every rung against the plain one, at 32 pixels and of five at 224
-	$(BIN)/python benchmarks/steps.py $(if $(OPTIONS),$(OPTIONS),$(BOTH)) $(if $(STEPS),--steps $(STEPS))
-	$(if $(OPTIONS),,$(BIN)/python benchmarks/steps.py --regime resnet50 --batch 8 $(BOTH) --steps $(or $(STEPS),$(FEW)))
+BOTH := precision=float32,bfloat16
+bench: setup ## training steps against a baseline: the main sequence at 32 pixels, five steps at 224 (OPTIONS=: your own)
+	$(BIN)/python benchmarks/steps.py $(or $(OPTIONS),$(BOTH)) $(if $(STEPS),steps=$(STEPS))
+	$(if $(OPTIONS),,$(BIN)/python benchmarks/steps.py regime=resnet50 batch=8 $(BOTH) steps=$(or $(STEPS),$(FEW)))
 
-profile: setup ## the ten dearest operators of a training step (STEP=gelu)
-	$(BIN)/python benchmarks/profile_step.py $(or $(STEP),separate_downsampling) $(OPTIONS)
+profile: setup ## the ten most expensive operators of a training step (STEP=gelu)
+	$(BIN)/python benchmarks/profile_step.py step=$(or $(STEP),separate_downsampling) $(OPTIONS)
 
-bench-data: setup ## what one core makes of images in memory and of image files, against the usual ways
+bench-data: setup ## images per second of one core, in memory or from files, against torchvision and timm
 	$(BIN)/python benchmarks/data.py study=$(STUDY) +step=training_recipe $(FILES)
 
 clean: ## remove caches; runs, results, data and .venv stay

@@ -1,25 +1,21 @@
-"""Training steps against each other: alternating in one process, beside what the machine could do at most.
+"""Training steps to be timed: this project's step, a baseline, and the peak rates of the machine.
 
-The plain step is what a user of the framework writes: the same network of torch's own layers in eager NCHW float32, and
-its optimizer as it comes. Batches are made beforehand, and lie on the device.
+The baseline is what a user of torch writes: the same network built from torch's own layers, eager, NCHW, float32, with
+a default optimizer. Batches are made beforehand and lie on the device.
 """
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn, optim
-from torch.autograd import DeviceType
 from torch.nn import functional as F
-from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.plain import plain
 from roadmap.config.compose import compose
-from roadmap.config.deviations import STUDIES
-from roadmap.config.schema import Config, Opt, Precision, RecipeConfig
+from roadmap.config.schema import Config, Opt, Precision
 from roadmap.data.loader import channels_last
 from roadmap.networks.create import build
 from roadmap.training.device import arithmetic
@@ -28,18 +24,18 @@ from roadmap.training.loop import train_step
 from roadmap.training.recipe import loss_function
 from roadmap.training.state import initial_state
 
+STUDIES = {"resnet50": "imagenet", "resnet200": "imagenet_r200"}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-"""On a machine with other work, one thread's CPU time says more."""
-ACTIVATION_PASSES = 5
-"""What leaves a layer is written, read by the next and again for the gradient, which itself is written and read."""
-ROOF_ROUNDS = 5
-WATCHED = 6
+"""On a machine with other work, the CPU time of one thread is more reliable."""
+PASSES = 5
+"""Each output of a layer is written, read by the next layer and by its gradient, and its gradient written and read."""
+PEAK_ROUNDS = 5
 
 Step = Callable[[], object]
 
 
 def configured(step: str, regime: str, *, batch: int, threads: int, words: Sequence[str] = ()) -> Config:
-    """A rung's configuration in the study of a regime, with a batch in one forward pass."""
+    """A step's configuration in the study of a regime, with one micro-batch of `batch` images."""
     study = STUDIES.get(regime, "fashion_mnist")
     all_words = [f"study={study}", f"regime={regime}", f"training.threads={threads}", *words]
     all_words += [f"budget.batch_size={batch}", f"budget.bn_batch_size={batch}", "budget.batch_rule=keep"]
@@ -47,37 +43,49 @@ def configured(step: str, regime: str, *, batch: int, threads: int, words: Seque
 
 
 def our_step(config: Config, device: torch.device) -> Step:
-    """A step as a run takes it, with the running average of the weights; all of the batch in one forward pass."""
+    """The whole training step of a run, with the average of the weights."""
     state = initial_state(config, device, World())
-    passes = repeat(batch(config, device, torch.channels_last))
+    batches = repeat(random_batch(config, device, torch.channels_last))
 
     def step() -> None:
-        train_step(state, passes, config, per_epoch=1000)
+        train_step(state, batches, config, per_epoch=1000)
         state.ema.update()
         state.step += 1
 
     return step
 
 
-def plain_step(config: Config, device: torch.device, precision: Precision = Precision.float32) -> Step:
-    """The step of the same network without anything of ours, and without an average."""
+def baseline(network: nn.Module) -> nn.Module:
+    """A copy in which every conv is torch's own and every weight has torch's default layout."""
+    duplicate = copy.deepcopy(network)
+    for module in duplicate.modules():
+        if isinstance(module, nn.Conv2d):
+            module.__class__ = nn.Conv2d
+    return duplicate.to(memory_format=torch.contiguous_format)
+
+
+def baseline_step(
+    config: Config, device: torch.device, precision: Precision = Precision.float32, network: nn.Module | None = None
+) -> Step:
+    """A plain step of the configuration's network, or of another; bfloat16 is torch's autocast."""
     data, recipe = config.data, config.recipe
-    classes, rate = data.num_classes, recipe.drop_path
-    network = plain(build(config.model, num_classes=classes, in_chans=data.in_chans, drop_path=rate, init=recipe.init))
-    return step_of(network, config, device, precision)
-
-
-def step_of(network: nn.Module, config: Config, device: torch.device, precision: Precision = Precision.float32) -> Step:
-    """The plain step of any network; another precision is torch's autocast around its forward pass."""
+    if network is None:
+        classes, rate = data.num_classes, recipe.drop_path
+        ours = build(config.model, num_classes=classes, in_chans=data.in_chans, drop_path=rate, init=recipe.init)
+        network = baseline(ours)
     network = network.to(device).train()
-    optimizer = plain_optimizer(network, config.recipe)
-    images, targets = batch(config, device, torch.contiguous_format)
+    weights, decay = network.parameters(), recipe.weight_decay
+    if recipe.opt is Opt.sgd:
+        optimizer: optim.Optimizer = optim.SGD(weights, recipe.lr, recipe.momentum, weight_decay=decay)
+    else:
+        optimizer = optim.AdamW(weights, recipe.lr, weight_decay=decay)
+    images, targets = random_batch(config, device, torch.contiguous_format)
 
     def step() -> None:
-        with as_it_comes():
+        with nondeterministic():
             optimizer.zero_grad()
             with arithmetic(precision, device):
-                loss = loss_function(network(images), targets, config.recipe.smoothing)
+                loss = loss_function(network(images), targets, recipe.smoothing)
             loss.backward()
             optimizer.step()
             loss.item()
@@ -86,8 +94,8 @@ def step_of(network: nn.Module, config: Config, device: torch.device, precision:
 
 
 @contextmanager
-def as_it_comes() -> Iterator[None]:
-    """Arithmetic that need not be repeatable."""
+def nondeterministic() -> Iterator[None]:
+    """Allow nondeterministic algorithms, as torch does by default."""
     before = torch.get_deterministic_debug_mode()
     torch.set_deterministic_debug_mode("default")
     try:
@@ -96,14 +104,7 @@ def as_it_comes() -> Iterator[None]:
         torch.set_deterministic_debug_mode(before)
 
 
-def plain_optimizer(network: nn.Module, recipe: RecipeConfig) -> optim.Optimizer:
-    """The recipe's optimizer with nothing chosen but its numbers."""
-    if recipe.opt is Opt.sgd:
-        return optim.SGD(network.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
-    return optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
-
-
-def batch(config: Config, device: torch.device, layout: torch.memory_format) -> tuple[Tensor, Tensor]:
+def random_batch(config: Config, device: torch.device, layout: torch.memory_format) -> tuple[Tensor, Tensor]:
     """Random images (N, C, H, W) and classes (N,)."""
     torch.manual_seed(0)
     data, n = config.data, config.recipe.batch_size
@@ -112,18 +113,18 @@ def batch(config: Config, device: torch.device, layout: torch.memory_format) -> 
     return images, torch.randint(data.num_classes, (n,), device=device)
 
 
-def alternate(steps: Mapping[str, Step], *, rounds: int, clock: str) -> dict[str, list[float]]:
-    """Seconds of each step in each round; two rounds before warm up and do not count."""
+def alternate(steps: Mapping[str, Step], *, rounds: int, clock: str, warmup: int = 2) -> dict[str, list[float]]:
+    """Seconds of each step in each round, after `warmup` rounds that do not count."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(rounds + 2):
+    for number in range(rounds + warmup):
         for name, step in steps.items():
             elapsed = timed(step, clock)
-            if number > 1:
+            if number >= warmup:
                 seconds[name].append(elapsed)
     return seconds
 
 
-def timed(work: Step, clock: str) -> float:
+def timed(work: Step, clock: str = "wall") -> float:
     """Seconds that work takes, on the accelerator too."""
     started = CLOCKS[clock]()
     work()
@@ -132,10 +133,10 @@ def timed(work: Step, clock: str) -> float:
     return CLOCKS[clock]() - started
 
 
-def roofs(device: torch.device, dtype: torch.dtype, clock: str) -> tuple[float, float]:
-    """The most that is seen of this machine: floating-point operations, and bytes read or written, in a second.
+def peaks(device: torch.device, dtype: torch.dtype, clock: str) -> tuple[float, float]:
+    """Peak rates of this machine: floating-point operations per second, and bytes read or written per second.
 
-    The first is the best of matrix products and of a dense convolution, the second of scaling a large tensor in place.
+    The first is the best of a matrix product and a dense conv; the second scales a large tensor in place.
     """
     width, images, numbers = (1536, 8, 64 << 20) if device.type == "cpu" else (8192, 256, 1 << 30)
     a = torch.randn(width, width, device=device, dtype=dtype)
@@ -143,14 +144,14 @@ def roofs(device: torch.device, dtype: torch.dtype, clock: str) -> tuple[float, 
     kernel = torch.randn(128, 128, 3, 3, device=device, dtype=dtype).to(memory_format=torch.channels_last)
     large = torch.ones(numbers, device=device)
     with torch.no_grad():
-        product = min(timed(lambda: a @ a, clock) for _ in range(ROOF_ROUNDS))
-        conv = min(timed(lambda: F.conv2d(image, kernel, padding=1), clock) for _ in range(ROOF_ROUNDS))
-        scaling = min(timed(lambda: large.mul_(1.0), clock) for _ in range(ROOF_ROUNDS))
+        product = min(timed(lambda: a @ a, clock) for _ in range(PEAK_ROUNDS))
+        conv = min(timed(lambda: F.conv2d(image, kernel, padding=1), clock) for _ in range(PEAK_ROUNDS))
+        scaling = min(timed(lambda: large.mul_(1.0), clock) for _ in range(PEAK_ROUNDS))
     return max(2 * width**3 / product, 2 * image.numel() * 128 * 9 / conv), 2 * 4 * large.numel() / scaling
 
 
 def traffic(config: Config) -> int:
-    """Numbers that a step cannot but read or write for one image: what leaves the layers, five times."""
+    """Numbers that a step must read or write per image: the outputs of all layers, `PASSES` times."""
     data, counted = config.data, 0
 
     def count(_module: nn.Module, _inputs: object, output: Tensor) -> None:
@@ -163,33 +164,4 @@ def traffic(config: Config) -> int:
             if not list(module.children()) and not isinstance(module, nn.Identity):
                 module.register_forward_hook(count)
         network(torch.empty(1, data.in_chans, data.img_size, data.img_size))
-    return ACTIVATION_PASSES * counted
-
-
-class Operator(NamedTuple):
-    """What the calls of an operator in one step took."""
-
-    name: str
-    ms: float
-    calls: int
-
-
-def profiled(step: Step) -> tuple[list[Operator], float]:
-    """The operators of a step, the dearest first, and the milliseconds of all.
-
-    The step is watched several times and the quickest counts: in others the profiler's own memory is in the way.
-    """
-    step()
-    watched = [_watched(step) for _ in range(WATCHED)]
-    return min(watched, key=lambda found: found[1])
-
-
-def _watched(step: Step) -> tuple[list[Operator], float]:
-    gpu = torch.cuda.is_available()
-    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]) as watched:
-        step()
-    own = "self_device_time_total" if gpu else "self_cpu_time_total"
-    # Kernels are listed beside the operators that launch them, whose time they are.
-    events = [event for event in watched.key_averages() if event.device_type == DeviceType.CPU]
-    found = [Operator(event.key, getattr(event, own) / 1e3, event.count) for event in events]
-    return sorted(found, key=lambda operator: -operator.ms), sum(operator.ms for operator in found)
+    return PASSES * counted

@@ -1,77 +1,32 @@
-"""Measured training steps: a table a machine, to which every measurement adds, and its figure."""
+"""Measured training steps: one table per machine (results/bench/<machine>.csv), its Markdown and its figure.
 
-import csv
-import io
+A row is a method on a step in a setting. Its ratio to the baseline is the median over rounds, in which all methods
+alternate, with the lowest and the highest. `flop_share` is of the highest rate that a matrix product or a dense conv
+reached; `memory_share` is of the memory's bandwidth if only the outputs of layers moved.
+"""
+
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from roadmap.config.aliases import COLUMN_VALUES, COLUMNS
 from roadmap.config.steps import steps
 from roadmap.files import write_atomic
-from roadmap.report.style import FAINT, GRID, group, save, style
+from roadmap.report.style import GRID, save, style
 
-PLAIN = "plain"
-"""The arm that all others are measured against."""
-COMPILED = "bfloat16, compiled"
+BASELINE, AUTOCAST, COMPILED = "baseline", "baseline, bfloat16", "bfloat16, compiled"
 OURS = ("float32", "bfloat16", COMPILED)
-AUTOCAST = "plain, bfloat16"
-"""The plain step under torch's autocast."""
 RELEASED = "convnext"
-"""The group of the released network."""
-MARKS = {PLAIN: "x", AUTOCAST: "+", **dict(zip(OURS, "oDs", strict=True))}
-
-
-class Setting(NamedTuple):
-    """What is the same for all rungs of a measurement."""
-
-    regime: str
-    img_size: int
-    batch: int
-    threads: int
-    clock: str
-    """wall, or cpu: time of the process where other work runs beside it."""
-
-    def told(self) -> str:
-        """The same in words; one thread and wall time go without saying."""
-        told = f"{self.regime} regime at {self.img_size} pixels, batch {self.batch}"
-        told += f", {self.threads} threads" if self.threads > 1 else ""
-        return told + (", CPU time" if self.clock == "cpu" else "")
-
-
-class Measured(NamedTuple):
-    """One arm of one rung."""
-
-    setting: Setting
-    step: str
-    group: str
-    arm: str
-    """PLAIN, AUTOCAST, one of OURS, or the library whose network it is."""
-    macs: int
-    images_per_second: float
-    ratio: float
-    """Over plain: the median over rounds, in which all arms alternate; then the lowest and the highest."""
-    low: float
-    high: float
-    flop_share: float
-    """Of the highest rate that a matrix product or a dense convolution reached."""
-    memory_share: float
-    """Of the memory's bandwidth, if nothing but the layers' outputs moved."""
-    rounds: int
-    torch: str
-    commit: str
-
-
-COLUMNS = (*Setting._fields, *(field for field in Measured._fields if field != "setting"))
-KINDS: dict[str, Callable[[str], object]] = {
-    **dict.fromkeys(("img_size", "batch", "threads", "macs", "rounds"), int),
-    **dict.fromkeys(("images_per_second", "ratio", "low", "high", "flop_share", "memory_share"), float),
-}
+"""The group of the released network, which is not one of the paper's steps."""
+MARKS = {BASELINE: "x", AUTOCAST: "+", **dict(zip(OURS, "oDs", strict=True))}
+SETTING = ["regime", "img_size", "batch", "threads", "clock"]
+KEY = [*SETTING, "step", "method"]
 
 
 def file_name(cpu: str, cores: int, gpu: str | None) -> str:
@@ -79,144 +34,90 @@ def file_name(cpu: str, cores: int, gpu: str | None) -> str:
     return re.sub(r"[^a-z0-9]+", "-", (gpu or f"{cpu}-{cores}-cores").lower()).strip("-")
 
 
-def record(path: Path, rows: Iterable[Measured]) -> list[Measured]:
-    """Put rows into a table in place of those of the same arm; returns all there are."""
-    kept = {(row.setting, row.step, row.arm): row for row in read(path)} if path.exists() else {}
-    kept |= {(row.setting, row.step, row.arm): row for row in rows}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([*row.setting, *(_short(value) for value in row[1:])] for row in kept.values())
-    write_atomic(path, text.getvalue())
-    return list(kept.values())
-
-
-def read(path: Path) -> list[Measured]:
+def read(path: Path) -> pd.DataFrame:
     """The rows of a table."""
-    with path.open(newline="") as stream:
-        lines = list(csv.DictReader(stream))
-    return [_row(line) for line in lines]
+    table = pd.read_csv(path, dtype={"torch": str, "commit": str}).rename(columns=COLUMNS)
+    return table.replace({"method": COLUMN_VALUES["method"]})
 
 
-def _row(line: dict[str, str]) -> Measured:
-    values: dict[str, Any] = {key: KINDS.get(key, str)(value) for key, value in line.items()}
-    setting = Setting(**{key: values.pop(key) for key in Setting._fields})
-    return Measured(setting, **values)
-
-
-def _short(value: object) -> object:
-    return f"{value:.4g}" if isinstance(value, float) else value
+def record(path: Path, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Add rows to a table, in place of those of the same method, step and setting; returns the whole table."""
+    new = pd.DataFrame(rows)
+    table = pd.concat([read(path), new]) if path.exists() else new
+    table = table.groupby(KEY, sort=False, as_index=False).last()[list(table.columns)]
+    write_atomic(path, table.to_csv(index=False, float_format="%.4g"))
+    return table
 
 
 def show(path: Path) -> list[Path]:
-    """Put a table for people (.md) and its figure (.png, .svg) beside a table."""
-    rows = read(path)
-    panels = [
-        (setting, [row for row in rows if row.setting == setting]) for setting in sorted({r.setting for r in rows})
-    ]
-    text = [f"# {path.stem}", *(_for_people(setting, members) for setting, members in panels)]
-    text += ["\n".join(f"- {line}" for line in conclusions(rows))]
+    """Write the Markdown and the figure of a table beside it."""
+    table = read(path)
+    panels = [(described(setting), rows) for setting, rows in table.groupby(SETTING)]
+    text = [f"# {path.stem}", *(_markdown(title, rows) for title, rows in panels)]
+    text += ["\n".join(f"- {line}" for line in notes(table))]
     write_atomic(path.with_suffix(".md"), "\n\n".join(text) + "\n")
-    return [path.with_suffix(".md"), *_plot(path, panels)]
-
-
-def _for_people(setting: Setting, rows: Sequence[Measured]) -> str:
-    """A line a rung: what plain does, and what the others do, as ratios with their spread."""
-    first, arms = rows[0], [arm for arm in dict.fromkeys(row.arm for row in rows) if arm != PLAIN]
-    heads = ["rung", "plain, images/s", *arms, *(f"{arm}, of the FLOPs, of the memory" for arm in arms if arm in OURS)]
-    lines = ["| " + " | ".join(heads) + " |", "|---|" + "--:|" * (len(heads) - 1)]
-    for step in dict.fromkeys(row.step for row in rows):
-        found = {row.arm: row for row in rows if row.step == step}
-        cells = [f"`{step}`", f"{found[PLAIN].images_per_second:,.4g}"]
-        cells += [f"{m.ratio:.2f} ({m.low:.2f} to {m.high:.2f})" if (m := found.get(arm)) else "" for arm in arms]
-        ours = [found.get(arm) for arm in arms if arm in OURS]
-        cells += [f"{m.flop_share:.0%}, {m.memory_share:.0%}" if m else "" for m in ours]
-        lines.append("| " + " | ".join(cells) + " |")
-    title = f"{setting.told()}; times plain, from lowest to highest of {first.rounds} rounds. torch {first.torch}."
-    return "\n".join([title[0].upper() + title[1:], "", *lines])
-
-
-def _plot(path: Path, panels: Sequence[tuple[Setting, Sequence[Measured]]]) -> list[Path]:
-    """Images a second against multiply-adds, a panel a setting."""
     with style():
-        figure = Figure(figsize=(8.5, 0.5 + 4.3 * len(panels)), facecolor="white", layout="constrained")
-        for axes, (setting, rows) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
-            _draw(axes, setting, _on_path(rows))
-        return save(figure, path.with_suffix(""))
+        figure = Figure(figsize=(8.5, 0.5 + 3.6 * len(panels)), facecolor="white", layout="constrained")
+        for axes, (title, rows) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
+            _draw(axes, title, _main_sequence(rows))
+        return [path.with_suffix(".md"), *save(figure, path.with_suffix(""))]
 
 
-def _draw(axes: Axes, setting: Setting, rows: Sequence[Measured]) -> None:
-    """Every rung a column of marks over its multiply-adds, joined by a line, with its name beside the lowest."""
-    arms = [arm for arm in MARKS if any(row.arm == arm for row in rows)]
-    shown = [row for row in rows if row.arm in arms]
-    lowest = []
-    for step in dict.fromkeys(row.step for row in shown):
-        members = sorted((row for row in shown if row.step == step), key=lambda row: row.images_per_second)
-        x, colour = members[0].macs / 1e6, group(members[0].group)[1]
-        axes.plot([x] * len(members), [row.images_per_second for row in members], color=colour, linewidth=1, alpha=0.5)
-        for row in members:
-            axes.plot([x], [row.images_per_second], marker=MARKS[row.arm], color=colour, linestyle="", markersize=5)
-        lowest.append((x, members[0].images_per_second, step))
-    axes.set(xlabel="multiply-adds an image, millions", ylabel="training images/s")
-    axes.set_ylim(0, 1.05 * max(row.images_per_second for row in shown))
-    axes.margins(x=0.12)
-    _label(axes, lowest)
-    axes.grid(color=GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    for spine in ("top", "right"):
-        axes.spines[spine].set_visible(False)
-    axes.set_title(setting.told(), loc="left", fontsize=9)
-    handles = [Line2D([], [], color=FAINT, marker=MARKS[arm], linestyle="", label=_name(arm)) for arm in arms]
-    axes.legend(handles=handles, frameon=False, loc="lower left")
+def described(setting: Sequence[Any]) -> str:
+    """A setting in words, without one thread and wall time."""
+    regime, img_size, batch, threads, clock = setting
+    text = f"{regime} regime at {img_size} pixels, batch {batch}"
+    text += f", {threads} threads" if threads > 1 else ""
+    return text + (", CPU time" if clock == "cpu" else "")
 
 
-def _label(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Put a name right of each point (x, y, name), lower where another one is in the way."""
-    (left, right), (_, top) = axes.get_xlim(), axes.get_ylim()
-    letter, line = (right - left) / 150, top / 36  # of the plot, at this size of figure and of letters
-    placed: list[tuple[float, float, float]] = []
-    for x, y, name in sorted(points, key=lambda point: -point[1]):
-        start, end, own = x + 1.5 * letter, x + (2 + len(name)) * letter, y
-        while any(start < b and a < end and abs(own - other) < line for a, b, other in placed):
-            own -= line / 4
-        placed.append((start, end, own))
-        axes.annotate(
-            name,
-            (x, y),
-            (start, own),
-            fontsize=6.5,
-            va="center",
-            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": FAINT, "shrinkB": 3, "relpos": (0, 0.5)},
-        )
-
-
-def _name(arm: str) -> str:
-    return {PLAIN: "plain step, float32", AUTOCAST: "plain step, bfloat16"}.get(arm, f"this project, {arm}")
-
-
-def conclusions(rows: Sequence[Measured]) -> list[str]:
-    """A line a setting and precision: how many times as fast as plain the rungs of the paper's path are.
-
-    The released network at its end, which is not one of its steps, is left out of the mean.
-    """
+def notes(table: pd.DataFrame) -> list[str]:
+    """One line per setting and method: the speed of the main sequence's steps relative to the baseline."""
     lines = []
-    for setting, arm in sorted({(row.setting, row.arm) for row in rows if row.arm in (*OURS, AUTOCAST)}):
-        own = [row for row in rows if (row.setting, row.arm) == (setting, arm) and row.group != RELEASED]
-        ratios = {row.step: row.ratio for row in _on_path(own)}
-        if not ratios:
-            continue
-        least, mean = min(ratios, key=ratios.__getitem__), geometric_mean(list(ratios.values()))
-        over = f"geometric mean of {len(ratios)} rungs; least {ratios[least]:.2f}, `{least}`"
-        lines.append(f"{setting.told()}, {arm}: {mean:.2f} times ({over})")
+    of_paper = table[table.method.isin([*OURS, AUTOCAST]) & (table.group != RELEASED)]
+    for (*setting, method), rows in of_paper.groupby([*SETTING, "method"]):
+        ratios = _main_sequence(rows).set_index("step").ratio
+        mean = math.exp(ratios.map(math.log).mean())
+        over = f"geometric mean of {len(ratios)} steps; lowest {ratios.min():.2f}, `{ratios.idxmin()}`"
+        lines.append(f"{described(setting)}, {method}: {mean:.2f} times ({over})")
     return lines
 
 
-def _on_path(rows: Sequence[Measured]) -> Sequence[Measured]:
-    """Those of the path's rungs, or all where there are none."""
-    path = {rung.name for rung in steps() if rung.main_sequence}
-    return [row for row in rows if row.step in path] or rows
+def _main_sequence(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the main sequence, or all if there are none."""
+    names = [step.name for step in steps() if step.main_sequence]
+    return rows[rows.step.isin(names)] if rows.step.isin(names).any() else rows
 
 
-def geometric_mean(ratios: Sequence[float]) -> float:
-    """Of ratios, of which there is at least one."""
-    return math.exp(sum(map(math.log, ratios)) / len(ratios))
+def _markdown(title: str, rows: pd.DataFrame) -> str:
+    """One line per step: the speed of the baseline, and the ratios of the other methods with their range."""
+    methods = [method for method in rows.method.unique() if method != BASELINE]
+    ours = [method for method in methods if method in OURS]
+    heads = ["step", "baseline, images/s", *methods, *(f"{method}, share of FLOPs, of memory" for method in ours)]
+    lines = ["| " + " | ".join(heads) + " |", "|---|" + "--:|" * (len(heads) - 1)]
+    for step, found in rows.groupby("step", sort=False):
+        of = {row.method: row for row in found.itertuples()}
+        cells = [f"`{step}`", f"{of[BASELINE].images_per_second:,.4g}"]
+        cells += [f"{m.ratio:.2f} ({m.low:.2f} to {m.high:.2f})" if (m := of.get(each)) else "" for each in methods]
+        cells += [f"{m.flop_share:.0%}, {m.memory_share:.0%}" if (m := of.get(each)) else "" for each in ours]
+        lines.append("| " + " | ".join(cells) + " |")
+    about = f"ratio to the baseline, lowest to highest of {rows.rounds.iloc[0]} rounds. torch {rows.torch.iloc[0]}."
+    return "\n".join([f"{title[0].upper()}{title[1:]}; {about}", "", *lines])
+
+
+def _draw(axes: Axes, title: str, rows: pd.DataFrame) -> None:
+    """Images per second of each step, one kind of mark per method."""
+    places = {step: place for place, step in enumerate(rows.step.unique())}
+    for method, mark in MARKS.items():
+        found = rows[rows.method == method]
+        name = method if method in (BASELINE, AUTOCAST) else f"this project, {method}"
+        if len(found):
+            axes.plot(found.images_per_second, found.step.map(places), mark, markersize=5, label=name)
+    axes.set_yticks(list(places.values()), list(places))
+    axes.set(xlabel="training images per second", ylim=(len(places) - 0.5, -0.5))
+    axes.set_xlim(left=0)
+    axes.grid(color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, loc="left", fontsize=9)
+    axes.legend(frameon=False)

@@ -1,31 +1,18 @@
-"""Measure the training step of every rung against the plain one: the same network of torch's own layers in eager NCHW
-float32, with its optimizer as it comes; and against timm's and torchvision's network where the rung is one of theirs.
+"""Measure the training step of every step of the ladder against a baseline."""
 
-    python benchmarks/steps.py                                     the path in the micro regime, batch 256
-    python benchmarks/steps.py --steps resnet,gelu --rounds 9      some rungs, more rounds
-    python benchmarks/steps.py --regime resnet50 --batch 8 --precision float32,bfloat16
-    python benchmarks/steps.py --regime resnet50 --batch 128 --precision float32,bfloat16 --amp --compile     on a GPU
-    python benchmarks/steps.py --show                              nothing but text and figures, from the tables
-
-All arms of a rung alternate in one process; a ratio is the median over the rounds, its spread from the lowest to the
-highest. Ours is the whole step with the average of the weights. Shares are of the roofs measured just before: of the
-highest rate of multiply-adds, and of the memory's bandwidth if only the layers' outputs moved. Rows are added to
-results/bench/<machine>.csv, from which text and figure beside it are made.
-"""
-
-import argparse
 import statistics
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import speed
-from benchmarks.speed import AUTOCAST, COMPILED, PLAIN, Measured, Setting
-from roadmap.cli import command
+from benchmarks.speed import AUTOCAST, BASELINE, COMPILED
+from roadmap import cli
 from roadmap.config.schema import Config, Precision
 from roadmap.config.steps import regimes, steps
 from roadmap.errors import require
@@ -33,130 +20,142 @@ from roadmap.errors import require
 if TYPE_CHECKING:
     import torch
 
+DEFAULTS = {
+    "regime": "micro", "steps": "", "batch": "256", "size": "", "precision": "float32", "amp": "false",
+    "compile": "false", "threads": "1", "rounds": "5", "clock": "wall", "results_dir": "results", "show": "false",
+}  # fmt: skip
+PRECISIONS = tuple(precision.value for precision in Precision)
 PEERS = {("resnet", "resnet50"): "resnet50", ("layer_scale", "resnet50"): "convnext_tiny"}
-"""What timm and torchvision call a rung's network in a regime."""
-HEADINGS = ("rung", "arm", "images/s", "ratio", "spread", "FLOPs", "memory")
+"""Names in timm and torchvision of a step's network in a regime."""
+Peaks = dict[str, tuple[float, float]]
 
 
-def main() -> int:
-    """Return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--regime", default="micro", choices=regimes(), help="size of network")
-    parser.add_argument("--steps", default="", help="rungs, with commas; else those on the path")
-    parser.add_argument("--batch", type=int, default=256, help="images a step")
-    parser.add_argument("--size", type=int, help="height and width of the images; else the regime's")
-    parser.add_argument("--precision", default="float32", help="float32, bfloat16, or both with a comma")
-    parser.add_argument("--amp", action="store_true", help="the plain step also in bfloat16, by torch's autocast")
-    parser.add_argument("--compile", action="store_true", help="ours in bfloat16 also compiled: a minute or two a rung")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--rounds", type=int, default=5, help="how often the arms alternate")
-    parser.add_argument("--clock", default="wall", choices=("wall", "cpu"), help="cpu: where other work runs too")
-    parser.add_argument("--results-dir", type=Path, default=Path("results"), help="where bench/ is")
-    parser.add_argument("--show", action="store_true", help="only text and figures")
-    arguments = parser.parse_args()
-    if arguments.show:
-        _show(sorted((arguments.results_dir / "bench").glob("*.csv")))
-        return 0
-    import torch
+def main(words: list[str]) -> int:
+    """Measure the training step of every step of the ladder against a baseline.
 
-    from roadmap.training.provenance import hardware
+        python benchmarks/steps.py                                     the main sequence in the micro regime, batch 256
+        python benchmarks/steps.py steps=resnet,gelu rounds=9          some steps, more rounds
+        python benchmarks/steps.py regime=resnet50 batch=8 precision=float32,bfloat16
+        python benchmarks/steps.py regime=resnet50 batch=128 precision=bfloat16 amp=true compile=true    on a GPU
+        python benchmarks/steps.py show=true                           only text and figures, from the tables
 
-    machine = hardware(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    file = speed.file_name(machine["cpu"], machine["cores"], machine["gpu"])
-    path = arguments.results_dir / "bench" / f"{file}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    measure(arguments, path)
-    _show([path])
+    The baseline is the same network built from torch's own layers, eager, NCHW, float32, with a default optimizer.
+    amp=true measures it in bfloat16 too, by autocast; compile=true measures ours compiled too. timm's and torchvision's
+    networks are measured where a step has one. size= is the size of images, if not the regime's; clock=cpu is for a
+    machine with other work.
+
+    All methods alternate in one process. Shares are of the peak rates that were measured just before. Rows are added to
+    <results_dir>/bench/<machine>.csv, from which text and figure beside it are made.
+    """
+    chosen = cli.options(words, DEFAULTS)
+    directory = Path(chosen["results_dir"]).expanduser() / "bench"
+    if cli.flag(chosen, "show"):
+        tables = sorted(directory.glob("*.csv"))
+    else:
+        import torch
+
+        from roadmap.training.provenance import hardware
+
+        machine = hardware(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        tables = [directory / f"{speed.file_name(machine['cpu'], machine['cores'], machine['gpu'])}.csv"]
+        measure(chosen, tables[0])
+    for path in (path for table in tables for path in speed.show(table)):
+        print(path)
     return 0
 
 
-def _show(tables: list[Path]) -> None:
-    for shown in (shown for path in tables for shown in speed.show(path)):
-        print(shown)
-
-
-def measure(arguments: argparse.Namespace, path: Path) -> None:
-    """Measure all rungs, keeping each as it is done, and print what came out."""
+def measure(chosen: dict[str, str], path: Path) -> None:
+    """Measure all steps, write the rows of each when it is done, and print a table."""
     import torch
 
-    from benchmarks.measure import configured, roofs
+    from benchmarks.measure import configured, peaks
     from roadmap.training.device import set_up
 
-    wanted = arguments.precision.split(",")
-    known = [precision.value for precision in Precision]
-    require(set(wanted) <= set(known), "--precision", arguments.precision, " or ".join([*known, ",".join(known)]))
-    names = arguments.steps.split(",") if arguments.steps else [rung.name for rung in steps() if rung.main_sequence]
-    size = {"batch": arguments.batch, "threads": arguments.threads}
-    words = [f"data.img_size={arguments.size}"] if arguments.size else []
-    configs = [configured(name, arguments.regime, **size, words=words) for name in names]
-    device, console, found = set_up(configs[0]), Console(highlight=False, width=110), list[Measured]()
-    console.print(f"{arguments.regime}, batch {arguments.batch}, {torch.get_num_threads()} threads, {arguments.clock}")
-    tops = {name: roofs(device, getattr(torch, name), arguments.clock) for name in known}
-    for name, (operations, bandwidth) in tops.items():
-        console.print(f"roofs, {name}: {operations / 1e9:,.0f} GFLOP/s, {bandwidth / 1e9:,.1f} GB/s")
-    table = Table()
-    for heading in HEADINGS:
-        table.add_column(heading, no_wrap=True)
+    wanted, regime = chosen["precision"].split(","), cli.choice(chosen, "regime", regimes())
+    allowed = " or ".join([*PRECISIONS, ",".join(PRECISIONS)])
+    require(set(wanted) <= {*PRECISIONS}, "precision", chosen["precision"], allowed)
+    clock = cli.choice(chosen, "clock", ("wall", "cpu"))
+    names = chosen["steps"].split(",") if chosen["steps"] else [step.name for step in steps() if step.main_sequence]
+    size = {key: cli.whole(chosen, key) for key in ("batch", "threads")}
+    words = [f"data.img_size={cli.whole(chosen, 'size')}"] if chosen["size"] else []
+    configs = [configured(name, regime, **size, words=words) for name in names]
+    device, console, found = set_up(configs[0]), Console(highlight=False, width=110), list[dict[str, Any]]()
+    console.print(f"{regime}, batch {size['batch']}, {torch.get_num_threads()} threads, {clock}")
+    highest = {name: peaks(device, getattr(torch, name), clock) for name in PRECISIONS}
+    for name, (operations, bandwidth) in highest.items():
+        console.print(f"peak, {name}: {operations / 1e9:,.0f} GFLOP/s, {bandwidth / 1e9:,.1f} GB/s")
+    table = Table("step", "method", "images/s", "ratio", "range", "FLOPs", "memory")
+    path.parent.mkdir(parents=True, exist_ok=True)
     for config in configs:
-        rows = measured(config, wanted, arguments, tops, device)
+        rows = measured(config, wanted, chosen, highest, device)
         speed.record(path, rows)
         found += rows
         for row in rows:
-            spread, shares = f"{row.low:.2f} to {row.high:.2f}", (f"{row.flop_share:.0%}", f"{row.memory_share:.0%}")
-            table.add_row(row.step, row.arm, f"{row.images_per_second:,.1f}", f"{row.ratio:.2f}", spread, *shares)
-        console.print(time.strftime("%H:%M:%S"), *(f"{row.arm} {row.ratio:.2f}" for row in rows), config.step.name)
+            cells = f"{row['images_per_second']:,.1f}", f"{row['ratio']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}"
+            shares = f"{row['flop_share']:.0%}", f"{row['memory_share']:.0%}"
+            table.add_row(row["step"], row["method"], *cells, *shares)
+        ratios = (f"{row['method']} {row['ratio']:.2f}" for row in rows)
+        console.print(time.strftime("%H:%M:%S"), *ratios, config.step.name)
     console.print(table)
-    for line in speed.conclusions(found):
+    for line in speed.notes(speed.read(path).merge(speed.pd.DataFrame(found)[speed.KEY])):
         console.print(line, soft_wrap=True)
 
 
 def measured(
-    config: Config,
-    wanted: list[str],
-    arguments: argparse.Namespace,
-    tops: dict[str, tuple[float, float]],
-    device: "torch.device",
-) -> list[Measured]:
-    """The rows of a rung."""
-    from benchmarks import measure as bench
+    config: Config, wanted: list[str], chosen: dict[str, str], peaks: Peaks, device: "torch.device"
+) -> list[dict[str, Any]]:
+    """The rows of a step."""
+    from benchmarks.measure import alternate, traffic
     from roadmap.networks.costs import cost
     from roadmap.training.provenance import commit, versions
 
-    def ours(name: str, *, compiled: bool = False) -> bench.Step:
-        recipe = replace(config.recipe, precision=Precision[name])
-        training = replace(config.training, compile=compiled)
-        return bench.our_step(replace(config, recipe=recipe, training=training), device)
+    methods = make_methods(config, wanted, chosen, device)
+    threads, rounds, clock = cli.whole(chosen, "threads"), cli.whole(chosen, "rounds"), chosen["clock"]
+    seconds = alternate(methods, rounds=rounds, clock=clock)
+    data, numbers = config.data, traffic(config)
+    macs = cost(config.model, num_classes=data.num_classes, in_chans=data.in_chans, img_size=data.img_size).macs
+    rows = []
+    for method in methods:
+        ratios = [base / own for base, own in zip(seconds[BASELINE], seconds[method], strict=True)]
+        rate = config.recipe.batch_size / statistics.median(seconds[method])
+        half = "bfloat16" in method
+        flops, bandwidth = peaks["bfloat16" if half else "float32"]
+        rows.append(
+            {
+                "regime": config.regime.name, "img_size": data.img_size, "batch": config.recipe.batch_size,
+                "threads": threads, "clock": clock, "step": config.step.name, "group": config.step.group,
+                "method": method, "macs": macs, "images_per_second": rate, "ratio": statistics.median(ratios),
+                "low": min(ratios), "high": max(ratios), "flop_share": 6 * macs * rate / flops,
+                "memory_share": numbers * (2 if half else 4) * rate / bandwidth, "rounds": rounds,
+                "torch": versions()["torch"], "commit": (commit()[0] or "")[:12],
+            }
+        )  # fmt: skip
+    return rows
 
-    arms = {name: ours(name) for name in wanted} | {PLAIN: bench.plain_step(config, device)}
-    if arguments.amp:
-        arms[AUTOCAST] = bench.plain_step(config, device, Precision.bfloat16)
-    if arguments.compile:
-        arms[COMPILED] = ours("bfloat16", compiled=True)
-        print(f"{config.step.name}: {bench.timed(arms[COMPILED], 'wall'):.1f} s for the first compiled step")
+
+def make_methods(config: Config, wanted: list[str], chosen: dict[str, str], device: "torch.device") -> dict[str, Any]:
+    """The steps to be compared, by the name of the method."""
+    from benchmarks.measure import baseline_step, our_step, timed
+
+    def ours(name: str, *, compiled: bool = False) -> Any:
+        recipe = replace(config.recipe, precision=Precision[name])
+        return our_step(replace(config, recipe=recipe, training=replace(config.training, compile=compiled)), device)
+
+    methods = {name: ours(name) for name in wanted} | {BASELINE: baseline_step(config, device)}
+    if cli.flag(chosen, "amp"):
+        methods[AUTOCAST] = baseline_step(config, device, Precision.bfloat16)
+    if cli.flag(chosen, "compile"):
+        methods[COMPILED] = ours("bfloat16", compiled=True)
+        print(f"{config.step.name}: {timed(methods[COMPILED]):.1f} s for the first compiled step")
     if peer := PEERS.get((config.step.name, config.regime.name)):
         import timm
         import torchvision
 
-        makers = {"timm": timm.create_model, "torchvision": torchvision.models.get_model}
-        classes = config.data.num_classes
-        arms |= {name: bench.step_of(make(peer, num_classes=classes), config, device) for name, make in makers.items()}
-    seconds = bench.alternate(arms, rounds=arguments.rounds, clock=arguments.clock)
-    data, numbers = config.data, bench.traffic(config)
-    macs = cost(config.model, num_classes=data.num_classes, in_chans=data.in_chans, img_size=data.img_size).macs
-    setting = Setting(config.regime.name, data.img_size, config.recipe.batch_size, arguments.threads, arguments.clock)
-    rows = []
-    for arm in arms:
-        each = [p / own for p, own in zip(seconds[PLAIN], seconds[arm], strict=True)]
-        rate = config.recipe.batch_size / statistics.median(seconds[arm])
-        flops, bandwidth = tops["bfloat16" if "bfloat16" in arm else "float32"]
-        shares = (6 * macs * rate / flops, numbers * (2 if "bfloat16" in arm else 4) * rate / bandwidth)
-        spread = (statistics.median(each), min(each), max(each))
-        rung, origin = config.step, (versions()["torch"], (commit()[0] or "")[:12])
-        rows.append(
-            Measured(setting, rung.name, rung.group, arm, macs, rate, *spread, *shares, arguments.rounds, *origin)
-        )
-    return rows
+        for name, make in {"timm": timm.create_model, "torchvision": torchvision.models.get_model}.items():
+            network = make(peer, num_classes=config.data.num_classes)
+            methods[name] = baseline_step(config, device, network=network)
+    return methods
 
 
 if __name__ == "__main__":
-    command(main)
+    sys.exit(cli.run("steps", main, sys.argv[1:]))

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import roadmap
-from benchmarks.plain import plain
+from benchmarks.measure import baseline
 from roadmap.config import compose as configuration
 from roadmap.config.steps import model_config, regimes, steps
 from roadmap.errors import ConfigError
@@ -119,7 +119,7 @@ def test_cropping_a_kernel_to_the_map_changes_nothing(size: int, stride: int, ke
     plain = nn.Conv2d(4, 4, kernel, stride, kernel // 2, groups=4).double()
     plain.load_state_dict(cropped.state_dict())
     x = torch.randn(2, 4, size, size + 1, dtype=torch.float64)
-    a, b = cropped(x), plain(x)
+    a, b = cropped(x), baseline(x)
     torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
     a.square().sum().backward()
     b.square().sum().backward()
@@ -158,7 +158,7 @@ def test_weights_are_channels_last() -> None:
 def test_the_fast_layers_compute_what_plain_convolutions_do(step: str) -> None:
     torch.manual_seed(0)
     model = roadmap.create_model(step, "nano").double().train()
-    torchs = plain(model)
+    torchs = baseline(model)
     assert {type(module) for module in torchs.modules() if isinstance(module, nn.Conv2d)} == {nn.Conv2d}
     images = torch.randn(4, 3, 32, 32, dtype=torch.double)
     outputs = [network(images) for network in (model, torchs)]

@@ -1,8 +1,6 @@
-"""Measuring training steps, and the options that make them fast: precision, compiling."""
+"""Options that make training steps fast: precision, compiling, kept memory."""
 
-import csv
 import platform
-import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,13 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.smoke import ROOT, inside, tiny
+from helpers.smoke import ROOT, tiny
 from torch import nn
 
-from benchmarks import measure as bench
-from benchmarks import speed
-from benchmarks.plain import plain
-from benchmarks.speed import Measured, Setting
+from benchmarks.measure import baseline
 from roadmap import runs
 from roadmap.config.compose import compose, to_dict
 from roadmap.config.deviations import deviations
@@ -31,8 +26,6 @@ from roadmap.training.recipe import loss_function, make_optimizer
 from roadmap.training.run import execute
 
 CPU = torch.device("cpu")
-SETTING = Setting("nano", 32, 8, 1, "cpu")
-ROW = Measured(SETTING, "gelu", "micro", "float32", 10**6, 123.4, 2.5, 2.0, 3.0, 0.25, 0.125, 5, "2.9", "abc")
 
 FAULTS = """
 import resource, torch
@@ -45,74 +38,6 @@ for _ in range(4):
     pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 print(pages[-1] - pages[0])
 """
-
-
-def test_the_benchmark_measures_writes_and_draws(tmp_path: Path) -> None:
-    words = ["--regime", "nano", "--batch", "8", "--rounds", "1", "--precision", "float32,bfloat16", "--amp"]
-    code, said = inside("benchmarks/steps.py", *words, "--steps", "large_kernel", "--results-dir", str(tmp_path))
-    assert code == 0, said
-    arms = ("float32", "bfloat16", speed.AUTOCAST)
-    assert all(re.search(rf"batch 8, {arm}: \d\.\d\d times \(geometric mean of 1 rungs", said) for arm in arms)
-    (table,) = (tmp_path / "bench").glob("*.csv")
-    with table.open() as stream:
-        rows = {row["arm"]: row for row in csv.DictReader(stream)}
-    assert set(rows) == {*arms, "plain"}
-    assert float(rows["plain"]["ratio"]) == 1 and float(rows["float32"]["images_per_second"]) > 0
-    assert all(0 < float(row[key]) < 1 for row in rows.values() for key in ("flop_share", "memory_share"))
-    assert all(table.with_suffix(kind).stat().st_size > 10_000 for kind in (".png", ".svg"))
-    code, said = inside("benchmarks/steps.py", "--precision", "float16")
-    assert code == 2 and "--precision=float16: allowed is float32 or bfloat16" in said
-
-
-def test_a_table_keeps_what_was_not_measured_again(tmp_path: Path) -> None:
-    path = tmp_path / "machine.csv"
-    other = ROW._replace(arm="plain", ratio=1.0)
-    assert speed.record(path, [ROW, other]) == [ROW, other] == speed.read(path)
-    faster = ROW._replace(ratio=3.5)
-    elsewhere = ROW._replace(setting=SETTING._replace(batch=16))
-    assert speed.record(path, [faster, elsewhere]) == [faster, other, elsewhere] == speed.read(path)
-    assert speed.file_name("AMD EPYC 9R14", 2, None) == "amd-epyc-9r14-2-cores"
-    assert speed.geometric_mean([1.0, 4.0]) == pytest.approx(2)
-
-
-def test_only_the_steps_of_the_path_are_in_the_mean() -> None:
-    rows = [ROW._replace(step=step, ratio=ratio) for step, ratio in (("gelu", 4.0), ("large_kernel", 1.0))]
-    rows += [ROW._replace(step="layer_scale", group="convnext", ratio=9.0), ROW._replace(arm="plain", ratio=1.0)]
-    rows += [ROW._replace(step="kernel_9", ratio=0.1)]
-    said = "nano regime at 32 pixels, batch 8, CPU time, float32:"
-    assert speed.conclusions(rows) == [f"{said} 2.00 times (geometric mean of 2 rungs; least 1.00, `large_kernel`)"]
-    assert speed.conclusions(rows[-1:]) == [f"{said} 0.10 times (geometric mean of 1 rungs; least 0.10, `kernel_9`)"]
-
-
-def test_the_documents_say_what_was_measured() -> None:
-    tables = list((ROOT / "results/bench").glob("*.csv"))
-    assert tables
-    for line in (line for path in tables for line in speed.conclusions(speed.read(path))):
-        assert f"\n- {line}\n" in (ROOT / "docs/performance.md").read_text(), line
-
-
-@pytest.fixture
-def watched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The profiler takes its time to say what it saw."""
-    monkeypatch.setattr(bench, "WATCHED", 1)
-
-
-@pytest.mark.usefixtures("watched_once")
-def test_both_steps_of_the_benchmark_train_the_same_network(data_root: Path) -> None:
-    config = compose(["+step=large_kernel", "budget.batch_size=16", "budget.bn_batch_size=16"])
-    images, targets = bench.batch(config, CPU, torch.channels_last)
-    nchw, same = bench.batch(config, CPU, torch.contiguous_format)
-    assert torch.equal(images, nchw) and torch.equal(targets, same)
-    assert images.stride()[1] == 1 and nchw.stride()[1] == 32 * 32
-    assert bench.traffic(config) > 5 * 32 * 32
-    found, total = bench.profiled(bench.plain_step(config, CPU))
-    assert sum("convolution" in operator.name for operator in found) and 0 < found[0].ms <= total
-
-
-@pytest.mark.usefixtures("watched_once")
-def test_the_profile_names_operators() -> None:
-    code, said = inside("benchmarks/profile_step.py", "gelu", "--regime", "nano", "--batch", "8")
-    assert code == 0 and "aten::gelu" in said, said
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's")
@@ -155,15 +80,15 @@ def test_bfloat16_computes_in_it_and_keeps_weights_and_norms_in_float32(tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("step", "bound"), [("large_kernel", None), ("fewer_norms", 1e-4), ("layer_scale", 1e-4)])
-def test_plain_and_fast_steps_give_one_loss_curve(step: str, bound: float | None, data_root: Path) -> None:
-    """200 steps; where ReLU and batch norm amplify rounding, ours may stray from float64 as the plain step does."""
+def test_baseline_and_fast_steps_give_one_loss_curve(step: str, bound: float | None, data_root: Path) -> None:
+    """200 steps; where ReLU and batch norm amplify rounding, ours may stray from float64 as the baseline does."""
     words = ["budget.batch_size=32", "budget.bn_batch_size=32", "data.max_train=6400", f"data.root={data_root}"]
     config = compose([f"+step={step}", *words])
     passes = list(islice(micro_batches(load(config, train=True), config.recipe, config.data, seed=0, epoch=0), 200))
     torch.manual_seed(0)
     network = build(config.model, num_classes=10, in_chans=1, init=config.recipe.init)
     curves = {}
-    for name, net in (("fast", network), ("plain", plain(network)), ("exact", plain(network).double())):
+    for name, net in (("fast", network), ("baseline", baseline(network)), ("exact", baseline(network).double())):
         optimizer, losses = make_optimizer(net.train(), config.recipe), []
         for group in optimizer.param_groups:
             group["lr"] = 1e-3
@@ -176,10 +101,10 @@ def test_plain_and_fast_steps_give_one_loss_curve(step: str, bound: float | None
             losses.append(loss.item())
         curves[name] = torch.tensor(losses, dtype=torch.float64)
     assert len(losses) == 200 and losses[-1] < 0.6 * losses[0]
-    off = {name: float((curves[name] / curves["exact"] - 1).abs().max()) for name in ("fast", "plain")}
-    apart = float((curves["fast"] / curves["plain"] - 1).abs().max())
+    off = {name: float((curves[name] / curves["exact"] - 1).abs().max()) for name in ("fast", "baseline")}
+    apart = float((curves["fast"] / curves["baseline"] - 1).abs().max())
     print(f"{step}: off float64 {off}, from each other {apart:.1e}")
-    assert off["fast"] < max(3 * off["plain"], 1e-6)
+    assert off["fast"] < max(3 * off["baseline"], 1e-6)
     assert bound is None or apart < bound
 
 

@@ -14,9 +14,18 @@ RESULT = {
     **{f"{weights}top{k}_count": f"counts.{weights}top{k}" for weights in ("", "ema_") for k in (1, 5)},
 }
 """Keys of a result."""
-COLUMNS = {"rung": "step", "road": "ladder", "on_path": "main_sequence", "told_from_zero": "significant"}
+COLUMNS = {
+    "rung": "step",
+    "road": "ladder",
+    "on_path": "main_sequence",
+    "told_from_zero": "significant",
+    "arm": "method",
+}
 """Columns of a table."""
-COLUMN_VALUES = {"design": {"path": "ladder"}}
+COLUMN_VALUES = {
+    "design": {"path": "ladder"},
+    "method": {"plain": "baseline", "plain, bfloat16": "baseline, bfloat16"},
+}
 """Values of a table, by the new column."""
 OVERRIDES = {
     "only=path": "only=main_sequence",
