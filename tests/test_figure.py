@@ -6,17 +6,13 @@ import pytest
 from helpers.synthetic import ladder, result
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from roadmap.config.steps import steps
-from roadmap.errors import ConfigError
-from roadmap.report.figure import draw, draw_curves, means
-from roadmap.report.style import group, style
+from roadmap.report.figure import draw
+from roadmap.report.style import style
 from roadmap.results.collate import rows
-from roadmap.results.curves import Point
 
 IMAGENET: dict[str, Any] = {"data__name": "imagenet", "regime__name": "resnet50"}
 
@@ -120,32 +116,3 @@ def test_one_finished_step_is_enough() -> None:
     figure = draw(rows([result("layer_scale")]))
     low, high = panels(figure)[0].get_xlim()
     assert low < 80 < high
-
-
-POINTS = [
-    Point("gelu", 0, 1, 2.0, 50.0, 40.0),
-    Point("gelu", 0, 2, 1.0, 60.0, 50.0),
-    Point("gelu", 1, 1, 4.0, 52.0, 44.0),  # the second seed is still at epoch 1
-    Point("resnet", 0, 1, 3.0, 30.0, 20.0),
-    Point("mine", 0, 1, 5.0, 10.0, 10.0),
-]
-
-
-def test_a_curve_is_the_mean_over_the_seeds_that_have_reached_the_epoch() -> None:
-    assert means(POINTS, "loss") == {"gelu": [(1, 3.0), (2, 1.0)], "resnet": [(1, 3.0)], "mine": [(1, 5.0)]}
-    assert means(POINTS, "top1")["gelu"] == [(1, 51.0), (2, 60.0)]
-
-
-def test_curves_have_the_order_and_the_colours_of_the_ladder() -> None:
-    with style():
-        loss, top1 = draw_curves(POINTS, steps()).axes
-    lines = loss.get_lines()
-    assert [line.get_label() for line in lines] == ["ResNet", "ReLU to GELU", "mine"]
-    assert [to_hex(line.get_color()).upper() for line in lines] == [group(g)[1] for g in ("start", "micro", "own")]
-    assert list(lines[1].get_ydata()) == [3.0, 1.0]
-    assert list(top1.get_lines()[1].get_ydata()) == [51.0, 60.0]
-
-
-def test_no_points_are_refused() -> None:
-    with pytest.raises(ConfigError, match="no run has written metrics"):
-        draw_curves([], steps())

@@ -13,6 +13,14 @@ Chart = alt.LayerChart
 INK, FAINT, GRID, HIGHLIGHT, PAGE = (f"var(--{name})" for name in ("ink", "faint", "grid", "highlight", "page"))
 HIGHLIGHTED = "datum.step === step"
 CLEAR = f"step === '' || {HIGHLIGHTED}"
+COLOUR: Any = alt.Color("fill:N", scale=None)
+OPACITY: Any = alt.when(CLEAR).then(alt.value(1)).otherwise(alt.value(0.25))
+TITLE: Any = alt.when(HIGHLIGHTED).then("title:N").otherwise(alt.value(""))
+TOOLTIP = [
+    alt.Tooltip(f"{field}:N", title=head)
+    for field, head in {"title": "title", "text_top1": "top-1", "text_change": "change", "text_cost": "cost",
+                        "text_changes": "changes"}.items()
+]  # fmt: skip
 ROW = 24  # pixels
 WHOLE: Any = {"x": alt.value(0), "x2": alt.value("width")}
 COSTS = {
@@ -21,10 +29,7 @@ COSTS = {
     "seconds": ("Training time per run, minutes", False),
 }
 """Costs that accuracy is plotted against: title, and whether more is better."""
-KEYS = ("step", "title", "main_sequence", "n", "top1", "change", "change_low", "change_high", "significant",
-        "paper_change", "gflops", "images_per_second")  # fmt: skip
-TOOLTIP = {"title": "title", "text_top1": "top-1", "text_change": "change", "text_cost": "cost",
-           "text_changes": "changes"}  # fmt: skip
+CURVES = {"top1": "top-1, %", "loss": "training loss"}
 
 
 def charts(report: Data) -> dict[str, Data]:
@@ -34,9 +39,7 @@ def charts(report: Data) -> dict[str, Data]:
     drawn = {"levels": levels(steps, report["data"]), "changes": changes(steps)}
     drawn |= {key: cost(run, key) for key in costs(report)}
     if report["curves"]:
-        drawn |= {
-            f"curve_{key}": curve(report, key, name) for key, name in (("top1", "top-1, %"), ("loss", "training loss"))
-        }
+        drawn |= {f"curve_{key}": curve(report, key) for key in CURVES}
     if any(step["change"] is not None and step["paper_change"] is not None for step in steps):
         drawn["agreement"] = agreement(steps)
     return {name: chart.to_dict() for name, chart in drawn.items()}
@@ -62,24 +65,20 @@ def levels(steps: Sequence[Data], data: str) -> Chart:
     """Mean top-1 of every step with its deviation and its seeds, and the main sequence as a line."""
     base = _rows(steps)
     run = base.transform_filter("isValid(datum.top1)")
-    scale = alt.Scale(zero=False, nice=True)
-    x: Any = alt.X("top1:Q", title=f"top-1 on {data}, %", scale=scale, axis=alt.Axis(tickCount=6))
+    x: Any = alt.X("top1:Q", title=f"top-1 on {data}, %", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))
     seeds = [{"step": s["step"], "title": s["title"], "top1": seed} for s in steps for seed in s["seeds"]]
     line = _rows([step for step in steps if step["main_sequence"]]).mark_line(
         color=FAINT, strokeWidth=1.2, aria=False, invalid="break-paths-show-domains"
     )
-    whiskers = run.mark_rule(strokeWidth=2, aria=False).encode(
-        x=alt.X("low:Q"), x2="high:Q", color=_colour(), opacity=_clear()
-    )
-    ticks = _rows(seeds).mark_tick(thickness=1.5, size=9, color=FAINT, aria=False).encode(x=x, opacity=_clear())
+    ticks = _rows(seeds).mark_tick(thickness=1.5, size=9, color=FAINT, aria=False)
     blank = base.transform_filter("!isValid(datum.top1)").mark_text(align="left", color=FAINT, aria=False)
     return _layered(
         _band(base),
         blank.encode(x=alt.value(6), text=alt.value("not run")),
         line.encode(x=x, order="order:Q"),
-        ticks,
-        whiskers,
-        _points(run, "main_sequence", size=90, read=False).encode(x=x),
+        ticks.encode(x=x, opacity=OPACITY),
+        _interval(run, "low", "high"),
+        _points(run, "main_sequence", read=False).encode(x=x),
         _touch(base),
         height=ROW * len(steps),
     )
@@ -93,16 +92,13 @@ def changes(steps: Sequence[Data]) -> Chart:
     paper = base.transform_filter("isValid(datum.paper_change)").mark_point(
         shape="diamond", size=42, color=INK, strokeWidth=1.2, aria=False
     )
-    interval = known.mark_rule(strokeWidth=2.5, aria=False).encode(
-        x=alt.X("change_low:Q"), x2="change_high:Q", color=_colour(), opacity=_clear()
-    )
     return _layered(
         _band(base),
         _zero().encode(x=alt.X("zero:Q")),
-        interval,
-        _points(known, "significant", size=90, read=False).encode(x=x),
+        _interval(known, "change_low", "change_high"),
+        _points(known, "significant", read=False).encode(x=x),
         _touch(base),
-        paper.encode(x=alt.X("paper_change:Q"), opacity=_clear()),
+        paper.encode(x=alt.X("paper_change:Q"), opacity=OPACITY),
         height=ROW * len(steps),
     )
 
@@ -110,7 +106,7 @@ def changes(steps: Sequence[Data]) -> Chart:
 def cost(run: Sequence[Data], key: str) -> Chart:
     """Accuracy against a cost, with the Pareto front."""
     title, more = COSTS[key]
-    scale = alt.Scale(zero=False, nice=True, padding=14)
+    scale = alt.Scale(zero=False, padding=14)
     x: Any = alt.X(f"{key}:Q", title=title, scale=scale, axis=alt.Axis(tickCount=4))
     y: Any = alt.Y("top1:Q", title="top-1, %", scale=scale)
     shape: Any = "step-before" if more else "step-after"
@@ -129,7 +125,7 @@ def agreement(steps: Sequence[Data]) -> Chart:
     return _layered(*zeros, *_scatter(base, x, y, ends=("change_low", "change_high"), filled="significant"))
 
 
-def curve(report: Data, key: str, title: str) -> Chart:
+def curve(report: Data, key: str) -> Chart:
     """A metric by epoch: the mean over the seeds of every step, and each seed of the highlighted step."""
     known = {step["step"]: _record(step) for step in report["steps"]}
     points = [
@@ -139,8 +135,8 @@ def curve(report: Data, key: str, title: str) -> Chart:
     last = max(point["epoch"] for point in points)
     ticks = alt.Axis(values=list(range(1, last + 1, -(-last // 10))), grid=False, format="d")
     x: Any = alt.X("epoch:Q", title="epoch", axis=ticks, scale=alt.Scale(nice=False, padding=8))
-    y: Any = alt.Y(f"mean({key}):Q", title=title, scale=alt.Scale(zero=False))
-    mean = base.encode(x=x, y=y, detail="step:N", color=_colour())
+    y: Any = alt.Y(f"mean({key}):Q", title=CURVES[key], scale=alt.Scale(zero=False))
+    mean = base.encode(x=x, y=y, detail="step:N", color=COLOUR)
     dim = alt.when(CLEAR).then(alt.value(0.9)).otherwise(alt.value(0.13))
     thick = alt.when(HIGHLIGHTED).then(alt.value(3.5)).otherwise(alt.value(1.6))
     seen = alt.when(HIGHLIGHTED).then(alt.value(0.8)).otherwise(alt.value(0))
@@ -150,16 +146,16 @@ def curve(report: Data, key: str, title: str) -> Chart:
     touch = mean.mark_line(strokeWidth=14, opacity=0.001)  # wide enough to point at, and read out
     return _layered(
         mean.mark_line(aria=False).encode(opacity=dim, strokeWidth=thick),
-        seeds.encode(x=x, y=alt.Y(f"{key}:Q"), detail=["step:N", "seed:N"], color=_colour(), opacity=seen),
+        seeds.encode(x=x, y=alt.Y(f"{key}:Q"), detail=["step:N", "seed:N"], color=COLOUR, opacity=seen),
         touch.encode(description="text:N"),
-        _label(end, align="right").encode(x=x, y=y, detail="step:N"),
+        _title(end, align="right").encode(x=x, y=y, detail="step:N"),
     )
 
 
 def _record(step: Data) -> Data:
     """A step's values for the charts; seconds become minutes."""
     texts, spread, top1, seconds = step["texts"], step["top1_std"] or 0.0, step["top1"], step["seconds"]
-    return {key: step[key] for key in KEYS} | {
+    return {key: value for key, value in step.items() if not isinstance(value, list | dict)} | {
         "fill": f"var(--{step['colour']})",
         "seeds": list(step["seeds"].values()),
         "low": None if top1 is None else top1 - spread,
@@ -193,42 +189,35 @@ def _band(base: alt.Chart) -> alt.Chart:
 def _touch(base: alt.Chart) -> alt.Chart:
     """A transparent row over everything: the target of pointer and screen reader."""
     band = base.mark_bar(height=alt.RelativeBandSize(1), color="transparent", cursor="pointer")
-    return band.encode(**WHOLE, tooltip=_tooltip(), description="text:N")
+    return band.encode(**WHOLE, tooltip=TOOLTIP, description="text:N")
 
 
-def _points(base: alt.Chart, filled: str, *, size: int, read: bool = True) -> alt.Chart:
+def _interval(base: alt.Chart, low: str, high: str) -> alt.Chart:
+    return base.mark_rule(strokeWidth=2.2, aria=False).encode(
+        x=alt.X(f"{low}:Q"), x2=f"{high}:Q", color=COLOUR, opacity=OPACITY
+    )
+
+
+def _points(base: alt.Chart, filled: str, *, read: bool = True) -> alt.Chart:
     """Discs in the colour of the group, hollow unless `filled` is true; `read`: for screen readers too."""
     fill = alt.when(f"datum.{filled} === true").then(alt.Fill("fill:N", scale=None)).otherwise(alt.value(PAGE))
     stroke = alt.Stroke("fill:N", scale=None)
-    mark = base.mark_point(size=size, strokeWidth=2, opacity=1, aria=read, cursor="pointer")
-    return mark.encode(fill=fill, stroke=stroke, opacity=_clear(), tooltip=_tooltip(), description="text:N")
+    mark = base.mark_point(size=90, strokeWidth=2, opacity=1, aria=read, cursor="pointer")
+    return mark.encode(fill=fill, stroke=stroke, opacity=OPACITY, tooltip=TOOLTIP, description="text:N")
 
 
 def _scatter(base: alt.Chart, x: Any, y: Any, *, ends: tuple[str, str], filled: str) -> list[alt.Chart]:
     """Vertical intervals between two fields, discs, and the title of the highlighted step."""
     bars = base.mark_rule(strokeWidth=1.4, aria=False).encode(
-        x=x, y=alt.Y(f"{ends[0]}:Q"), y2=f"{ends[1]}:Q", color=_colour(), opacity=_clear()
+        x=x, y=alt.Y(f"{ends[0]}:Q"), y2=f"{ends[1]}:Q", color=COLOUR, opacity=OPACITY
     )
-    return [bars, _points(base, filled, size=95).encode(x=x, y=y), _label(base).encode(x=x, y=y)]
+    return [bars, _points(base, filled).encode(x=x, y=y), _title(base).encode(x=x, y=y)]
 
 
-def _label(base: alt.Chart, align: Any = "center") -> alt.Chart:
+def _title(base: alt.Chart, align: Any = "center") -> alt.Chart:
     """The title of the highlighted step."""
-    text = alt.when(HIGHLIGHTED).then("title:N").otherwise(alt.value(""))
     mark = base.mark_text(align=align, dy=-13, fontWeight="bold", fontSize=12, color=INK, aria=False)
-    return mark.encode(text=text)
-
-
-def _colour() -> Any:
-    return alt.Color("fill:N", scale=None)
-
-
-def _clear() -> Any:
-    return alt.when(CLEAR).then(alt.value(1)).otherwise(alt.value(0.25))
-
-
-def _tooltip() -> list[alt.Tooltip]:
-    return [alt.Tooltip(f"{field}:N", title=head) for field, head in TOOLTIP.items()]
+    return mark.encode(text=TITLE)
 
 
 def _layered(*layers: Any, height: int = 300) -> Chart:

@@ -1,8 +1,6 @@
-"""The figures of a study: the ladder, after Figure 2 of the paper, and the training curves."""
+"""The ladder as a figure, after Figure 2 of the paper: steps downwards, accuracy to the right."""
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby
-from statistics import fmean
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.artist import Artist
@@ -11,16 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
 
 from roadmap.config.schema import Design, Ladder
-from roadmap.config.steps import Step
-from roadmap.errors import ConfigError
 from roadmap.report.style import (
     ABOVE,
     BELOW,
     FAINT,
-    GRID,
     INK,
     MARGIN,
     ROW,
@@ -33,7 +27,6 @@ from roadmap.report.style import (
     panel,
     short,
 )  # fmt: skip
-from roadmap.results.curves import Point
 from roadmap.results.paper import paper_regime, to_beat
 from roadmap.results.table import Row, gflops
 
@@ -50,8 +43,6 @@ REFERENCE: dict[str, Any] = {"color": INK, "linewidth": 1.1, "linestyle": (0, (5
 PAPER: dict[str, Any] = {"marker": "D", "markersize": 4, "markeredgecolor": INK, "markeredgewidth": 0.9,
                          "linestyle": ""}  # fmt: skip
 HEADINGS = -1.05  # y coordinate of the column headings
-CURVES, CURVES_SIZE = {"loss": "training loss", "top1": "top-1, %"}, (8.5, 3.4)  # panels; inches
-DASHES = ("-", "--", ":", "-.")
 
 
 class Columns(NamedTuple):
@@ -200,44 +191,3 @@ def _legend(columns: Columns, first: Row) -> list[Artist]:
     if not columns.paper and first.ladder == Ladder.network.name:
         handles.append(Line2D([], [], **REFERENCE, label=f"{to_beat(first.regime)[0]}, for reference"))
     return handles
-
-
-def draw_curves(points: Sequence[Point], steps: Sequence[Step]) -> Figure:
-    """Training loss and top-1 by epoch, means over the seeds, one line per step; draw inside `style`.
-
-    Raises:
-        ConfigError: there is no point.
-    """
-    if not points:
-        raise ConfigError("no curves: no run has written metrics")
-    figure = Figure(figsize=CURVES_SIZE, facecolor="white", layout="constrained")
-    panels = figure.subplots(1, len(CURVES))
-    for axes, (key, label) in zip(panels, CURVES.items(), strict=True):
-        axes.set(xlabel="epoch", ylabel=label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(color=GRID, linewidth=0.7)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["bottom", "left"]].set(color=FAINT, linewidth=0.8)
-        _draw_lines(axes, means(points, key), {step.name: step for step in steps})
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
-    return figure
-
-
-def means(points: Sequence[Point], key: str) -> dict[str, list[tuple[int, float]]]:
-    """For each step its (epoch, mean) pairs; the mean is over the seeds that have reached the epoch."""
-    found: dict[str, dict[int, list[float]]] = {}
-    for point in points:
-        found.setdefault(point.step, {}).setdefault(point.epoch, []).append(getattr(point, key))
-    return {step: [(epoch, fmean(values)) for epoch, values in sorted(by.items())] for step, by in found.items()}
-
-
-def _draw_lines(axes: Axes, curves: Mapping[str, Sequence[tuple[int, float]]], steps: Mapping[str, Step]) -> None:
-    """One line per step in ladder order; the steps of a group share its colour and differ in dashes."""
-    order = {name: index for index, name in enumerate(steps)}
-    names = sorted(curves, key=lambda name: order.get(name, len(order)))
-    for key, members in groupby(names, lambda name: steps[name].group if name in steps else "own"):
-        for index, name in enumerate(members):
-            epochs, values = zip(*curves[name], strict=True)
-            dash, title = DASHES[index % len(DASHES)], steps[name].title if name in steps else name
-            axes.plot(epochs, values, dash, color=group(key)[1], marker="o", markersize=2.5, label=title)
