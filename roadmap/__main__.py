@@ -15,6 +15,7 @@ COMMANDS = {
     "prepare": "roadmap.data.resize",
     "push": "roadmap.tracking.mirror",
     "sweep": "roadmap.sweep.sweeper",
+    "plan": "roadmap.sweep.estimate",
     "train": "roadmap.training.command",
     "view": "roadmap.report.page",
 }

@@ -1,145 +1,257 @@
-"""What a sweep will take: time, disk, energy and money, from the speed of its rungs."""
+"""The cost estimate of a sweep: time, disk, energy and money, from the speed of each step."""
 
 import heapq
+import multiprocessing
+import os
 import re
+import subprocess
+import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain, repeat, takewhile
+from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from roadmap.config.schema import Config, Opt
+from rich.console import Console
+from rich.table import Table
+
+from roadmap.cli import counted, duration, options, positive, split, whole
+from roadmap.config.schema import Config, Opt, Tracking
 from roadmap.data.datasets import dataset
 from roadmap.errors import require
+from roadmap.runs import freeze
+from roadmap.sweep.cluster import Scheduler
+from roadmap.sweep.launcher import train_command, train_environment
+from roadmap.sweep.plan import Plan, make_plan
+from roadmap.sweep.resources import environments
 
-UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-"""Of a time, in seconds."""
+RATES = {"watts": "500", "co2": "400", "price": "2"}
+OPTIONS = {"devices": "", **RATES, "budget": "", "images_per_second": "", "images": ""}
+SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 MOST_SEEDS = 1000
 
 
-@dataclass(frozen=True)
-class Rates:
-    """What is stated, not measured."""
-
-    devices: int
-    """As fast as the one that was measured, each with one run at a time."""
-    watts: float
-    """Drawn by a device with its share of the machine around it."""
-    co2: float
-    """Grams a kWh."""
-    price: float
-    """Of a device's hour."""
-
-
 class Speed(NamedTuple):
-    """Images a second, and the size of the network that they were measured on."""
-
     training: float
+    """Images per second."""
     evaluation: float
     params: int
 
 
-class Expense(NamedTuple):
-    """A run's."""
-
+class RunCost(NamedTuple):
     step: str
-    seconds: float
-    """Of one device."""
     epochs: int
     startup: float
-    """Seconds of those that do not depend on the epochs."""
+    """Seconds that do not depend on the number of epochs."""
+    work: float
+    """Seconds of all epochs on one device."""
     bytes: int
-    """On disk: a checkpoint of the weights, their average, and what the optimizer keeps of each."""
+    """Size of a checkpoint: weights, their average and the optimizer's state."""
+
+    @property
+    def seconds(self) -> float:
+        return self.startup + self.work
 
 
-class Total(NamedTuple):
-    """Of many runs."""
+def main(words: list[str]) -> int:
+    """Estimate hours, disk, energy and money of a sweep before it starts, and how much of it fits into a budget.
 
-    hours: float
-    """Of one device."""
-    days: float
-    """On all devices."""
-    gigabytes: float
-    kwh: float
-    kg: float
-    """Of CO2."""
-    price: float
+        python scripts/plan.py                                        the default study on this machine
+        python scripts/plan.py study=imagenet devices=8 budget=14d    on eight devices, within two weeks
+        python scripts/plan.py study=imagenet images_per_second=2000  from a training speed, the same for all steps
+
+    Takes all words of a sweep, and devices=, images_per_second=, images=TRAIN,TEST (number of files), budget= (a time
+    with its unit: 48h, 90min, 2d), watts=500 (per device), co2=400 (grams per kWh), price=2 (per device hour).
+
+    The speed is measured with a few training steps of each step's network, in as many parallel processes as the sweep
+    will run here (one for a cluster); for data in memory, a run of one training step measures the startup. On a CPU, a
+    large study takes minutes per step: give images_per_second instead. Decoding of image files is not included.
+    """
+    own, of_sweep = split(words, OPTIONS)
+    chosen, plan = options(own, OPTIONS), make_plan(of_sweep)
+    console = Console(highlight=False, soft_wrap=True)
+    devices = whole(chosen | {"devices": chosen["devices"] or str(plan.jobs)}, "devices")
+    rates = {key: positive(chosen, key) for key in RATES}
+    stated = positive(chosen, "images_per_second") if chosen["images_per_second"] else 0.0
+    seconds = seconds_of(chosen["budget"]) if chosen["budget"] else 0.0
+    console.print(f"{counted(len(plan.runs), 'run')}: {plan.study}")
+    images = image_counts(plan.configs[0], chosen["images"])
+    here = plan.jobs if plan.cluster.scheduler is Scheduler.local and not stated else 0
+    speeds = stated_speeds(plan, stated) if stated else measured_speeds(plan, here or 1, console)
+    startup = 0.0 if stated else measured_startup(plan.configs[0], here or 1)
+    costs = [run_cost(config, speeds[config.step.name], images, startup) for config in plan.configs]
+    console.print(table(speeds, costs))
+    if startup:
+        console.print(f"startup of each run: {startup:.1f} s")
+    for line in summary(costs, devices, **rates):
+        console.print(line)
+    if here:
+        console.print(f"on this machine, {here} at a time: {days(max(ends(costs, here)))}")
+    if seconds:
+        console.print(f"{chosen['budget']} on {counted(devices, 'device')} is enough for:")
+        console.print("\n".join(fitting(costs, devices, seconds)))
+    return 0
 
 
-def images_of(config: Config, counted: tuple[int, int] | None = None) -> tuple[int, int]:
-    """Images for training and for the test.
+def image_counts(config: Config, stated: str = "") -> tuple[int, int]:
+    """Number of images for training and testing: stated as TRAIN,TEST, of the data set, or counted in its folders.
 
     Raises:
-        ConfigError: nobody has counted the files.
+        ConfigError: the text is malformed, or nobody knows.
     """
-    data = config.data
-    train, test = counted or dataset(data.name).images
-    require(train > 0, "images", "", f"TRAIN,TEST: the number of files, which {data.name} does not tell")
+    from roadmap.data.folders import count_images
+
+    data, (first, _, second) = config.data, stated.partition(",")
+    if stated:
+        require(first.isdecimal() and second.isdecimal(), "images", stated, "TRAIN,TEST")
+        train, test = int(first), int(second)
+    else:
+        train, test = count_images(data) or dataset(data.name).images
+        require(train > 0, "images", "", f"TRAIN,TEST: the number of files, which {data.name} does not tell")
     return min(train, data.max_train or train), min(test, data.max_test or test)
 
 
-def expense(config: Config, speed: Speed, images: tuple[int, int], startup: float = 0.0) -> Expense:
-    """What a run takes, with both raw and averaged weights evaluated after every epoch."""
-    recipe = config.recipe
-    trained = images[0] // recipe.batch_size * recipe.batch_size * recipe.epochs
-    seconds = startup + trained / speed.training + 2 * images[1] * recipe.epochs / speed.evaluation
+def stated_speeds(plan: Plan, images_per_second: float) -> dict[str, Speed]:
+    """The same speed for every step; evaluation is assumed to be three times as fast as training."""
+    from roadmap.networks.costs import cost
+
+    data, speeds = plan.configs[0].data, dict[str, Speed]()
+    for config in plan.configs[: len(plan.steps)]:
+        params = cost(config.model, num_classes=data.num_classes, in_chans=data.in_chans).params
+        speeds[config.step.name] = Speed(images_per_second, 3 * images_per_second, params)
+    return speeds
+
+
+def measured_speeds(plan: Plan, jobs: int, console: Console) -> dict[str, Speed]:
+    """Mean speed of every step in `jobs` parallel processes of this machine."""
+    from roadmap.training.throughput import measure
+
+    speeds, spawn = {}, multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        pools = [ProcessPoolExecutor(1, spawn, set_environment, (each,)) for each in environments(jobs)]
+        for pool in pools:
+            stack.enter_context(pool)
+        status = stack.enter_context(console.status("measuring"))
+        for number, config in enumerate(plan.configs[: len(plan.steps)], 1):
+            text = f"measuring {config.step.name} ({number} of {len(plan.steps)}), {jobs} at a time"
+            status.update(text) if console.is_terminal else console.print(text)
+            results = [future.result() for future in [pool.submit(measure, config) for pool in pools]]
+            training, evaluation, params = zip(*results, strict=True)
+            speeds[config.step.name] = Speed(fmean(training), fmean(evaluation), params[0])
+    return speeds
+
+
+def set_environment(environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+
+
+def measured_startup(config: Config, jobs: int) -> float:
+    """Mean seconds of `jobs` parallel runs of one training step; 0 for image files, and if one fails."""
+    if not dataset(config.data.name).in_memory:
+        return 0.0
+    images = config.recipe.batch_size
+    recipe = replace(config.recipe, epochs=1, warmup_epochs=0.0)
+    data = replace(config.data, max_train=images, max_test=images)
+    config = replace(config, recipe=recipe, data=data, tracking=Tracking.none)
+    with TemporaryDirectory() as folder:
+        directories = [freeze(replace(config, seed=seed, runs_dir=folder)) for seed in range(jobs)]
+        started, quiet = time.monotonic(), subprocess.DEVNULL
+        processes = [
+            subprocess.Popen(train_command(directory), stdout=quiet, stderr=quiet, env=train_environment(own))
+            for directory, own in zip(directories, environments(jobs), strict=True)
+        ]
+        ended = [(process.wait(), time.monotonic() - started) for process in processes]
+    return fmean(seconds for _, seconds in ended) if all(code == 0 for code, _ in ended) else 0.0
+
+
+def run_cost(config: Config, speed: Speed, images: tuple[int, int], startup: float = 0.0) -> RunCost:
+    """The cost of a run that evaluates raw and averaged weights after every epoch."""
+    recipe, (train, test) = config.recipe, images
+    trained = train // recipe.batch_size * recipe.batch_size * recipe.epochs
+    work = trained / speed.training + 2 * test * recipe.epochs / speed.evaluation
     copies = 3 if recipe.opt is Opt.sgd else 4
-    return Expense(config.step.name, seconds, recipe.epochs, startup, copies * 4 * speed.params)
+    return RunCost(config.step.name, recipe.epochs, startup, work, copies * 4 * speed.params)
 
 
-def total(expenses: Sequence[Expense], rates: Rates) -> Total:
-    """What all runs take; no number of devices makes one of them faster."""
-    hours = sum(each.seconds for each in expenses) / 3600
-    energy = hours * rates.watts / 1000
-    sizes = [each.bytes for each in expenses]
-    return Total(
-        hours=hours,
-        days=max(ends(expenses, rates.devices)) / 86400,
-        # A run at work has a second checkpoint, the one before.
-        gigabytes=(sum(sizes) + sum(sorted(sizes)[-rates.devices :])) / 1e9,
-        kwh=energy,
-        kg=energy * rates.co2 / 1000,
-        price=hours * rates.price,
-    )
-
-
-def ends(expenses: Iterable[Expense], devices: int) -> Iterator[float]:
-    """When each run is over, in seconds, where a device that is free takes the next one, as in a sweep."""
+def ends(costs: Iterable[RunCost], devices: int) -> Iterator[float]:
+    """Seconds at which each run ends if a free device takes the next one, as in a sweep."""
     free = [0.0] * devices
-    for each in expenses:
-        yield heapq.heapreplace(free, free[0] + each.seconds) + each.seconds
+    for cost in costs:
+        yield heapq.heapreplace(free, free[0] + cost.seconds) + cost.seconds
+
+
+def table(speeds: dict[str, Speed], costs: list[RunCost]) -> Table:
+    drawn = Table("step", "images/s", "per run", "runs", "device hours")
+    for step, speed in speeds.items():
+        seconds = [cost.seconds for cost in costs if cost.step == step]
+        hours = sum(seconds) / 3600
+        drawn.add_row(step, amount(speed.training), duration(fmean(seconds)), str(len(seconds)), amount(hours))
+    return drawn
+
+
+def summary(costs: Sequence[RunCost], devices: int, *, watts: float, co2: float, price: float) -> list[str]:
+    """Totals of all runs, and the rates that they assume; devices are as fast as the measured one."""
+    hours, sizes = sum(cost.seconds for cost in costs) / 3600, sorted(cost.bytes for cost in costs)
+    # A run in progress also keeps its previous checkpoint.
+    gigabytes, kwh = (sum(sizes) + sum(sizes[-devices:])) / 1e9, hours * watts / 1000
+    time_needed = f"{days(max(ends(costs, devices)))} on {counted(devices, 'device')}"
+    return [
+        f"{counted(len(costs), 'run')}: {amount(hours)} device hours, {time_needed}",
+        f"disk: {amount(gigabytes)} GB of checkpoints",
+        f"energy: {amount(kwh)} kWh at {watts:g} W per device",
+        f"CO2: {amount(kwh * co2 / 1000)} kg at {co2:g} g per kWh",
+        f"price: {amount(hours * price)} at {price:g} per device hour",
+    ]
 
 
 def seconds_of(text: str) -> float:
-    """A time such as 48h, 90min or 2d in seconds.
+    """Seconds of a budget: 48h, 90min, 2d.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the text is not a time.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h|d)", text)
-    require(found is not None and float(found[1]) > 0, "budget", text, "a time with its unit: 48h, 90min, 2d")
-    assert found
-    return float(found[1]) * UNITS[found[2]]
+    seconds = float(found[1]) * SECONDS[found[2]] if found else 0.0
+    require(seconds > 0, "budget", text, "a time with its unit: 48h, 90min, 2d")
+    return seconds
 
 
-def within(expenses: Iterable[Expense], devices: int, seconds: float) -> int:
-    """How many runs, in the order of a sweep, are over in so many seconds."""
-    return sum(1 for _ in takewhile(lambda end: end <= seconds, ends(expenses, devices)))
+def fitting(costs: Sequence[RunCost], devices: int, seconds: float) -> list[str]:
+    """How many steps, seeds or epochs fit into a time; the first seed of all steps comes first in `costs`."""
+    steps = list(dict.fromkeys(cost.step for cost in costs))
+    first, longest = costs[: len(steps)], max(cost.epochs for cost in costs)
+    fits, percent = within(first, devices, seconds), percent_within(costs, devices, seconds)
+    seeds = within(chain.from_iterable(repeat(first, MOST_SEEDS)), devices, seconds) // len(steps)
+    last = f", up to {steps[fits - 1]}" if 0 < fits < len(steps) else ""
+    return [
+        f"  steps: {fits} of {len(steps)} with one seed{last}",
+        f"  seeds: {seeds} of all steps",
+        f"  epochs: {percent}% of them in all {len(costs)} runs ({longest * percent // 100} of {longest})",
+    ]
 
 
-def seeds_within(seed: Sequence[Expense], devices: int, seconds: float) -> int:
-    """How many whole seeds are over, where one of them takes `seed`; no more than `MOST_SEEDS`."""
-    return within(chain.from_iterable(repeat(seed, MOST_SEEDS)), devices, seconds) // len(seed)
+def within(costs: Iterable[RunCost], devices: int, seconds: float) -> int:
+    """Number of runs, in the order of a sweep, that end within a time."""
+    return sum(1 for _ in takewhile(lambda end: end <= seconds, ends(costs, devices)))
 
 
-def share_within(expenses: Sequence[Expense], devices: int, seconds: float) -> int:
-    """Percent of their epochs with which all runs are over, 0 to 100."""
+def percent_within(costs: Sequence[RunCost], devices: int, seconds: float) -> int:
+    """Largest percentage of their epochs with which all runs end within a time, 0 to 100."""
 
     def end(percent: int) -> float:
-        shorter = [each._replace(seconds=each.startup + shrunk(each) * percent / 100) for each in expenses]
-        return max(ends(shorter, devices))
-
-    def shrunk(each: Expense) -> float:
-        return each.seconds - each.startup
+        return max(ends([cost._replace(work=cost.work * percent / 100) for cost in costs], devices))
 
     return max(0, bisect_right(range(101), seconds, key=end) - 1)
+
+
+def days(seconds: float) -> str:
+    return duration(seconds) if seconds < 2 * SECONDS["d"] else f"{seconds / SECONDS['d']:.1f} days"
+
+
+def amount(value: float) -> str:
+    """Three significant digits, or all digits before the decimal point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

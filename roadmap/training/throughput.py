@@ -1,4 +1,4 @@
-"""How fast this machine trains and evaluates a rung: a few real steps on random images."""
+"""Training and evaluation speed of a network on this machine, measured with random images."""
 
 import time
 from collections.abc import Callable
@@ -16,16 +16,15 @@ from roadmap.training.loop import train_step
 from roadmap.training.state import initial_state
 
 SECONDS = 1.0
-"""Work is repeated for at least so long, after a first time that does not count."""
+"""Shortest measurement, after one warm-up step."""
 CPU_PIXELS = 8 * 224 * 224
-"""Of a forward pass on a CPU, where more of them at a time are no faster but the measurement would take minutes."""
+"""Most pixels of a micro-batch on a CPU: larger ones are not faster, and take minutes to measure."""
 
 
 def measure(config: Config) -> tuple[float, float, int]:
-    """Images a second of a run in training and of one network in evaluation; the network's parameters.
+    """Images per second in training and in evaluation of one network, and its number of parameters.
 
-    Everything that a step does is in it but the decoding and the single augmentation of image files. Other processes
-    may do the same at the same time.
+    Includes everything that a training step does except decoding and augmenting single image files.
     """
     device, data = set_up(config), config.data
     size = min(config.recipe.bn_batch_size, config.recipe.batch_size)
@@ -38,8 +37,8 @@ def measure(config: Config) -> tuple[float, float, int]:
     images = Images(torch.randint(256, shape, dtype=torch.uint8), torch.randint(data.num_classes, (size,))).to(device)
 
     def train() -> None:
-        passes = micro_batches(images, recipe, data, seed=0, epoch=state.step)
-        train_step(state, passes, config, per_epoch=1000)
+        batches = micro_batches(images, recipe, data, seed=0, epoch=state.step)
+        train_step(state, batches, config, per_epoch=1000)
         state.ema.update()
         state.step += 1
 
@@ -51,7 +50,7 @@ def measure(config: Config) -> tuple[float, float, int]:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    """How long it takes, on average; both kinds of work end with numbers on the CPU, so nothing is pending."""
+    """Mean seconds of `work`, which ends with numbers on the CPU, so that nothing is pending on a GPU."""
     work()
     count, started = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - started) < SECONDS:

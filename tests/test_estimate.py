@@ -1,4 +1,4 @@
-"""What a sweep will take, by hand."""
+"""The cost estimate of a sweep, compared with numbers worked out by hand."""
 
 import re
 from pathlib import Path
@@ -9,49 +9,57 @@ from helpers.smoke import inside, script
 from roadmap.config.compose import compose
 from roadmap.errors import ConfigError
 from roadmap.sweep.estimate import (
-    Rates,
     Speed,
     ends,
-    expense,
-    images_of,
+    fitting,
+    image_counts,
+    percent_within,
+    run_cost,
     seconds_of,
-    seeds_within,
-    share_within,
-    total,
+    summary,
     within,
 )
 
 
-def test_the_expense_of_a_run_by_hand() -> None:
+def test_the_cost_of_a_run() -> None:
     config = compose(["study=imagenet"])
-    each = expense(config, Speed(1000, 5000, 25_557_032), images_of(config))
+    cost = run_cost(config, Speed(1000, 5000, 25_557_032), image_counts(config))
     # 5004 batches of 256 in each of 90 epochs; 50,000 images by raw and averaged weights
-    assert each.seconds == pytest.approx(90 * (5004 * 256 / 1000 + 2 * 50_000 / 5000))
-    assert each.bytes == 3 * 4 * 25_557_032, "weights, average and momentum"
+    assert cost.seconds == pytest.approx(90 * (5004 * 256 / 1000 + 2 * 50_000 / 5000))
+    assert cost.bytes == 3 * 4 * 25_557_032, "weights, average and momentum"
     small = compose(["study=smoke"])
-    assert images_of(small) == (512, 500)
-    assert images_of(compose(["data=imagefolder", "data.root=x", "data.num_classes=4"]), (30, 20)) == (30, 20)
+    assert image_counts(small) == (512, 500)
+    assert run_cost(small, Speed(1024, 1000, 1000), (512, 500)).seconds == pytest.approx(2 * 512 / 1024 + 2)
+    assert run_cost(small, Speed(1024, 1000, 1000), (512, 500), 7.0).seconds == pytest.approx(2 * 512 / 1024 + 9)
+
+
+def test_images_are_counted_stated_or_asked_for(tmp_path: Path) -> None:
+    config = compose(["data=imagefolder", f"data.root={tmp_path}", "data.num_classes=4"])
+    assert image_counts(config, "30,20") == (30, 20)
     with pytest.raises(ConfigError, match="images=: allowed is TRAIN,TEST: the number of files"):
-        images_of(compose(["data=imagefolder", "data.root=x", "data.num_classes=4"]))
+        image_counts(config)
 
 
-def test_sums_and_budgets_by_hand() -> None:
-    config = compose(["study=smoke"])
-    one = expense(config, Speed(1024, 1000, 1000), (512, 500))
-    assert one.seconds == pytest.approx(2 * 512 / 1024 + 2)
-    runs = [one._replace(seconds=3600.0 * hours) for hours in (1, 2, 3)]
-    sums = total(runs, Rates(devices=4, watts=250, co2=400, price=2))
-    assert (sums.hours, sums.days) == (6, 3 / 24), "no number of devices makes the longest run shorter"
-    assert list(ends([*runs, runs[0]], 2)) == [3600, 7200, 4 * 3600, 3 * 3600], "whoever is free takes the next"
-    assert (sums.kwh, sums.kg, sums.price) == (1.5, 0.6, 12)
+def test_totals_and_what_fits() -> None:
+    one = run_cost(compose(["study=smoke"]), Speed(1024, 1000, 1000), (512, 500))
+    costs = [one._replace(step=f"step {hours}", work=3600.0 * hours) for hours in (1, 2, 3)]
+    assert list(ends([*costs, costs[0]], 2)) == [3600, 7200, 4 * 3600, 3 * 3600], "a free device takes the next run"
+    lines = summary(costs, 4, watts=250, co2=400, price=2)
+    assert lines[0] == "3 runs: 6 device hours, 3 h 0 min on 4 devices", "devices do not make the longest run shorter"
+    assert lines[2:] == [
+        "energy: 1.5 kWh at 250 W per device",
+        "CO2: 0.6 kg at 400 g per kWh",
+        "price: 12 at 2 per device hour",
+    ]
     sizes = [one._replace(bytes=size * 10**9) for size in (1, 2, 3)]
-    assert total(sizes, Rates(devices=2, watts=1, co2=1, price=1)).gigabytes == 6 + 5, "two at work have two"
-    assert [within(runs, 1, 3600 * hours) for hours in (0.5, 1, 2.9, 3, 6)] == [0, 1, 1, 2, 3]
-    assert [within(runs, 2, 3600 * hours) for hours in (1, 2, 4)] == [1, 2, 3]
-    assert [seeds_within(runs, 1, 3600 * hours) for hours in (5, 6, 13)] == [0, 1, 2]
-    fixed = [one._replace(seconds=20.0, startup=10.0)] * 3
-    assert [share_within(fixed, 1, seconds) for seconds in (20, 30, 45, 60, 99)] == [0, 0, 50, 100, 100]
-    assert expense(config, Speed(1024, 1000, 1000), (512, 500), 7.0).seconds == pytest.approx(one.seconds + 7)
+    disk = summary(sizes, 2, watts=1, co2=1, price=1)[1]
+    assert disk == "disk: 11 GB of checkpoints", "two runs at work keep a second one"
+    assert [within(costs, 1, 3600 * hours) for hours in (0.5, 1, 2.9, 3, 6)] == [0, 1, 1, 2, 3]
+    assert [within(costs, 2, 3600 * hours) for hours in (1, 2, 4)] == [1, 2, 3]
+    seeds = [fitting(costs, 1, 3600 * hours)[1] for hours in (5, 6, 13)]
+    assert seeds == [f"  seeds: {n} of all steps" for n in (0, 1, 2)]
+    fixed = [one._replace(work=10.0, startup=10.0)] * 3
+    assert [percent_within(fixed, 1, seconds) for seconds in (20, 30, 45, 60, 99)] == [0, 0, 50, 100, 100]
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("48h", 172_800), ("90min", 5400), ("2d", 172_800), ("1.5s", 1.5)])
@@ -60,21 +68,21 @@ def test_a_budget_is_a_time(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["48", "h", "-1h", "0h", "2 weeks"])
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_other_budgets_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"budget=.*: allowed is a time with its unit"):
         seconds_of(text)
 
 
 @pytest.mark.parametrize("where", ["jobs=1", pytest.param("cluster=slurm", marks=pytest.mark.slow)])
-def test_the_plan_of_a_small_study_is_measured(where: str, data_root: Path) -> None:
+def test_a_small_study_is_measured(where: str, data_root: Path) -> None:
     words = ["study=smoke", "steps=[gelu]", "seeds=4", where, "budget=1h", "devices=2", f"data.root={data_root}"]
     run = script("scripts/plan.py", *words)
     output, _ = run.communicate()
     assert run.returncode == 0, output
     assert "4 runs: " in output and "on 2 devices" in output
     assert ("on this machine, 1 at a time: " in output) == (where == "jobs=1")
-    assert re.search(r"in each run: \d+\.\d s before and after", output)
-    assert "1h on 2 devices are enough for:\n  rungs: 1 of 1 with one seed\n  seeds: " in output
+    assert re.search(r"startup of each run: \d+\.\d s", output)
+    assert "1h on 2 devices is enough for:\n  steps: 1 of 1 with one seed\n  seeds: " in output
     assert "  epochs: 100% of them in all 4 runs (2 of 2)" in output
     assert output.startswith("4 runs: runs/smoke\nmeasuring gelu (1 of 1), 1 at a time\n")
 
@@ -88,12 +96,12 @@ def test_the_plan_of_a_small_study_is_measured(where: str, data_root: Path) -> N
         ("devices=0", "devices=0: allowed is a whole number more than 0"),
     ],
 )
-def test_numbers_that_say_nothing_are_refused(word: str, message: str) -> None:
+def test_impossible_numbers_are_refused(word: str, message: str) -> None:
     code, output = inside("scripts/plan.py", "study=smoke", "steps=gelu", "images_per_second=100", word)
     assert code == 2 and message in output
 
 
-def test_what_a_plan_cannot_take_is_refused() -> None:
+def test_unknown_words_are_refused() -> None:
     code, output = inside("scripts/plan.py", "study=smoke", "steps=gelu", "jobs=1", "images_per_second=100")
     assert code == 0 and "1 run: " in output and " on 1 device\n" in output
     code, output = inside("scripts/plan.py", "study=smoke", "device=8")
@@ -104,13 +112,13 @@ def test_what_a_plan_cannot_take_is_refused() -> None:
     assert code == 2 and "budget=48: allowed is a time with its unit: 48h, 90min, 2d" in output
 
 
-def test_what_fits_into_a_budget_is_told(tmp_path: Path) -> None:
+def test_a_budget_is_spent_on_steps_seeds_or_epochs() -> None:
     words = ["study=smoke", "steps=[resnet,gelu,layer_norm]", "seeds=2", "images_per_second=512", "jobs=1"]
-    # Each run: 2 epochs of 512 images at 512 a second, and 2 times 500 images twice at 1536: 3.3 s.
+    # Each run: 2 epochs of 512 images at 512 per second, and 2 times 500 images twice at 1536: 3.3 s.
     code, output = inside("scripts/plan.py", *words, "budget=10s", "devices=1")
     assert code == 0 and "on this machine" not in output
     assert (
-        "  rungs: 3 of 3 with one seed\n  seeds: 1 of all rungs\n  epochs: 50% of them in all 6 runs (1 of 2)" in output
+        "  steps: 3 of 3 with one seed\n  seeds: 1 of all steps\n  epochs: 50% of them in all 6 runs (1 of 2)" in output
     )
     code, output = inside("scripts/plan.py", *words, "budget=7s", "devices=1")
-    assert "  rungs: 2 of 3 with one seed, to gelu\n  seeds: 0 of all rungs\n" in output
+    assert "  steps: 2 of 3 with one seed, up to gelu\n  seeds: 0 of all steps\n" in output
