@@ -32,15 +32,11 @@ def drawings(before: ModelConfig | None, after: ModelConfig) -> list[dict[str, s
     drawn: list[dict[str, str | None]] = []
     for part in LISTS:
         new, old = boxes(after, part), boxes(before, part) if before else None
-        same = old is None or old == new
-        if old is None or same:
-            if part == "block":
-                drawn.append({"part": part, "before": None, "after": draw(new, part)})
-            continue
-        marked_old, marked_new = marked(old, new), marked(new, old)
-        drawn.append(
-            {"part": part, "before": draw(marked_old, f"{part} before"), "after": draw(marked_new, f"{part} after")}
-        )
+        if old is not None and old != new:
+            sides = draw(marked(old, new), f"{part} before"), draw(marked(new, old), f"{part} after")
+            drawn.append({"part": part, "before": sides[0], "after": sides[1]})
+        elif part == "block":
+            drawn.append({"part": part, "before": None, "after": draw(new, part)})
     return drawn
 
 

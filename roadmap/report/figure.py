@@ -11,22 +11,8 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from roadmap.config.schema import Design, Ladder
-from roadmap.report.style import (
-    ABOVE,
-    BELOW,
-    FAINT,
-    INK,
-    MARGIN,
-    ROW,
-    WIDTH,
-    Placed,
-    axis,
-    draw_groups,
-    group,
-    heights,
-    panel,
-    short,
-)  # fmt: skip
+from roadmap.report import style
+from roadmap.report.style import FAINT, INK, MARGIN, Placed, axis, group, panel, short
 from roadmap.results.paper import paper_regime, to_beat
 from roadmap.results.table import Row, gflops
 
@@ -41,7 +27,7 @@ SIDE_STEP: dict[str, Any] = {"facecolor": "white", "hatch": "////"}
 SEQUENCE: dict[str, Any] = {"color": INK, "linewidth": 1.3}
 REFERENCE: dict[str, Any] = {"color": INK, "linewidth": 1.1, "linestyle": (0, (5, 3))}
 PAPER: dict[str, Any] = {"marker": "D", "markersize": 4, "markeredgecolor": INK, "markeredgewidth": 0.9,
-                         "linestyle": ""}  # fmt: skip
+                         "linestyle": "", "color": "white"}  # fmt: skip
 HEADINGS = -1.05  # y coordinate of the column headings
 
 
@@ -72,12 +58,12 @@ def draw(rows: Sequence[Row]) -> Figure:
     other data they share no scale, so the paper's ladder has its own panel. A design (leave_one_out, add_one) is not
     compared with the paper: its dashed line is the baseline.
     """
-    first, placed = rows[0], list(zip(rows, heights(rows), strict=True))
+    first, placed = rows[0], list(zip(rows, style.heights(rows), strict=True))
     columns = ONE_PANEL if first.data == "imagenet" or first.design in TITLES else TWO_PANELS
     span = placed[-1][1] + 1
-    figure = Figure(figsize=(WIDTH, ABOVE + ROW * span + BELOW), facecolor="white")
+    figure = Figure(figsize=(style.WIDTH, style.ABOVE + style.ROW * span + style.BELOW), facecolor="white")
     texts = panel(figure, (0, 1), span)
-    draw_groups(texts, placed)
+    style.draw_groups(texts, placed)
     _write_columns(texts, placed, columns)
     bars = panel(figure, columns.bars, span)
     axis(bars, f"top-1 on {first.data}, %", ticks=8)
@@ -127,13 +113,13 @@ def _draw_paper(axes: Axes, rows: Placed) -> None:
     _draw_sequence(axes, [(row.paper_top1, y) for row, y in rows if row.main_sequence])
     for row, y in rows:
         if row.paper_top1 is not None:
-            axes.plot(row.paper_top1, y, **PAPER, color=INK if row.main_sequence else "white", zorder=5)
+            axes.plot(row.paper_top1, y, **PAPER | {"color": INK if row.main_sequence else "white"}, zorder=5)
 
 
 def _draw_targets(axes: Axes, rows: Placed) -> list[float]:
     """The paper's accuracies as marks on the bars, and the reference transformer; returns all of them."""
     marks = [(row.paper_top1, y + 0.36) for row, y in rows if row.paper_top1 is not None]
-    axes.plot(*zip(*marks, strict=True), **PAPER, color="white", zorder=5)
+    axes.plot(*zip(*marks, strict=True), **PAPER, zorder=5)
     shown = [value for value, _ in marks]
     if rows[0][0].ladder != Ladder.network.name:
         return shown
@@ -182,12 +168,10 @@ def _write_frame(figure: Figure, rows: Sequence[Row], columns: Columns) -> None:
 def _legend(columns: Columns, first: Row) -> list[Artist]:
     if first.design in TITLES:
         return [Line2D([], [], **REFERENCE, label=f"baseline: {first.title}")]
-    handles: list[Artist] = [
-        Line2D([], [], **SEQUENCE, label="main sequence"),
-        Patch(edgecolor=FAINT, **SIDE_STEP, label="side step"),
-    ]
-    if not columns.paper:
-        handles.append(Line2D([], [], **PAPER, color="white", label="the paper"))
-    if not columns.paper and first.ladder == Ladder.network.name:
-        handles.append(Line2D([], [], **REFERENCE, label=f"{to_beat(first.regime)[0]}, for reference"))
-    return handles
+    sequence = Line2D([], [], **SEQUENCE, label="main sequence")
+    side, paper = Patch(edgecolor=FAINT, **SIDE_STEP, label="side step"), Line2D([], [], **PAPER, label="the paper")
+    if columns.paper:
+        return [sequence, side]
+    if first.ladder != Ladder.network.name:
+        return [sequence, side, paper]
+    return [sequence, side, paper, Line2D([], [], **REFERENCE, label=f"{to_beat(first.regime)[0]}, for reference")]
