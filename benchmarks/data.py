@@ -1,34 +1,21 @@
-"""Measure how fast one core makes training images, and where the time goes.
+"""Measure how fast one core makes training images."""
 
-    python benchmarks/data.py                          the default study's images, held in memory
-    python benchmarks/data.py study=imagenet +step=training_recipe data.root=/path/to/imagenet
-    python benchmarks/data.py study=photos +step=training_recipe data.root=photos data.num_classes=4 --images 200
-
-Our path and what is usual alternate in one process on the same images; the ratio is the median over the rounds. Usual
-for files is timm's create_transform to normalized tensors, random erasing included, over an ImageFolder; for images in
-memory torchvision's dataset and transforms with torch's DataLoader. The recipe is the same, at full strength, without
-mixup and, for files, without the deviation of RandAugment's magnitude, with which timm's own path raises an error on
-Pillow 13. Then, apart: of files decoding, crop and flip, the same with RandAugment, and the batch's normalization; of
-images in memory the share of a training step.
-"""
-
-import argparse
 import statistics
-import time
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import torch
 import torchvision
-from rich.console import Console
 from timm.data import create_transform
 from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from benchmarks.measure import our_step
-from roadmap.cli import command
+from benchmarks.measure import Step, alternate, our_step, timed
+from roadmap import cli
 from roadmap.config.compose import compose
 from roadmap.config.schema import Config
 from roadmap.data.batch_augment import normalize
@@ -40,54 +27,57 @@ from roadmap.data.records import open_image
 from roadmap.errors import require
 from roadmap.training.device import set_up
 
+DEFAULTS = {"images": "", "rounds": "5"}
+FIXED = ["recipe.batch_rule=keep", "recipe.mixup_prob=0", "budget.strength=1"]
+FIXED += ["training.workers=0", "training.threads=1", "training.device=cpu"]
 
-def main() -> int:
-    """Return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", metavar="key=value", help="options of conf/, as for train.py")
-    parser.add_argument("--images", type=int, help="images a round, whole batches; else 256, or 12,800 in memory")
-    parser.add_argument("--rounds", type=int, default=5, help="how often the two paths alternate")
-    arguments = parser.parse_args()
-    given = compose(arguments.words).data.name
-    in_memory = dataset(given).in_memory
-    known = [name for name, each in DATASETS.items() if each.in_memory or each.reader == "folders"]
-    require(given in known, "data", given, " or ".join(known))
-    images, batch = (arguments.images or 12_800, 128) if in_memory else (arguments.images or 256, 32)
-    images = -(-images // batch) * batch  # whole batches, or the paths would not make as many
-    words = [f"recipe.batch_size={batch}", f"recipe.bn_batch_size={batch}", "recipe.batch_rule=keep"]
-    words += [
-        "recipe.mixup_prob=0",
-        "budget.strength=1",
-        "training.workers=0",
-        "training.threads=1",
-        "training.device=cpu",
-    ]
-    words += [f"data.max_train={images}"]
-    config = compose([*arguments.words, *words])
-    device = set_up(config)
-    console = Console(highlight=False)
-    part = load(config, train=True)
-    usual, theirs = ("timm", timms) if isinstance(part, ImageFiles) else ("torchvision", torchvisions)
-    paths = {"ours": ours(part, config, images), usual: theirs(part, config, images)}
-    seconds = [{name: timed(path) for name, path in paths.items()} for _ in range(arguments.rounds + 1)][1:]
-    ratios = [each[usual] / each["ours"] for each in seconds]
-    for name in paths:
-        rate = images / statistics.median(each[name] for each in seconds)
-        console.print(f"{name}: {rate:,.0f} images/s")
-    console.print(f"ratio {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}")
+
+def main(words: list[str]) -> int:
+    """Measure how fast one core makes training images, against timm (image files) or torchvision (in memory).
+
+        python benchmarks/data.py                          the default study's images, held in memory
+        python benchmarks/data.py study=imagenet +step=training_recipe data.root=/path/to/imagenet
+        python benchmarks/data.py study=photos +step=training_recipe data.root=photos data.num_classes=4 images=200
+
+    images= is the number of images per round, rounded up to whole batches; rounds= how often the methods alternate, in
+    one process on the same images. The ratio is the median over the rounds. timm's method is its create_transform over
+    an ImageFolder, with normalization and random erasing; torchvision's is its dataset and transforms with torch's
+    DataLoader. The recipe is the same, at full strength, without mixup. For files, RandAugment's magnitude does not
+    vary, since timm then raises an error with Pillow 13.
+    The stages of making an image from a file, or the share of a training step, are measured separately.
+    """
+    own = [word for word in words if word.partition("=")[0] in DEFAULTS]
+    overrides = [word for word in words if word not in own]
+    chosen = cli.options(own, DEFAULTS)
+    name = compose(overrides).data.name
+    known = [each for each, entry in DATASETS.items() if entry.in_memory or entry.reader == "folders"]
+    require(name in known, "data", name, " or ".join(known))
+    images, batch = (12_800, 128) if dataset(name).in_memory else (256, 32)
+    images = cli.whole(chosen, "images") if chosen["images"] else images
+    images = -(-images // batch) * batch  # a part of a batch is not made by both methods
+    sizes = [f"recipe.batch_size={batch}", f"recipe.bn_batch_size={batch}", f"data.max_train={images}"]
+    config = compose([*overrides, *FIXED, *sizes])
+    device, part = set_up(config), load(config, train=True)
+    other = "timm" if isinstance(part, ImageFiles) else "torchvision"
+    make = with_timm if isinstance(part, ImageFiles) else with_torchvision
+    methods = {"ours": ours(part, config, images), other: make(part, config, images)}
+    seconds = alternate(methods, rounds=cli.whole(chosen, "rounds"), clock="wall", warmup=1)
+    ratios = [theirs / mine for theirs, mine in zip(seconds[other], seconds["ours"], strict=True)]
+    for method, each in seconds.items():
+        print(f"{method}: {images / statistics.median(each):,.0f} images/s")
+    print(f"ratio {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}")
     if isinstance(part, ImageFiles):
-        for stage, each in stages(part, config).items():
-            console.print(f"{stage}: {1e3 * each:.2f} ms an image")
+        for stage, milliseconds in stages(part, config).items():
+            print(f"{stage}: {milliseconds:.2f} ms per image")
     else:
-        made = statistics.median(each["ours"] for each in seconds) / images
-        step = our_step(config, device)
-        trained = statistics.median([timed(step) for _ in range(33)][2:]) / batch
-        console.print(f"of a step of {config.step.name}, {config.regime.name} regime: {made / trained:.1%}")
+        step = alternate({"step": our_step(config, device)}, rounds=31, clock="wall")["step"]
+        share = statistics.median(seconds["ours"]) / images * batch / statistics.median(step)
+        print(f"share of a training step of {config.step.name}, {config.regime.name} regime: {share:.1%}")
     return 0
 
 
-def ours(part: Part, config: Config, images: int) -> Callable[[], object]:
-    """Our path: batches, normalized and erased."""
+def ours(part: Part, config: Config, images: int) -> Step:
+    """Augmented batches of this project."""
 
     def go() -> None:
         left, epoch = images, 0
@@ -100,8 +90,8 @@ def ours(part: Part, config: Config, images: int) -> Callable[[], object]:
     return go
 
 
-def timms(part: Part, config: Config, images: int) -> Callable[[], object]:
-    """timm's path: one image after another, normalized and erased, stacked to batches."""
+def with_timm(part: Part, config: Config, images: int) -> Step:
+    """timm: one image after another, normalized and erased, stacked to batches."""
     recipe, data = config.recipe, config.data
     transform = create_transform(
         (data.in_chans, data.img_size, data.img_size),
@@ -129,8 +119,8 @@ def timms(part: Part, config: Config, images: int) -> Callable[[], object]:
     return go
 
 
-def torchvisions(_part: Part, config: Config, images: int) -> Callable[[], object]:
-    """The usual path: a dataset of PIL images, a transform an image, torch's loader."""
+def with_torchvision(_part: Part, config: Config, images: int) -> Step:
+    """torchvision: a dataset of PIL images, one transform per image, torch's loader."""
     recipe, data = config.recipe, config.data
     kind = getattr(torchvision.datasets, dataset(data.name).torchvision)
     own = transforms.Compose(
@@ -150,31 +140,22 @@ def torchvisions(_part: Part, config: Config, images: int) -> Callable[[], objec
     return lambda: [None for _ in loader]
 
 
-def stages(photos: ImageFiles, config: Config) -> dict[str, float]:
-    """Seconds an image of each stage."""
-    recipe, data = config.recipe, config.data
-    samples = photos.chosen.tolist()
-    started = time.perf_counter()
-    decoded = [open_image(photos.records.read(place)).convert("RGB") for place in samples]
-    found = {"decode": (time.perf_counter() - started) / len(samples)}
-    for stage, changed in (("crop and flip", replace(recipe, aa="none")), ("with RandAugment", recipe)):
-        pipeline = train_pipeline(changed, data)
-        started = time.perf_counter()
-        made = [torch.as_tensor(pipeline(image)) for image in decoded]
-        found[stage] = (time.perf_counter() - started) / len(samples)
-    x = torch.stack(made)
-    started = time.perf_counter()
-    normalize(x, data)
-    found["normalize"] = (time.perf_counter() - started) / len(samples)
-    return found
+def stages(files: ImageFiles, config: Config) -> dict[str, float]:
+    """Milliseconds per image of each stage."""
+    places, seconds = files.chosen.tolist(), dict[str, float]()
 
+    def stage(name: str, work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        made: list[Any] = []
+        seconds[name] = timed(lambda: made.extend(map(work, items)))
+        return made
 
-def timed(path: Callable[[], object]) -> float:
-    """Seconds that a path takes."""
-    started = time.perf_counter()
-    path()
-    return time.perf_counter() - started
+    images = stage("decode", lambda place: open_image(files.records.read(place)).convert("RGB"), places)
+    stage("crop and flip", train_pipeline(replace(config.recipe, aa="none"), config.data), images)
+    made = stage("with RandAugment", train_pipeline(config.recipe, config.data), images)
+    batch = torch.stack([torch.as_tensor(each) for each in made])
+    stage("normalize", lambda x: normalize(x, config.data), [batch])
+    return {name: 1e3 * each / len(places) for name, each in seconds.items()}
 
 
 if __name__ == "__main__":
-    command(main)
+    sys.exit(cli.run("data", main, sys.argv[1:]))

@@ -267,6 +267,6 @@ def test_the_benchmark_makes_as_many_images_in_both_ways(tree: Path, monkeypatch
 
         monkeypatch.setattr(owner, name, counted)
     words = ["study=photos", "+step=training_recipe", f"data.root={tree}", "data.num_classes=4", "regime.img_size=64"]
-    code, said = inside("benchmarks/data.py", *words, "--images", "5", "--rounds", "2")
+    code, said = inside("benchmarks/data.py", *words, "images=5", "rounds=2")
     assert code == 0 and "\nratio " in said, said
     assert made == {"Decoded": 3 * 32, "ImageFolder": 3 * 32}
