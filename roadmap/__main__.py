@@ -10,7 +10,9 @@ from roadmap import cli
 COMMANDS = {
     "check_data": "roadmap.data.inspect",
     "collate": "roadmap.results.collate",
+    "compare": "roadmap.report.compare",
     "fetch_data": "roadmap.data.fetch",
+    "paper": "roadmap.results.paper",
     "plot": "roadmap.report.plot",
     "prepare": "roadmap.data.resize",
     "push": "roadmap.tracking.mirror",

@@ -1,4 +1,4 @@
-"""Two ladders side by side."""
+"""Two studies side by side."""
 
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,16 @@ from helpers.smoke import inside
 from helpers.synthetic import ladder, result, write
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from roadmap.report.compare import agreement, draw, paired, rows_of
 from roadmap.report.style import style
 from roadmap.results.collate import collate
-from roadmap.results.compare import agreement, draw, paired, rows_of
 from roadmap.results.paper import published
 from roadmap.results.table import Row, read_csv
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """Tables of two small studies: a whole ladder, and another data set's of which a part has run."""
+    """Tables of two small studies: a whole ladder, and a part of one on another data set."""
     other: dict[str, Any] = {"study__name": "other", "data__name": "cifar10"}
     part = [r for r in ladder(seeds=2, **other) if r["step"] in ("resnet", "training_recipe", "gelu")]
     own = result("mine", like="gelu", correct=8100, step__parent="gelu", **other)
@@ -27,8 +27,8 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
-def row(rung: str, **known: Any) -> Row:
-    return Row("s", "network", "micro", "d", rung, None, "own", rung, True, **known)
+def row(step: str, **known: Any) -> Row:
+    return Row("s", "network", "micro", "d", step, None, "own", step, True, **known)
 
 
 def test_the_paper_is_a_study(results: Path) -> None:
@@ -38,7 +38,7 @@ def test_the_paper_is_a_study(results: Path) -> None:
     assert paper["gelu"].change_low is not None and paper["resnet"].top1_std is None
 
 
-def test_rungs_are_paired_in_the_order_of_the_first() -> None:
+def test_steps_are_paired_in_the_order_of_the_first_study() -> None:
     pairs = paired([row("a"), row("b")], [row("c"), row("b"), row("d")])
     names = [(here.step, *(side and side.step for side in (a, b))) for here, a, b in pairs]
     assert names == [("a", "a", None), ("b", "b", "b"), ("c", None, "c"), ("d", None, "d")]
@@ -46,22 +46,18 @@ def test_rungs_are_paired_in_the_order_of_the_first() -> None:
 
 def test_agreement_by_hand() -> None:
     left = [row("a", top1=80.0), row("b", top1=81.0, change=1.0, significant=True), row("c", top1=82.0, change=1.0)]
-    right = [
-        row("a", top1=70.0),
-        row("b", top1=72.0, change=2.0, significant=True),
-        row("c", top1=71.0, change=-1.0),
-    ]
+    right = [row("a", top1=70.0), row("b", top1=72.0, change=2.0, significant=True), row("c", top1=71.0, change=-1.0)]
     assert agreement(paired(left, right)) == (
-        "Kendall's tau 0.33 over 3 rungs; 1 of 2 changes have the same sign; "
-        "1 of 1 changes that both tell from zero have the same sign"
+        "Kendall's tau 0.33 over 3 steps; 1 of 2 changes have the same sign; "
+        "1 of 1 changes that are significant in both have the same sign"
     )
 
 
-def test_the_committed_study_beside_the_paper(committed: Path, tmp_path: Path) -> None:
+def test_the_committed_study_and_the_paper(committed: Path, tmp_path: Path) -> None:
     (tmp_path / "fashion_mnist").mkdir()
     table = committed / "results" / "fashion_mnist" / "ladder.csv"
     (tmp_path / "fashion_mnist" / "ladder.csv").write_bytes(table.read_bytes())
-    code, said = inside("scripts/compare.py", "fashion_mnist", "paper", f"results_dir={tmp_path}")
+    code, said = inside("scripts/compare.py", "a=fashion_mnist", "b=paper", f"results_dir={tmp_path}")
     base = tmp_path / "compare" / "fashion_mnist--paper"
     assert (code, said.split()) == (0, [f"{base}.{kind}" for kind in ("md", "png", "svg")])
     page = Path(f"{base}.md").read_text()
@@ -71,11 +67,11 @@ def test_the_committed_study_beside_the_paper(committed: Path, tmp_path: Path) -
         here = f"{ours.top1:.2f} ± {ours.top1_std:.2f} | {change} | {'yes' if ours.significant else 'no'}"
         assert f"| {ours.step} | {here} | {theirs[ours.step]} |\n" in page
     before = Path(f"{base}.svg").read_bytes()
-    inside("scripts/compare.py", "fashion_mnist", "paper", f"results_dir={tmp_path}")
+    inside("scripts/compare.py", "b=paper", "a=fashion_mnist", f"results_dir={tmp_path}")
     assert Path(f"{base}.svg").read_bytes() == before
 
 
-def test_the_figure_has_what_both_have(results: Path) -> None:
+def test_the_figure_has_the_changes_of_both(results: Path) -> None:
     pairs = paired(rows_of("smoke", results), rows_of("other", results))
     with style():
         figure = draw(pairs, ("smoke", "other"))
@@ -86,26 +82,31 @@ def test_the_figure_has_what_both_have(results: Path) -> None:
     for marker, side in (("o", 1), ("D", 2)):
         wanted = [pair[side].change for pair in pairs if pair[side] and pair[side].change is not None]
         assert [x for each, x in marks if each == marker] == wanted and wanted
-    assert [[p[s].change_low, p[s].change_high] for s in (1, 2) for p in pairs if p[s] and p[s].change_low] == lines
+    assert [[p[s].change_low, p[s].change_high] for p in pairs for s in (1, 2) if p[s] and p[s].change_low] == lines
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["smoke (fashion_mnist, 3 seeds)", "other (cifar10, 1 to 2 seeds)"]
+
+
+def test_studies_may_be_named_with_commas_and_equals_signs(results: Path) -> None:
+    (results / "smoke").rename(results / "smoke,recipe.smoothing=0")
+    code, said = inside("scripts/compare.py", "a=other", "b=smoke,recipe.smoothing=0", f"results_dir={results}")
+    assert code == 0 and f"{results}/compare/other--smoke,recipe.smoothing=0.md\n" in said
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["smoke", "smoke"], "smoke smoke: allowed are two different studies"),
-        (["smoke", "nothing"], "nothing: no "),
-        (["../smoke", "paper"], "study=../smoke: allowed is letters"),
-        (["smoke", "paper", "seeds=3"], "seeds=3: allowed is results_dir=..."),
-        (["single", "paper"], "single paper: they share no rung with a change in both"),
+        (["a=smoke", "b=smoke"], "b=smoke: allowed is another study than a"),
+        (["a=smoke", "b=nothing"], "nothing: no "),
+        (["a=../smoke"], "a=../smoke: allowed is the name of a study"),
+        (["smoke", "paper"], "smoke: allowed is a=... b=... results_dir=..."),
+        (["a=single"], "a=single b=paper: no step has a change in both"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_in_a_line(results: Path, words: list[str], message: str) -> None:
-    if "single" in words:
-        write(results.parent / "runs", [result("gelu", study__name="single")])
-        collate("single", results.parent / "runs", results)
-    code, said = inside("scripts/compare.py", *words, *([] if len(words) > 2 else [f"results_dir={results}"]))
+def test_studies_that_cannot_be_compared_are_refused_in_a_line(results: Path, words: list[str], message: str) -> None:
+    write(results.parent / "runs", [result("gelu", study__name="single")])
+    collate("single", results.parent / "runs", results)
+    code, said = inside("scripts/compare.py", *words, f"results_dir={results}")
     assert code == 2
-    assert said.startswith(f"compare.py: {message}") and said.count("\n") == 1
+    assert said.startswith(f"compare: {message}") and said.count("\n") == 1
     assert not (results / "compare").exists()

@@ -1,15 +1,10 @@
 """Where a run departs from the paper: what is listed, shown and not mixed."""
 
-import copy
-
 import pytest
-from helpers.synthetic import result
 
 from roadmap.config.compose import compose
 from roadmap.config.deviations import deviations
 from roadmap.errors import ConfigError
-from roadmap.results.collate import report, rows
-from roadmap.results.compatibility import refuse_mixed
 
 STEP = "+step=training_recipe"
 
@@ -59,21 +54,3 @@ def test_another_batch_without_a_rule_is_refused() -> None:
         compose(["study=imagenet", STEP, "recipe.batch_size=1024"])
     with pytest.raises(ConfigError, match=r"expected one of \[keep, linear, sqrt\]"):
         compose(["study=imagenet", STEP, "recipe.batch_size=1024", "recipe.batch_rule=half"])
-
-
-def test_the_table_lists_them_and_refuses_to_mix_them() -> None:
-    results = [result("training_recipe"), result("stage_ratio")]
-    for one in results:
-        one["deviations"] = {"recipe.epochs": [2, 300], "augmentation": ["timm 1.0", "timm 0.3.2"]}
-    refuse_mixed(results)
-    text = report(rows(results), results)
-    assert (
-        "- Departs from the paper in: recipe.epochs 2 (paper: 300); augmentation timm 1.0 (paper: timm 0.3.2)" in text
-    )
-    other = copy.deepcopy(results)
-    other[1]["deviations"]["augmentation"][0] = "timm 2.0"
-    with pytest.raises(ConfigError, match=r"^augmentation: timm 1.0 in training_recipe/seed-0, timm 2.0 in"):
-        refuse_mixed(other)
-    del other[1]["deviations"]["augmentation"]
-    with pytest.raises(ConfigError, match=r"as in the paper in stage_ratio/seed-0"):
-        refuse_mixed(other)

@@ -215,7 +215,7 @@ def test_table_and_figure_of_a_design() -> None:
     )  # fmt: skip
     assert without.change == pytest.approx(-2.0) and table[0].change is None
     page = report(table, results)
-    assert "below zero, the network was better with it" in page
+    assert "Below zero, the network was better with the change" in page
     assert "- Cannot be combined: none: every variant is a network" in page
     assert "| without_gelu | 2 | 87.05 |" in page and "(side)" not in page and "Kendall" not in page
     figure = draw(table)
@@ -231,7 +231,7 @@ def test_the_page_of_a_design_is_about_it(tmp_path: Path) -> None:
     collate("smoke,design=add_one", tmp_path / "runs", tmp_path)
     page = build_page("smoke,design=add_one", tmp_path).read_text()
     assert "<h1>Add one: the start of the main sequence with each change alone</h1>" in page
-    assert "above zero, it is of use without the others" in page and "First to last step" not in page
+    assert "Above zero, the change is of use without the others" in page and "First to last step" not in page
     assert 'id="step-only_layer_norm"' in page
 
 

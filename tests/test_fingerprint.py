@@ -13,7 +13,7 @@ from roadmap import runs
 from roadmap.config.compose import compose
 from roadmap.data.fingerprint import listed
 from roadmap.errors import ConfigError
-from roadmap.results.compatibility import refuse_mixed
+from roadmap.results.compatibility import refuse_incompatible
 from roadmap.training.run import execute
 
 TINY = ["study=photos", "regime=nano", "regime.img_size=32", "budget.epochs=1", "study.name=one"]
@@ -85,9 +85,9 @@ def test_a_sweep_over_other_images_is_refused_before_it_writes(trees: tuple[Path
 def test_one_table_is_of_one_set_of_images() -> None:
     part = {"images": 10_000, "classes": 10, "names": "0123456789abcdef"}
     known = [synthetic.result(step) | {"data": {"val": part}} for step in ("training_recipe", "stage_ratio")]
-    refuse_mixed(known)
-    refuse_mixed([known[0], synthetic.result("stage_ratio")])  # from before there were fingerprints
+    refuse_incompatible(known)
+    refuse_incompatible([known[0], synthetic.result("stage_ratio")])  # from before there were fingerprints
     with pytest.raises(ConfigError, match=r"^data: val: 10,000 in 10 classes, names 01234567 in .*: one table is one"):
-        refuse_mixed([known[0], known[1] | {"data": {"val": part | {"names": "fedcba9876543210"}}}])
+        refuse_incompatible([known[0], known[1] | {"data": {"val": part | {"names": "fedcba9876543210"}}}])
     with pytest.raises(ConfigError, match=r"^test_images: 10000 in training_recipe/seed-0, 9 in stage_ratio/seed-0"):
-        refuse_mixed([known[0], known[1] | {"test_images": 9}])
+        refuse_incompatible([known[0], known[1] | {"test_images": 9}])

@@ -18,9 +18,11 @@ from roadmap.errors import ConfigError
 from roadmap.report.drawings import drawings
 from roadmap.report.figure import title_of
 from roadmap.report.style import GROUPS, group
-from roadmap.results import collate, curves, notes
+from roadmap.results import collate, curves
+from roadmap.results.markup import gflops, p_value, rate
+from roadmap.results.paper import deviations
 from roadmap.results.statistics import LEVEL
-from roadmap.results.table import Row, gflops, p_value, rate, read_csv
+from roadmap.results.table import Row, read_csv
 from roadmap.runs import find_results, read_result
 
 Data = dict[str, Any]
@@ -50,8 +52,8 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
     if not results or not (directory / "ladder.csv").exists():
         raise ConfigError(f"study={study}: no {directory}; first run: python scripts/collate.py study={study}")
     table = read_csv(directory / "ladder.csv")
-    first, facts = table[0], notes.facts(table, results)
-    facts.pop(notes.DEPARTURES, None)
+    first, facts = table[0], collate.facts(table, results)
+    facts.pop(collate.DEVIATIONS, None)
     agreement = next(key for key in facts if key.startswith("Agreement"))
     return {
         "study": study,
@@ -67,7 +69,7 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
         "steps": records(table, results),
         "curves": [point._asdict() for point in curves.read(directory / curves.CURVES)],
         "agreement": [agreement, facts.pop(agreement)],
-        "deviations": [list(line) for line in notes.departures(results)],
+        "deviations": [list(line) for line in deviations(results)],
         "facts": facts,
     }
 

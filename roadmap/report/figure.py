@@ -13,8 +13,9 @@ from matplotlib.patheffects import withStroke
 from roadmap.config.schema import Design, Ladder
 from roadmap.report import style
 from roadmap.report.style import FAINT, INK, MARGIN, Placed, axis, group, panel, short
+from roadmap.results.markup import gflops
 from roadmap.results.paper import paper_regime, to_beat
-from roadmap.results.table import Row, gflops
+from roadmap.results.table import Row
 
 TITLES = {
     Ladder.network.name: "From ResNet to ConvNeXt, one change at a time",

@@ -1,34 +1,32 @@
-"""From result files to the table of a study: means over seeds, changes, and what is to be known beside them."""
+"""From the result files of a study to its table, and the notes on it."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from statistics import fmean
+from typing import Any
 
 from roadmap.config.designs import base_of, variants
-from roadmap.config.schema import Design, Ladder
+from roadmap.config.schema import Design
 from roadmap.config.steps import steps
 from roadmap.errors import ConfigError
 from roadmap.files import write_atomic
-from roadmap.results import curves
-from roadmap.results.changes import with_changes
-from roadmap.results.compatibility import design_of, ladder_of, refuse_mixed
-from roadmap.results.conclusions import intervals
-from roadmap.results.latex import to_latex
-from roadmap.results.notes import Result, facts
-from roadmap.results.paper import published
-from roadmap.results.statistics import deviation, one_run
-from roadmap.results.table import Row, to_markdown, write_csv
+from roadmap.results import curves, notes
+from roadmap.results.compatibility import design_of, ladder_of, refuse_incompatible
+from roadmap.results.markup import page, to_latex
+from roadmap.results.paper import REGIMES, agreement, deviations, paper_regime, with_paper
+from roadmap.results.table import Row, long_rows, summarize, to_csv
 from roadmap.runs import RESULT, find_results, read_result
 
+Result = dict[str, Any]
 COMPARED = {
-    Design.leave_one_out.name: "The parent is the end of the path, and each rung is that without one change: "
-    "below zero, the network was better with it.",
-    Design.add_one.name: "The parent is the start of the path, and each rung is that with one change alone: "
-    "above zero, it is of use without the others.",
+    Design.leave_one_out.name: "The parent is the end of the main sequence; each step is that network without one "
+    "change. Below zero, the network was better with the change.",
+    Design.add_one.name: "The parent is the start of the main sequence; each step is that network with one change "
+    "alone. Above zero, the change is of use without the others.",
 }
+"""How the rows of a design are to be read."""
+DEVIATIONS = "Deviations from the paper"
+RUNS = "runs.csv"
+"""The long rows."""
 
 
 def collate(
@@ -37,10 +35,10 @@ def collate(
     results_dir: Path = Path("results"),
     say: Callable[[str], object] = lambda _line: None,
 ) -> list[Path]:
-    """Write a study's ladder.csv, .md and .tex, and beside them what they are made from: runs/, and curves.csv.
+    """Write ladder.csv, .md and .tex of a study, and beside them runs.csv, curves.csv and the result files in runs/.
 
-    Reads <runs_dir>/<study>; where that does not exist, the result files kept from the last time. What is
-    kept is always exactly what the table was made from. Returns the paths of the tables.
+    Reads <runs_dir>/<study>; if that does not exist, the result files kept in <results_dir>/<study>/runs. The kept
+    files are always exactly those the table was made from. Returns the paths of the tables.
 
     Raises:
         ConfigError: no finished run, a damaged result, or runs that do not belong into one table.
@@ -55,19 +53,25 @@ def collate(
     if results[0]["study"] != study:
         raise ConfigError(f"study={study}: {source} holds runs of another study, {results[0]['study']}")
     say(f"{len(results)} finished in {source}")
-    table = rows(results)
+    runs = long_rows(results)
+    table = summarize(runs, blank_rows(results), results[0]["test_images"])
     if source != kept:
         points = curves.from_runs(source, results)
         _keep(source, kept, [_place(result) for result in results])
-        _keep_curves(points, results_dir / study / curves.CURVES)
-    written = {"ladder.csv": write_csv(table), "ladder.md": report(table, results), "ladder.tex": to_latex(table)}
+        curves.write(points, results_dir / study / curves.CURVES)
+    written = {
+        "ladder.csv": to_csv(table),
+        "ladder.md": report(table, results),
+        "ladder.tex": to_latex(table),
+    }
+    write_atomic(results_dir / study / RUNS, runs.to_csv(index=False, lineterminator="\n"))
     for name, text in written.items():
         write_atomic(results_dir / study / name, text)
     return [results_dir / study / name for name in written]
 
 
 def read(directory: Path) -> list[Result]:
-    """All results of a study's directory that may stand in one table, by step and seed.
+    """All results in the directory of a study, by step and seed.
 
     Raises:
         ConfigError: a damaged result, one in the wrong place, or runs that do not belong into one table.
@@ -78,91 +82,78 @@ def read(directory: Path) -> list[Result]:
         if path.relative_to(directory) != _place(result):
             raise ConfigError(f"{path}: holds the result of {_place(result).parent}")
         results.append(result)
-    refuse_mixed(results)
+    refuse_incompatible(results)
     return results
 
 
 def rows(results: Sequence[Result]) -> list[Row]:
-    """One row a rung in ladder order, blank where nothing was run; rungs without a step file at the end.
+    """The table of a study: one row per step, in ladder order."""
+    return summarize(long_rows(results), blank_rows(results), results[0]["test_images"])
 
-    Of a design its base comes first, then its variants in the order of the changes that they are about.
+
+def blank_rows(results: Sequence[Result]) -> list[Row]:
+    """The rows of a study before any run: steps in ladder order, then those that no step file defines.
+
+    A design has its base first, then its variants in the order of their changes.
     """
-    by_step: dict[str, list[Result]] = defaultdict(list)
-    for result in results:
-        by_step[result["step"]].append(result)
     first, ladder, design = results[0], ladder_of(results[0]), design_of(results[0])
-    row = partial(
-        Row, first["study"], ladder.name, first["regime"], first["config"]["data"]["name"], design=design.name
-    )
-    blank = _blank(row, ladder, design, first["regime"])
-    titles = {row.title for row in blank}
-    for name in sorted(by_step.keys() - {row.step for row in blank}):
-        parent, title = by_step[name][0]["parent"], by_step[name][0]["title"]
-        # One that was made from a step on the command line has that step's title unless it was given its own.
-        blank.append(row(name, parent, "own", name if title in titles else title, False))
-    return with_changes([_measured(_with_paper(row), by_step) for row in blank])
+    regime, data = first["regime"], first["config"]["data"]["name"]
 
+    def row(name: str, parent: str | None, group: str, title: str, main_sequence: bool = False) -> Row:
+        own = (first["study"], ladder.name, regime, data, name, parent, group, title, main_sequence)
+        return with_paper(Row(*own, design=design.name))
 
-def _blank(row: Callable[..., Row], ladder: Ladder, design: Design, regime: str) -> list[Row]:
-    """The rows of a ladder before anything was run."""
-    rungs = steps(ladder=ladder)
+    known = steps(ladder=ladder)
     if design is Design.ladder:
-        return [row(rung.name, rung.parent, rung.group, rung.title, rung.main_sequence) for rung in rungs]
-    base = base_of(design, rungs)
-    there = [each for each in variants(design, regime) if not each.reason]
-    return [
-        row(base.name, None, base.group, base.title, True),
-        *(row(each.name, base.name, each.step.group, each.title, False) for each in there),
-    ]
+        blank = [row(step.name, step.parent, step.group, step.title, step.main_sequence) for step in known]
+    else:
+        base = base_of(design, known)
+        blank = [row(base.name, None, base.group, base.title, True)]
+        possible = [variant for variant in variants(design, regime) if not variant.reason]
+        blank += [row(variant.name, base.name, variant.step.group, variant.title) for variant in possible]
+    names, titles = {each.step for each in blank}, {each.title for each in blank}
+    for name, own in sorted({result["step"]: result for result in reversed(results)}.items()):
+        if name not in names:
+            # A step made on the command line has the title of the step it was made from, unless it was given its own.
+            title = name if own["title"] in titles else own["title"]
+            blank.append(row(name, own["parent"], "own", title))
+    return blank
 
 
 def report(table: Sequence[Row], results: Sequence[Result]) -> str:
-    """The table as a page of Markdown, with what is to be known about how it came about."""
-    first = results[0]
+    """The table as a page of Markdown, with notes."""
     lines = [
-        f"# The ladder: {first['study']}",
-        "",
-        f"Top-1 on {first['test_images']:,} images, raw weights, mean over n seeds; changes to the parent.",
+        f"Top-1 on {results[0]['test_images']:,} images, raw weights, mean over n seeds; changes to the parent.",
         *([COMPARED[table[0].design]] if table[0].design in COMPARED else []),
-        intervals(table),
-        "",
-        to_markdown(table),
-        *(f"- {key}: {value}" for key, value in facts(table, results).items()),
+        notes.intervals(table),
     ]
-    return "\n".join(lines) + "\n"
+    return page(results[0]["study"], lines, table, facts(table, results))
 
 
-def _with_paper(row: Row) -> Row:
-    paper = published(row.regime, Ladder[row.ladder])
-    here, parent = paper.get(row.step), paper.get(row.parent or "")
-    if here is None:
-        return row
-    change = round(here.top1 - parent.top1, 2) if parent else None
-    return replace(row, paper_top1=here.top1, paper_change=change)
+def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
+    """Notes on a table, by heading."""
+    listed = "; ".join(f"{key} {here} (paper: {paper})" for key, here, paper in deviations(results))
+    return {
+        **_agreement(table),
+        **notes.sensitivity(table, results[0]["test_images"]),
+        **({DEVIATIONS: listed} if listed else {}),
+        **notes.provenance(results),
+    }
 
 
-def _measured(row: Row, by_step: Mapping[str, Sequence[Result]]) -> Row:
-    results = by_step.get(row.step, [])
-    if not results:
-        return row
-    accuracies = [100 * result["counts"]["top1"] / result["test_images"] for result in results]
-    low, high = one_run(fmean(accuracies), results[0]["test_images"])
-    return replace(
-        row,
-        n=len(results),
-        top1=fmean(accuracies),
-        top1_std=deviation(accuracies),
-        params=results[0]["params"],
-        gflops=results[0]["macs"] / 1e9,
-        images_per_second=fmean([result["images_per_second"] for result in results]),
-        one_run_low=low,
-        one_run_high=high,
-        seconds=fmean([result["wall_seconds"] for result in results]),
-    )
+def _agreement(table: Sequence[Row]) -> Mapping[str, str]:
+    design, regime = Design[table[0].design], table[0].regime
+    if design is Design.ladder:
+        return {f"Agreement with the paper ({REGIMES[paper_regime(regime)][0]})": agreement(table)}
+    reasons = "; ".join(f"{each.name}: {each.reason}" for each in variants(design, regime) if each.reason)
+    return {
+        "Agreement with the paper": "it has none of these networks",
+        "Cannot be combined": reasons or "none: every variant is a network",
+    }
 
 
 def _place(result: Result) -> Path:
-    """Where a result lies in its study."""
+    """The path of a result in the directory of its study."""
     return Path(result["step"]) / f"seed-{result['seed']}" / RESULT
 
 
@@ -178,14 +169,6 @@ def _keep(source: Path, kept: Path, places: Sequence[Path]) -> None:
             write_atomic(kept / place, content)
 
 
-def _keep_curves(points: Sequence[curves.Point], path: Path) -> None:
-    """Keep the curves of exactly these runs: no file where they have none."""
-    if points:
-        write_atomic(path, curves.to_csv(points))
-    else:
-        path.unlink(missing_ok=True)
-
-
 def main(words: list[str]) -> int:
     """Write the table of a study from its result files: ladder.csv, ladder.md and ladder.tex in results/<study>.
 
@@ -194,7 +177,7 @@ def main(words: list[str]) -> int:
         python scripts/collate.py study=smoke recipe.smoothing=0   the study of a sweep, named by the same words
 
     Reads <runs_dir>/<study>, at any moment of a sweep. Without that directory, it reads the result files kept in
-    <results_dir>/<study>/runs when the table was last written.
+    <results_dir>/<study>/runs when the table was last written. runs.csv has every metric of every run.
     """
     from roadmap.cli import study_options
 

@@ -1,14 +1,13 @@
-"""The training curves of a study as one CSV file, which is kept when the runs' own metrics are gone."""
+"""The training curves of a study as one CSV file, kept when the metrics files of the runs are gone."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from roadmap.config.aliases import COLUMNS
 from roadmap.errors import ConfigError
-from roadmap.results.table import COLUMNS
+from roadmap.files import write_atomic
 from roadmap.runs import METRICS
 
 CURVES = "curves.csv"
@@ -21,56 +20,58 @@ class Point(NamedTuple):
     seed: int
     epoch: int
     loss: float
-    """Of training, the mean over the epoch."""
+    """Training loss, mean over the epoch."""
     top1: float
     """On the test set in percent, raw weights."""
     ema_top1: float
-    """The same of the averaged weights."""
+    """The same, averaged weights."""
 
 
-def from_runs(study: Path, results: Iterable[dict[str, Any]]) -> list[Point]:
-    """The epochs of the runs behind these results, of those that have their metrics, in the order of the results.
+def from_runs(study: Path, results: Iterable[Mapping[str, Any]]) -> list[Point]:
+    """The epochs of the runs of these results, in their order; runs without metrics file are left out.
 
     Raises:
-        ConfigError: a line that is none of metrics.
+        ConfigError: a damaged line in a metrics file.
     """
     points = []
     for result in results:
         path = study / result["step"] / f"seed-{result['seed']}" / METRICS
         for line in path.read_text().splitlines() if path.exists() else ():
             try:
-                said = json.loads(line)
-                values = [float(said[key]) for key in ("loss", "top1", "ema_top1")]
-                points.append(Point(result["step"], int(result["seed"]), int(said["epoch"]), *values))
+                points.append(_point({**json.loads(line), "step": result["step"], "seed": result["seed"]}))
             except (ValueError, KeyError, TypeError) as error:
                 raise ConfigError(f"{path}: not metrics: {line[:60]}") from error
     return points
 
 
-def to_csv(points: Iterable[Point]) -> str:
-    """Points as CSV text."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(Point._fields)
-    writer.writerows(
-        [value if isinstance(value, str | int) else round(value, 6) for value in point] for point in points
-    )
-    return stream.getvalue()
+def write(points: Iterable[Point], path: Path) -> None:
+    """Write points as a CSV file; without points, there is no file."""
+    import pandas
+
+    rows = [[round(value, 6) if isinstance(value, float) else value for value in point] for point in points]
+    if rows:
+        write_atomic(path, pandas.DataFrame(rows, columns=Point._fields).to_csv(index=False, lineterminator="\n"))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def read(path: Path) -> list[Point]:
-    """Points as `to_csv` has written them; none where there is no file.
+    """The points in a CSV file; none without a file.
 
     Raises:
-        ConfigError: the file is not such a table.
+        ConfigError: the file is not a table of curves.
     """
+    import pandas
+
     if not path.exists():
         return []
-    with path.open(newline="") as stream:
-        reader = csv.reader(stream)
-        if [COLUMNS.get(name, name) for name in next(reader, [])] != list(Point._fields):
-            raise ConfigError(f"{path}: not curves: allowed columns are {','.join(Point._fields)}")
-        try:
-            return [Point(step, int(seed), int(epoch), *map(float, rest)) for step, seed, epoch, *rest in reader]
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"{path}: line {reader.line_num}: {error}") from error
+    try:
+        frame = pandas.read_csv(path, dtype=str, keep_default_na=False).rename(columns=COLUMNS)
+        return [_point(line) for line in frame.to_dict("records")]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path}: not curves with the columns {','.join(Point._fields)}: {error}") from error
+
+
+def _point(line: Mapping[Any, Any]) -> Point:
+    whole = int(line["seed"]), int(line["epoch"])
+    return Point(str(line["step"]), *whole, float(line["loss"]), float(line["top1"]), float(line["ema_top1"]))

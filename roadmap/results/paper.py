@@ -1,17 +1,30 @@
-"""The published ladder (arXiv 2201.03545, Tables 10 and 11), as it lies in roadmap/reference."""
+"""The published ladder (arXiv 2201.03545, Tables 10 and 11): its numbers, and how a study agrees with it."""
 
 import csv
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from roadmap.config.schema import Ladder
 from roadmap.config.steps import steps
+from roadmap.data.datasets import DATASETS
+from roadmap.files import write_atomic
+from roadmap.results import notes
+from roadmap.results.markup import page
+from roadmap.results.statistics import kendall_tau, same_sign
+from roadmap.results.table import Row, to_csv, with_changes
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
+STUDY = "paper"
+IMAGES = DATASETS["imagenet"].images[1]
+"""The validation set."""
+REGIMES = {"resnet50": ("ResNet-50 regime, Table 10", 3), "resnet200": ("ResNet-200 regime, Table 11", 1)}
+"""The paper's name of a regime, and its number of seeds."""
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """A row of the paper's tables."""
 
     top1: float
@@ -19,37 +32,147 @@ class Published:
     gflops: float
     """As printed."""
     top1_std: float | None
-    """Over three seeds, where it is published."""
+    """Over three seeds; None where it is not published."""
 
 
 def paper_regime(regime: str) -> str:
-    """The paper's regime that a regime is compared with: its own, else the small one."""
-    return "resnet200" if regime == "resnet200" else "resnet50"
+    """The paper's regime to compare with: `regime` itself if the paper has it, else its smaller one."""
+    return regime if regime in REGIMES else next(iter(REGIMES))
 
 
 def published(regime: str, ladder: Ladder = Ladder.network) -> dict[str, Published]:
-    """The paper's rows for a regime, by step; a rung the paper does not have is not in it.
+    """The paper's rows for a regime, by step.
 
-    Of the recipe ladder it has the two ends: the ResNet before and after the training recipe.
+    The paper has no steps between the original recipe and the modern one; of that ladder it has the two ends.
     """
-    rungs = [row for row in _rows(regime) if row["adopted"] != "reference"]
-    paper = {row["step"]: _published(row) for row in rungs}
-    if ladder is Ladder.network:
+    paper = {
+        row["step"]: Published(float(row["top1"]), float(row["gflops"]), float(row["top1_std"] or 0) or None)
+        for row in _rows(regime)
+        if row["adopted"] != "reference"
+    }
+    known = steps(ladder=ladder)
+    if len({step.name for step in known} & paper.keys()) > 1:
         return paper
-    last = [rung.name for rung in steps(ladder=ladder) if rung.main_sequence][-1]
-    return {"resnet": paper["resnet"], last: paper["training_recipe"]}
-
-
-def _published(row: dict[str, str]) -> Published:
-    std = float(row["top1_std"]) if row["top1_std"] else None
-    return Published(float(row["top1"]), float(row["gflops"]), std)
+    sequence = [step for step in known if step.main_sequence]
+    modern = next(step for step in steps() if "recipe" in step.declares)
+    return {sequence[0].name: paper[modern.parent or ""], sequence[-1].name: paper[modern.name]}
 
 
 def to_beat(regime: str) -> tuple[str, float]:
-    """The transformer that the ladder is measured by, and its top-1: ("Swin-T", 81.3)."""
+    """The transformer that the paper compares with, and its top-1: ("Swin-T", 81.3)."""
     row = next(row for row in _rows(regime) if row["adopted"] == "reference")
     family, size = row["step"].split("_")
     return f"{family.title()}-{size.upper()}", float(row["top1"])
+
+
+def with_paper(row: Row) -> Row:
+    """A row with the paper's accuracy and change, where it has them."""
+    paper = published(row.regime, Ladder[row.ladder])
+    here, parent = paper.get(row.step), paper.get(row.parent or "")
+    if here is None:
+        return row
+    return replace(row, paper_top1=here.top1, paper_change=round(here.top1 - parent.top1, 2) if parent else None)
+
+
+def agreement(table: Sequence[Row]) -> str:
+    """How the accuracies of a table agree with the paper's: Kendall's tau, and the signs of the changes."""
+    if not any(row.paper_change is not None for row in table):
+        return _agreement_of_ends(table)
+    levels = [(row.top1, row.paper_top1) for row in table if row.top1 is not None and row.paper_top1 is not None]
+    changed = [row for row in table if row.change is not None and row.paper_change is not None]
+    tau = kendall_tau([here for here, _ in levels], [paper for _, paper in levels])
+    text = f"Kendall's tau {'not defined' if tau is None else f'{tau:.2f}'} over {len(levels)} steps"
+    if changed:
+        agree = _same_sign(changed)
+        text += f"; {agree} of {len(changed)} changes have the same sign ({agree / len(changed):.0%})"
+    if significant := [row for row in changed if row.significant]:
+        text += f", {_same_sign(significant)} of the {len(significant)} significant ones"
+    return text
+
+
+def deviations(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """Deviations from the paper: key, values here, values in the paper. Of old results only the seeds are known."""
+    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    for result in results:
+        for key, pair in result.get("deviations", {}).items():
+            for values, value in zip(found.setdefault(key, ({}, {})), pair, strict=True):
+                values[str(value)] = None
+    listed = [(key, " or ".join(here), " or ".join(paper)) for key, (here, paper) in found.items()]
+    seeds = [str(n) for n in sorted(set(Counter(result["step"] for result in results).values()))]
+    theirs = str(REGIMES[paper_regime(results[0]["regime"])][1])
+    return listed + ([("seeds", " or ".join(seeds), theirs)] if seeds != [theirs] else [])
+
+
+def paper_rows() -> list[Row]:
+    """Table 10 as a table of this project. A step without a published deviation counts as one seed.
+
+    GFLOPs are those printed.
+    """
+    regime, paper = paper_regime(""), published("")
+    rows = [
+        Row(
+            *(STUDY, Ladder.network.name, regime, "imagenet", step.name, step.parent, step.group, step.title),
+            main_sequence=step.main_sequence,
+            n=1 if paper[step.name].top1_std is None else REGIMES[regime][1],
+            **paper[step.name]._asdict(),
+        )
+        for step in steps(regime)
+        if step.name in paper
+    ]
+    return with_changes(rows, IMAGES)
+
+
+def write_paper_table(results_dir: Path = Path("results")) -> list[Path]:
+    """Write ladder.csv and ladder.md of the paper's three seeds into <results_dir>/paper; returns their paths."""
+    table = paper_rows()
+    sequence = notes.significance([row for row in table if row.main_sequence])
+    facts = {
+        **notes.significance(table),
+        **{f"Main sequence alone: {key[0].lower()}{key[1:]}": text for key, text in sequence.items()},
+        **notes.sensitivity(table, IMAGES),
+    }
+    lines = [
+        "Table 10 of arXiv 2201.03545 (roadmap/reference/convnext_paper.csv) through the statistics of "
+        "docs/statistics.md. Made by `python scripts/paper.py`.",
+        f"Top-1 on {IMAGES:,} images of ImageNet, raw weights, mean over n seeds; changes to the parent; "
+        "GFLOPs as printed.",
+        notes.intervals(table),
+    ]
+    directory = results_dir / STUDY
+    directory.mkdir(parents=True, exist_ok=True)
+    written = {"ladder.csv": to_csv(table), "ladder.md": page("the paper", lines, table, facts)}
+    for name, text in written.items():
+        write_atomic(directory / name, text)
+    return [directory / name for name in written]
+
+
+def main(words: list[str]) -> int:
+    """Write the table of the paper's own three seeds: ladder.csv and ladder.md in results/paper.
+
+        python scripts/paper.py
+        python scripts/paper.py results_dir=elsewhere
+
+    The published means and standard deviations go through the statistics of any study.
+    """
+    from roadmap.cli import options
+
+    for path in write_paper_table(Path(options(words, {"results_dir": "results"})["results_dir"])):
+        print(path)
+    return 0
+
+
+def _agreement_of_ends(table: Sequence[Row]) -> str:
+    """The change from the first to the last step that the paper has."""
+    ends = [row for row in table if row.paper_top1 is not None]
+    first, last = ends[0], ends[-1]
+    here = None if first.top1 is None or last.top1 is None else last.top1 - first.top1
+    paper = (last.paper_top1 or 0) - (first.paper_top1 or 0)
+    change = "not known yet" if here is None else f"{here:+.2f}"
+    return f"from {first.step} to {last.step} {change}, in the paper {paper:+.2f}; it has no steps between them"
+
+
+def _same_sign(rows: Sequence[Row]) -> int:
+    return same_sign([row.change or 0 for row in rows], [row.paper_change or 0 for row in rows])
 
 
 def _rows(regime: str) -> list[dict[str, str]]:

@@ -1,25 +1,32 @@
-"""The ladder as a table: its rows, the CSV they are kept in, and the Markdown they are read in."""
+"""The rows of a study: long rows per run and metric, one row per step, and the CSV files they are kept in."""
 
-import csv
-import io
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from roadmap.config.aliases import COLUMN_VALUES, COLUMNS
 from roadmap.config.schema import Design
 from roadmap.errors import ConfigError
+from roadmap.results.statistics import Sample, changes, deviation, one_run, pooled, seeds_needed
+
+if TYPE_CHECKING:
+    from pandas import DataFrame  # half a second to import: inside functions
+
+LONG = ("study", "step", "seed", "metric", "value")
+COSTS = ("params", "macs", "images_per_second", "wall_seconds")
+"""Keys of a result that are no metrics, and rows of their own all the same."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A rung. Accuracies in percent, raw weights; what is not known is None."""
+    """A step. Accuracies are in percent, of the raw weights; unknown values are None."""
 
     study: str
     ladder: str
-    """What changes from rung to rung: the network or the recipe."""
     regime: str
     data: str
     step: str
@@ -27,29 +34,29 @@ class Row:
     group: str
     title: str
     main_sequence: bool
-    """Whether the ladder goes on from here; the others are side rungs."""
     n: int = 0
     """Seeds."""
     top1: float | None = None
+    """Mean over the seeds."""
     top1_std: float | None = None
     change: float | None = None
     """Mean top-1 minus that of the parent."""
     change_low: float | None = None
     change_high: float | None = None
-    """95 % confidence interval of the change."""
+    """Welch's 95 % confidence interval of the change."""
     significant: bool | None = None
     """Whether `p_holm` is below 0.05."""
     p: float | None = None
     """Of the change alone: Welch's test, two-sided."""
     p_holm: float | None = None
-    """The same with Holm's correction for all changes of the ladder."""
+    """`p` with Holm's correction for all changes of the ladder."""
     seeds_needed: int | None = None
-    """Seeds a rung to see 0.2 points at 80 % power, from the deviation pooled over the ladder."""
+    """Seeds per step that find 0.2 points with 80 % power, from the standard deviation pooled over the ladder."""
     one_run_low: float | None = None
     one_run_high: float | None = None
     """95 % interval of one run on the test set at this accuracy."""
     seconds: float | None = None
-    """Wall time of a run, on average."""
+    """Mean wall time of a run."""
     params: int | None = None
     gflops: float | None = None
     """Multiply-adds in units of 1e9."""
@@ -58,90 +65,130 @@ class Row:
     paper_top1: float | None = None
     paper_change: float | None = None
     design: str = Design.ladder.name
-    """Of leave_one_out and add_one all rows but the first are variants of that one, and on no path."""
+    """In leave_one_out and add_one all rows but the first are variants of the first."""
+    metrics: dict[str, tuple[float, float | None]] = field(default_factory=dict)
+    """All further metrics: mean and standard deviation. Columns `<metric>` and `<metric>_std` of the CSV file."""
 
     @property
     def side(self) -> bool:
-        """Whether it is a side rung: tried on the way, and left."""
+        """Whether it is a side step: tried, and left."""
         return not self.main_sequence and self.design == Design.ladder.name
 
 
-def write_csv(rows: Sequence[Row]) -> str:
-    """Rows as CSV text; what is not known stays blank."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
+def long_rows(results: Iterable[Mapping[str, Any]]) -> DataFrame:
+    """One row per run and metric, with the columns of `LONG`; metrics that are not numbers are left out."""
+    import pandas
+
+    rows = [
+        (result["study"], result["step"], result["seed"], metric, value)
+        for result in results
+        for metric, value in {**result["metrics"], **{key: result.get(key) for key in COSTS}}.items()
+        if isinstance(value, int | float)
+    ]
+    return pandas.DataFrame(rows, columns=list(LONG), dtype=object)
+
+
+def summarize(runs: DataFrame, blank: Sequence[Row], images: int) -> list[Row]:
+    """The rows of `blank` with means and changes from long rows; a step without runs stays blank.
+
+    `images` is the size of the test set.
+    """
+    by_step: dict[str, dict[str, list[Any]]] = {}
+    for step, metric, value in zip(runs["step"], runs["metric"], runs["value"], strict=True):
+        by_step.setdefault(step, {}).setdefault(metric, []).append(value)
+    return with_changes([_measured(row, by_step[row.step]) if row.step in by_step else row for row in blank], images)
+
+
+def with_changes(rows: Sequence[Row], images: int) -> list[Row]:
+    """Rows with everything that follows from n, top1 and top1_std of the steps and their parents."""
+    samples = samples_of(rows)
+    found = changes(samples, {row.step: row.parent for row in rows})
+    std = pooled(list(samples.values()))
+    needed = None if std is None else seeds_needed(std)
+    filled = []
     for row in rows:
-        writer.writerow({key: _text(value) for key, value in asdict(row).items()})
-    return stream.getvalue()
+        if row.top1 is not None:
+            low, high = one_run(row.top1, images)
+            row = replace(row, seeds_needed=needed, one_run_low=low, one_run_high=high)
+        if change := found.get(row.step):
+            row = replace(row, change=change.mean, change_low=change.low, change_high=change.high)
+            row = replace(row, p=change.p, p_holm=change.p_holm, significant=change.significant)
+        filled.append(row)
+    return filled
+
+
+def samples_of(rows: Iterable[Row]) -> dict[str, Sample]:
+    """The top-1 of each step that was run."""
+    return {row.step: Sample(row.top1, row.top1_std, row.n) for row in rows if row.top1 is not None}
+
+
+def to_frame(rows: Iterable[Row]) -> DataFrame:
+    """Rows as a frame with the columns of the CSV file."""
+    import pandas
+
+    records = []
+    for row in rows:
+        record = asdict(row)
+        for name, (mean, std) in record.pop("metrics").items():
+            record |= {name: mean, f"{name}_std": std}
+        records.append({name: _text(value) for name, value in record.items()})
+    return pandas.DataFrame(records, dtype=object)
+
+
+def to_csv(rows: Iterable[Row]) -> str:
+    """Rows as CSV text; unknown values are blank."""
+    text: str = to_frame(rows).to_csv(index=False, lineterminator="\n")
+    return text
 
 
 def read_csv(path: Path) -> list[Row]:
-    """Rows as `write_csv` has written them.
+    """Rows from CSV text. Columns may be in any order; those that `Row` does not know are metrics.
 
     Raises:
-        ConfigError: the file is not such a table.
+        ConfigError: the file is not a table of a study.
     """
-    kinds = {field.name: field.type for field in fields(Row)}
-    with path.open(newline="") as stream:
-        reader = csv.DictReader(stream)
-        renamed = [COLUMNS.get(name, name) for name in reader.fieldnames or []]
-        reader.fieldnames = renamed
-        if renamed != list(kinds):
-            raise ConfigError(f"{path}: not a ladder: allowed columns are {','.join(kinds)}")
+    import pandas
+
+    kinds = {name: kind for name, kind in get_type_hints(Row).items() if name != "metrics"}
+    try:
+        # The python engine reads missing cells of a truncated line as nan.
+        frame = pandas.read_csv(path, dtype=str, keep_default_na=False, engine="python")
+    except ValueError as error:
+        raise ConfigError(f"{path}: not a table: {error}") from error
+    frame = frame.rename(columns=COLUMNS).replace(COLUMN_VALUES)
+    needed = [each.name for each in fields(Row) if each.default is MISSING and each.default_factory is MISSING]
+    if missing := [name for name in needed if name not in frame]:
+        raise ConfigError(f"{path}: not a table of a study: column {missing[0]} is missing")
+    further = [str(name) for name in frame if name not in kinds]
+    means = [name for name in further if not (name.endswith("_std") and name.removesuffix("_std") in further)]
+    rows = []
+    for number, line in enumerate(frame.to_dict("records"), start=2):
         try:
-            return [Row(**{key: _value(_new(line, key), kind) for key, kind in kinds.items()}) for line in reader]
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ConfigError(f"{path}: line {reader.line_num}: {error}") from error
+            known = {name: _value(line[name], kind) for name, kind in kinds.items() if name in line}
+            values = {name: _value(line[name], float | None) for name in further}
+        except ValueError as error:
+            raise ConfigError(f"{path}: line {number}: {error}") from error
+        metrics = {name: (values[name], values.get(f"{name}_std")) for name in means if values[name] is not None}
+        rows.append(Row(**known, metrics=metrics))
+    return rows
 
 
-HEAD = (
-    "| rung | n | top-1 % | std | change [95 % CI] | p, Holm | told from zero | parameters | GFLOPs | images/s "
-    "| paper top-1 % | paper change |\n|---|--:|--:|--:|--:|--:|:-:|--:|--:|--:|--:|--:|\n"
-)
+def _measured(row: Row, values: Mapping[str, list[Any]]) -> Row:
+    def mean(name: str) -> float | None:
+        return fmean(values[name]) if name in values else None
 
-
-def to_markdown(rows: Sequence[Row]) -> str:
-    """Rows as a Markdown table."""
-    return HEAD + "".join("| " + " | ".join(_cells(row)) + " |\n" for row in rows)
-
-
-def gflops(value: float) -> str:
-    """GFLOPs with two decimals, small networks with three digits."""
-    return f"{value:.2f}" if value >= 1 else f"{value:#.3g}"
-
-
-def rate(value: float) -> str:
-    """Images a second, few of them with two digits."""
-    return f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}"
-
-
-def p_value(value: float) -> str:
-    """A p value with three decimals, or that it is smaller."""
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _cells(row: Row) -> list[str]:
-    def cell(value: float | None, form: str) -> str:
-        return "" if value is None else format(value, form)
-
-    change = cell(row.change, "+.2f")
-    if row.change_low is not None and row.change_high is not None:
-        change += f" [{row.change_low:+.2f}, {row.change_high:+.2f}]"
-    return [
-        f"{row.step} (side)" if row.side else row.step,
-        str(row.n or ""),
-        cell(row.top1, ".2f"),
-        cell(row.top1_std, ".2f"),
-        change,
-        "" if row.p_holm is None else p_value(row.p_holm),
-        {None: "", True: "yes", False: "no"}[row.significant],
-        cell(row.params, ","),
-        "" if row.gflops is None else gflops(row.gflops),
-        "" if row.images_per_second is None else rate(row.images_per_second),
-        cell(row.paper_top1, ".2f"),
-        cell(row.paper_change, "+.2f"),
-    ]
+    further = {name: each for name, each in values.items() if name not in (*COSTS, "top1")}
+    return replace(
+        row,
+        n=max(map(len, values.values())),
+        top1=mean("top1"),
+        top1_std=deviation(values.get("top1", [])),
+        params=values["params"][0],
+        gflops=values["macs"][0] / 1e9,
+        images_per_second=mean("images_per_second"),
+        seconds=mean("wall_seconds"),
+        metrics={name: (fmean(each), deviation(each)) for name, each in further.items()},
+    )
 
 
 def _text(value: Any) -> Any:
@@ -150,14 +197,14 @@ def _text(value: Any) -> Any:
     return round(value, 6) if isinstance(value, float) else value
 
 
-def _new(line: dict[str, str], key: str) -> str:
-    return COLUMN_VALUES.get(key, {}).get(line[key], line[key])
-
-
-def _value(text: str, kind: Any) -> Any:
+def _value(text: object, kind: Any) -> Any:
     kinds = get_args(kind) or (kind,)
-    if text == "" and NoneType in kinds:
+    if not isinstance(text, str):
+        raise ValueError("cells are missing")
+    if text == "" and type(None) in kinds:
         return None
     if bool in kinds:
-        return {"yes": True, "no": False}.get(text)
+        if text not in ("yes", "no"):
+            raise ValueError(f"{text}: allowed is yes or no")
+        return text == "yes"
     return kinds[0](text)

@@ -1,0 +1,170 @@
+"""Two studies side by side: the changes of each step in both, as a table and as a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from roadmap.errors import ConfigError, require
+from roadmap.files import write_atomic
+from roadmap.results import paper
+from roadmap.results.markup import change_text, markdown, number, yes_no
+from roadmap.results.statistics import kendall_tau, same_sign
+from roadmap.results.table import Row, read_csv
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Pair = tuple[Row, Row | None, Row | None]
+"""A step as either side names it, and its rows on both sides; None on a side without it."""
+Sides = tuple[str, str]
+ABOVE, OFFSET = 0.55, 0.19  # inches above the rows; of the marks of both sides, in rows
+TITLES, CHANGES = 0.36, (0.38, 0.985)  # fractions of the width: right edge of the titles, panel
+MARKS: tuple[dict[str, Any], ...] = ({"marker": "o", "color": "#222222"}, {"marker": "D", "color": "#D55E00"})
+
+
+def compare(a: str, b: str, results_dir: Path = Path("results")) -> list[Path]:
+    """Write <results_dir>/compare/<a>--<b>.md, .png and .svg; returns their paths.
+
+    A side is the name of a study, or `paper`: the published ladder with its three seeds.
+
+    Raises:
+        ConfigError: a side has no table, both are the same, or no step has a change in both.
+    """
+    from roadmap.report.style import save, style
+
+    require(a != b, "b", b, "another study than a")
+    pairs = paired(rows_of(a, results_dir), rows_of(b, results_dir))
+    if not any(x and y and x.change is not None and y.change is not None for _, x, y in pairs):
+        raise ConfigError(f"a={a} b={b}: no step has a change in both")
+    base = results_dir / "compare" / f"{a}--{b}"
+    base.parent.mkdir(parents=True, exist_ok=True)
+    page = base.with_name(f"{base.name}.md")
+    write_atomic(page, to_markdown(pairs, (a, b)))
+    with style():
+        return [page, *save(draw(pairs, (a, b)), base)]
+
+
+def rows_of(study: str, results_dir: Path) -> list[Row]:
+    """The table of a study, or of the paper.
+
+    Raises:
+        ConfigError: there is none, or it is damaged.
+    """
+    if study == paper.STUDY:
+        return paper.paper_rows()
+    table = results_dir / study / "ladder.csv"
+    if not table.exists():
+        first = f"first run: python scripts/collate.py study={study}"
+        raise ConfigError(f"{study}: no {table}; allowed is {paper.STUDY} or a study with a table; {first}")
+    return read_csv(table)
+
+
+def paired(a: Sequence[Row], b: Sequence[Row]) -> list[Pair]:
+    """All steps of either side: those of the first in its order, then those of the second alone."""
+    left, right = ({row.step: row for row in side} for side in (a, b))
+    return [(row, left.get(name), right.get(name)) for name, row in (left | (right | left)).items()]
+
+
+def to_markdown(pairs: Sequence[Pair], names: Sides) -> str:
+    """The pairs as a page of Markdown."""
+    headings = ["step", *(heading for name in names for heading in (name, "change [95 % CI]", "significant"))]
+    table = markdown(headings, [[row.step, *_cells(a), *_cells(b)] for row, a, b in pairs])
+    return (
+        f"# {names[0]} and {names[1]}\n\n"
+        "Top-1 in percent, mean ± standard deviation over seeds; changes to the parent with Welch's interval of each\n"
+        "change alone; significant: p below 0.05 with Holm's correction within each ladder.\n\n"
+        f"{table}\n- {agreement(pairs)}\n"
+    )
+
+
+def agreement(pairs: Sequence[Pair]) -> str:
+    """Kendall's tau of the accuracies of both sides, and how many of their changes have the same sign."""
+    both = [(a, b) for _, a, b in pairs if a and b]
+    levels = [(a.top1, b.top1) for a, b in both if a.top1 is not None and b.top1 is not None]
+    changes = [(a.change, b.change) for a, b in both if a.change is not None and b.change is not None]
+    significant = [(a.change, b.change) for a, b in both if a.significant and b.significant]
+    tau = kendall_tau([a for a, _ in levels], [b for _, b in levels])
+    text = f"Kendall's tau {'not defined' if tau is None else f'{tau:.2f}'} over {len(levels)} steps"
+    for title, pairs_of in (("changes", changes), ("changes that are significant in both", significant)):
+        agree = same_sign([a or 0 for a, _ in pairs_of], [b or 0 for _, b in pairs_of])
+        text += f"; {agree} of {len(pairs_of)} {title} have the same sign"
+    return text
+
+
+def draw(pairs: Sequence[Pair], names: Sides) -> Figure:
+    """The changes of both sides by step, with their intervals; filled marks are significant."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    from roadmap.report import style
+
+    rows = [row for row, _, _ in pairs]
+    placed = list(zip(rows, style.heights(rows), strict=True))
+    span = placed[-1][1] + 1
+    height = ABOVE + style.ROW * span + style.BELOW
+    figure = Figure(figsize=(style.WIDTH, height), facecolor="white")
+    background, changes = style.panel(figure, (0, 1), span), style.panel(figure, CHANGES, span)
+    style.draw_groups(background, placed)
+    style.axis(changes, "change to the parent, points of top-1", ticks=8)
+    changes.axvline(0, color=style.INK, linewidth=0.9)
+    for (row, *sides), (_, y) in zip(pairs, placed, strict=True):
+        background.text(TITLES, y, style.short(row.title, 30), ha="right", va="center_baseline", color=style.INK)
+        for side, mark, offset in zip(sides, MARKS, (-OFFSET, OFFSET), strict=True):
+            if side is None or side.change is None:
+                continue
+            if side.change_low is not None and side.change_high is not None:
+                ends = [side.change_low, side.change_high]
+                changes.plot(ends, [y + offset] * 2, color=mark["color"], linewidth=1.4)
+            face = mark["color"] if side.significant else "white"
+            changes.plot(side.change, y + offset, **mark, markersize=4.6, markerfacecolor=face, linestyle="", zorder=4)
+    changes.autoscale(axis="x")
+    title, note = (
+        "The change of each step in two ladders",
+        ("Filled marks: significant, with Holm's correction within each ladder. Lines: Welch's 95 % intervals."),
+    )
+    figure.text(style.MARGIN, 1 - 0.31 / height, title, fontsize=13, fontweight="bold")
+    figure.text(style.MARGIN, 0.12 / height, note, fontsize=8, color=style.FAINT)
+    handles = [
+        Line2D([], [], linestyle="", markersize=5, label=f"{style.short(name, 50)} ({_about(rows_of_side)})", **mark)
+        for name, mark, rows_of_side in zip(names, MARKS, list(zip(*pairs, strict=True))[1:], strict=True)
+    ]
+    corner: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (style.MARGIN, 0.29 / height)}
+    figure.legend(handles=handles, ncols=2, frameon=False, borderpad=0, borderaxespad=0, **corner)
+    return figure
+
+
+def main(words: list[str]) -> int:
+    """Compare two studies: results/compare/A--B.md, .png and .svg, the changes of both by step with their intervals.
+
+        python scripts/compare.py a=fashion_mnist b=paper                                 with the published ladder
+        python scripts/compare.py a=fashion_mnist b=fashion_mnist,recipe.smoothing=0      with another study
+
+    a, b          names of studies, as their directories in results_dir; or paper. Default of b: paper
+    results_dir   default results
+
+    Reads <results_dir>/<study>/ladder.csv, which scripts/collate.py writes.
+    """
+    from roadmap.cli import options
+    from roadmap.config.checks import NAME
+
+    chosen = options(words, {"a": "", "b": paper.STUDY, "results_dir": "results"})
+    for key in ("a", "b"):
+        require(bool(NAME.fullmatch(chosen[key])), key, chosen[key], "the name of a study: letters, digits and _.,=+-")
+    for path in compare(chosen["a"], chosen["b"], Path(chosen["results_dir"])):
+        print(path)
+    return 0
+
+
+def _about(side: Sequence[Row | None]) -> str:
+    rows = [row for row in side if row is not None]
+    seeds = sorted({row.n for row in rows if row.n})
+    return f"{rows[0].data}, {' to '.join(map(str, sorted({seeds[0], seeds[-1]})))} seeds" if seeds else rows[0].data
+
+
+def _cells(row: Row | None) -> list[str]:
+    if row is None or row.top1 is None:
+        return ["", "", ""]
+    spread = "" if row.top1_std is None else f" ± {row.top1_std:.2f}"
+    return [f"{number(row.top1, '.2f')}{spread}", change_text(row), yes_no(row.significant)]

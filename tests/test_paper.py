@@ -1,0 +1,72 @@
+"""The published ladder, the agreement with it, and its own three seeds through the statistics."""
+
+from pathlib import Path
+
+import pytest
+from helpers.synthetic import ladder, result
+from scipy.stats import ttest_ind_from_stats
+
+from roadmap.config.schema import Ladder
+from roadmap.results.collate import report, rows
+from roadmap.results.paper import deviations, paper_rows, published, to_beat, write_paper_table
+from roadmap.results.statistics import LEVEL, holm
+
+RESULTS = Path(__file__).parents[1] / "results"
+NOT_SIGNIFICANT = {"patchify_stem", "gelu", "fewer_norms", "layer_norm"}
+
+
+def test_other_regimes_are_compared_with_the_smaller_one() -> None:
+    assert published("micro") == published("resnet50")
+    assert published("resnet200")["gelu"].top1 == 82.19
+    assert len(published("resnet200")) == 17 and "layer_scale" not in published("resnet200")
+    assert (to_beat("resnet50"), to_beat("resnet200")) == (("Swin-T", 81.3), ("Swin-B", 83.5))
+
+
+def test_of_the_recipe_ladder_the_paper_has_both_ends() -> None:
+    ends = published("resnet50", Ladder.recipe)
+    assert {step: row.top1 for step, row in ends.items()} == {"resnet": 76.13, "stochastic_depth": 78.82}
+
+
+def test_agreement_with_the_paper() -> None:
+    results = ladder(seeds=2)
+    page = report(rows(results), results)
+    # All our changes are positive; of the paper's 16, depthwise_conv and move_up_depthwise are negative.
+    assert "over 17 steps; 14 of 16 changes have the same sign (88%)" in page
+    assert "(ResNet-50 regime, Table 10)" in page
+    only = [result("resnet")]
+    assert "Kendall's tau not defined over 1 steps\n" in report(rows(only), only)
+
+
+def test_deviations_are_listed() -> None:
+    results = [result("resnet"), result("training_recipe", 0), result("training_recipe", 1)]
+    results[0]["deviations"], results[1]["deviations"] = {"recipe.epochs": [2, 90]}, {"recipe.epochs": [2, 300]}
+    assert deviations(results) == [("recipe.epochs", "2", "90 or 300"), ("seeds", "1 or 2", "3")]
+    page = report(rows(results), results)
+    assert "- Deviations from the paper: recipe.epochs 2 (paper: 90 or 300); seeds 1 or 2 (paper: 3)\n" in page
+
+
+def test_the_committed_table_is_made_by_the_command(tmp_path: Path) -> None:
+    for path in write_paper_table(tmp_path):
+        assert path.read_text() == (RESULTS / "paper" / path.name).read_text()
+
+
+def test_p_values_of_the_paper_are_those_of_scipy() -> None:
+    paper = published("resnet50")
+    tested = [row for row in paper_rows() if row.p is not None]
+    for row in tested:
+        assert row.parent is not None
+        sides = [(side.top1, side.top1_std, 3) for side in (paper[row.step], paper[row.parent])]
+        assert row.p == pytest.approx(ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False).pvalue, rel=1e-9)
+    assert [row.p_holm for row in tested] == holm([row.p for row in tested if row.p is not None])
+
+
+def test_four_of_thirteen_changes_of_the_main_sequence_are_not_significant_and_one_cannot_be_tested() -> None:
+    sequence = [row for row in paper_rows() if row.main_sequence and row.change is not None]
+    assert len(sequence) == 13
+    tested = [row for row in sequence if row.p is not None]
+    assert {row.step for row in sequence} - {row.step for row in tested} == {"training_recipe"}
+    assert {row.step for row in tested if row.significant is False} == NOT_SIGNIFICANT
+    alone = {row.step for row in tested if row.p is not None and row.p >= LEVEL}
+    corrected = holm([row.p for row in tested if row.p is not None])
+    of_the_sequence = {row.step for row, p in zip(tested, corrected, strict=True) if p >= LEVEL}
+    assert alone == of_the_sequence == NOT_SIGNIFICANT, "without correction, and with it for the main sequence alone"
