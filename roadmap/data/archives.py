@@ -9,8 +9,9 @@ import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -24,10 +25,8 @@ from roadmap.files import lock
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 META, TRUTH = "data/meta.mat", "data/ILSVRC2012_validation_ground_truth.txt"
-FLAT = ("val", "ILSVRC2012_img_val", ".")
-"""Folders that may hold the validation images side by side."""
-UNPACKED = ("train/*.tar", "n????????.tar", "ILSVRC2012_img_train/*.tar")
-"""Places of the archives of single classes, if somebody has unpacked the training archive."""
+FLAT = ("val", "ILSVRC2012_img_val", ".")  # folders that may hold the validation images side by side
+UNPACKED = ("train/*.tar", "n????????.tar", "ILSVRC2012_img_train/*.tar")  # archives of single classes
 LOCK_SECONDS = 600.0
 
 
@@ -36,8 +35,7 @@ class Unsorted(NamedTuple):
 
     wnid: str
     bytes: int
-    write: Callable[[Path], None]
-    """Fills an empty folder."""
+    write: Callable[[Path], None]  # fills an empty folder
 
 
 def sort(root: Path) -> None:
@@ -99,13 +97,13 @@ def _train(root: Path) -> Iterator[list[Unsorted]]:
     """Training classes without a folder, in the archive of archives or in unpacked archives of single classes."""
     path, found = root / TRAIN, dict[str, Unsorted]()
     for inner in (inner for pattern in UNPACKED for inner in sorted(root.glob(pattern))):
-        found[inner.stem] = Unsorted(inner.stem, inner.stat().st_size, _extract_archive(inner))
+        found[inner.stem] = Unsorted(inner.stem, inner.stat().st_size, partial(_extract_archive, str(inner), None))
     with ExitStack() as stack:
         if path.is_file():
             tar = stack.enter_context(_opened(path))
             for member in regular_files(tar, str(path)):
-                wnid = PurePosixPath(member.name).stem
-                found[wnid] = Unsorted(wnid, member.size, _extract_archive(path, tar, member))
+                wnid, name = PurePosixPath(member.name).stem, f"{path}:{member.name}"
+                found[wnid] = Unsorted(wnid, member.size, partial(_extract_archive, name, (tar, member)))
         yield [each for wnid, each in sorted(found.items()) if not (root / "train" / wnid).is_dir()]
 
 
@@ -126,12 +124,14 @@ def _val(root: Path) -> Iterator[list[Unsorted]]:
         with _opened(archive) as tar:
             members = {PurePosixPath(member.name).name: member for member in regular_files(tar, str(archive))}
             _refuse_missing(archive, members.keys(), names)
-            sizes = {wnid: sum(members[name].size for name in listed) for wnid, listed in missing.items()}
-            yield [Unsorted(wnid, sizes[wnid], _extract(tar, members, names[wnid])) for wnid in missing]
+            images = {wnid: [members[name] for name in listed] for wnid, listed in missing.items()}
+            yield [
+                Unsorted(wnid, sum(i.size for i in each), partial(_extract, tar, each)) for wnid, each in images.items()
+            ]
         return
     if missing:
         _refuse_missing(next(iter(flat.values())).parent, flat.keys(), names)
-    yield [Unsorted(wnid, 0, _link(flat, listed)) for wnid, listed in missing.items()]
+    yield [Unsorted(wnid, 0, partial(_link, [flat[name] for name in listed])) for wnid, listed in missing.items()]
     for wnid, listed in names.items():  # all are in their folders, so those left in val are duplicates
         for name in listed:
             if (folder / wnid / name).is_file():
@@ -145,44 +145,26 @@ def _refuse_missing(where: Path, there: Collection[str], names: dict[str, list[s
         raise DataError(f"{where}: {absent[0]} is not there ({len(absent):,} of {len(wanted):,} are not)")
 
 
-def _extract_archive(
-    path: Path, tar: tarfile.TarFile | None = None, member: tarfile.TarInfo | None = None
-) -> Callable[[Path], None]:
-    """A function that unpacks the archive of a class, in a file or inside another archive, into a folder."""
-
-    def write(folder: Path) -> None:
-        name = f"{path}:{member.name}" if member else str(path)
-        with ExitStack() as stack:
-            stream = stack.enter_context(tar.extractfile(member)) if tar and member else None  # type: ignore[arg-type]
-            inner = stack.enter_context(_opened(name, stream))
-            for image in regular_files(inner, name):
-                _extract_file(inner, image, folder)
-
-    return write
+def _extract_archive(name: str, inside: tuple[tarfile.TarFile, tarfile.TarInfo] | None, folder: Path) -> None:
+    """Extract the archive of a class, a file or a member of another archive."""
+    with ExitStack() as stack:
+        stream = stack.enter_context(inside[0].extractfile(inside[1])) if inside else None  # type: ignore[arg-type]
+        tar = stack.enter_context(_opened(name, stream))
+        _extract(tar, regular_files(tar, name), folder)
 
 
-def _extract(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], names: list[str]) -> Callable[[Path], None]:
-    def write(folder: Path) -> None:
-        for name in names:
-            _extract_file(tar, members[name], folder)
-
-    return write
+def _extract(tar: tarfile.TarFile, members: Iterable[tarfile.TarInfo], folder: Path) -> None:
+    """Extract files under their bare names, so that none can leave the folder."""
+    for member in members:
+        tar.extract(member.replace(name=PurePosixPath(member.name).name, deep=False), folder, filter="data")
 
 
-def _extract_file(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    """Extract a file under its bare name, so that it cannot leave the folder."""
-    tar.extract(member.replace(name=PurePosixPath(member.name).name, deep=False), folder, filter="data")
-
-
-def _link(flat: dict[str, Path], names: list[str]) -> Callable[[Path], None]:
-    def write(folder: Path) -> None:
-        for name in names:
-            try:
-                os.link(flat[name], folder / name)
-            except OSError:  # another file system, or one without links
-                shutil.copy2(flat[name], folder / name)
-
-    return write
+def _link(paths: list[Path], folder: Path) -> None:
+    for path in paths:
+        try:
+            os.link(path, folder / path.name)
+        except OSError:  # another file system, or one without links
+            shutil.copy2(path, folder / path.name)
 
 
 @contextmanager
@@ -209,15 +191,10 @@ def validation_wnids(path: Path) -> list[str]:
         raise DataError(f"{path} is needed: it knows the classes of the validation images")
     try:
         with tarfile.open(path, "r:gz") as tar:
-            meta, truth = (_content(tar, ending) for ending in (META, TRUTH))
+            files = {"/".join(PurePosixPath(member.name).parts[-2:]): member for member in tar if member.isreg()}
+            meta, truth = (tar.extractfile(files[name]).read() for name in (META, TRUTH))  # type: ignore[union-attr]
         synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
         leaves = {int(each["ILSVRC2012_ID"]): str(each["WNID"]) for each in synsets if each["num_children"] == 0}
         return [leaves[int(number)] for number in truth.split()]
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, KeyError, IndexError, TypeError) as error:
         raise DataError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
-
-
-def _content(tar: tarfile.TarFile, ending: str) -> bytes:
-    name = next((name for name in tar.getnames() if name.endswith(ending)), ending)
-    stream = tar.extractfile(name)
-    return b"" if stream is None else stream.read()

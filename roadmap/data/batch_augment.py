@@ -15,11 +15,9 @@ from torch import Tensor
 from roadmap.config.schema import DataConfig, RecipeConfig
 from roadmap.data.rng import Stream, epoch_normals, epoch_uniforms
 
-ERASED_AREA = (0.02, 1 / 3)
-ERASED_RATIO = (0.3, 1 / 0.3)
-"""Random erasing (Zhong et al., arXiv 1708.04896): share of the image and aspect ratio, as in timm."""
-NOISE_OFFSETS = 1 << 18
-"""Offsets in the noise of an epoch at which the noise of an erased image may begin."""
+# Random erasing (Zhong et al., arXiv 1708.04896): share of the image and aspect ratio, as in timm.
+ERASED_AREA, ERASED_RATIO = (0.02, 1 / 3), (0.3, 1 / 0.3)
+NOISE_OFFSETS = 1 << 18  # offsets in an epoch's noise at which the noise of an erased image may begin
 TRIES = 10
 
 
@@ -27,16 +25,11 @@ TRIES = 10
 class Draws:
     """Random decisions for the N images of an epoch; None: the operation is off."""
 
-    flipped: Tensor | None = None
-    """(N,) bool."""
-    crops: Tensor | None = None
-    """(N, 4) int64: top, left, height, width in pixels."""
-    erasures: Tensor | None = None
-    """(N, 4) int64 likewise; height and width are 0 if nothing is erased."""
-    noise_offsets: Tensor | None = None
-    """(N,) int64."""
-    noise: Tensor | None = None
-    """(NOISE_OFFSETS + C*H*W,) float32."""
+    flipped: Tensor | None = None  # (N,) bool
+    crops: Tensor | None = None  # (N, 4) int64: top, left, height, width in pixels
+    erasures: Tensor | None = None  # (N, 4) int64 likewise; height and width are 0 if nothing is erased
+    noise_offsets: Tensor | None = None  # (N,) int64
+    noise: Tensor | None = None  # (NOISE_OFFSETS + C*H*W,) float32
 
 
 def draw(recipe: RecipeConfig, shape: torch.Size, *, seed: int, epoch: int, device: torch.device) -> Draws:

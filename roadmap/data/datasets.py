@@ -16,22 +16,14 @@ class DataSet:
     """Facts of a data set, how it is fetched and what reads it."""
 
     channels: int = 3
-    classes: int = 0
-    """0: as many as its files have."""
-    images: tuple[int, int] = (0, 0)
-    """For training and for testing; 0: as many as there are files."""
-    torchvision: str = ""
-    """Class in torchvision.datasets that fetches it and reads it into memory."""
-    sha256: Mapping[str, str] = field(default_factory=dict)
-    """Checksums by file name in data.root; these files are read without torchvision."""
-    debian_package: str = ""
-    """Debian package with the same files gzipped: the fallback where torchvision's mirrors fail."""
-    reader: str = ""
-    """For image files: module of roadmap.data whose `find(data, part)` lists them."""
-    test_only: bool = False
-    """Whether it only tests networks trained on ImageNet."""
-    named: bool = True
-    """Whether the name identifies the images; otherwise a run keeps a fingerprint of them."""
+    classes: int = 0  # 0: as many as its files have
+    images: tuple[int, int] = (0, 0)  # for training and for testing; 0: as many as there are files
+    torchvision: str = ""  # class in torchvision.datasets that fetches it and reads it into memory
+    sha256: Mapping[str, str] = field(default_factory=dict)  # by file in data.root; read without torchvision
+    debian_package: str = ""  # with the same files gzipped, if torchvision's mirror fails
+    reader: str = ""  # for image files: module of roadmap.data whose `find(data, part)` lists them
+    test_only: bool = False  # whether it only tests networks trained on ImageNet
+    named: bool = True  # whether the name identifies the images; otherwise a run keeps a fingerprint of them
 
     @property
     def in_memory(self) -> bool:
@@ -53,28 +45,18 @@ FASHION_MNIST = {
 
 DATASETS = {
     "fashion_mnist": DataSet(
-        channels=1,
-        classes=10,
-        images=(60_000, 10_000),
-        torchvision="FashionMNIST",
-        sha256=FASHION_MNIST,
-        debian_package="dataset-fashion-mnist",
+        1, 10, (60_000, 10_000), "FashionMNIST", sha256=FASHION_MNIST, debian_package="dataset-fashion-mnist"
     ),
-    "cifar10": DataSet(classes=10, images=(50_000, 10_000), torchvision="CIFAR10"),
-    "cifar100": DataSet(classes=100, images=(50_000, 10_000), torchvision="CIFAR100"),
-    "imagenet": DataSet(classes=1000, images=(1_281_167, 50_000), reader="folders"),
+    "cifar10": DataSet(3, 10, (50_000, 10_000), "CIFAR10"),
+    "cifar100": DataSet(3, 100, (50_000, 10_000), "CIFAR100"),
+    "imagenet": DataSet(3, 1000, (1_281_167, 50_000), reader="folders"),
     "imagefolder": DataSet(reader="folders", named=False),
     "webdataset": DataSet(reader="shards", named=False),
     "parquet": DataSet(reader="parquet", named=False),
-    "imagenet_v2": DataSet(classes=1000, reader="test_sets", test_only=True),
-    "imagenet_a": DataSet(classes=1000, reader="test_sets", test_only=True),
-    "imagenet_r": DataSet(classes=1000, reader="test_sets", test_only=True),
-    "imagenet_sketch": DataSet(classes=1000, reader="test_sets", test_only=True),
-    "imagenet_c": DataSet(classes=1000, reader="test_sets", test_only=True),
 }
 
-TEST_SETS = tuple(name for name, each in DATASETS.items() if each.test_only)
-"""Data sets that only test networks trained on ImageNet."""
+TEST_SETS = ("imagenet_v2", "imagenet_a", "imagenet_r", "imagenet_sketch", "imagenet_c")
+DATASETS |= {name: DataSet(3, 1000, reader="test_sets", test_only=True) for name in TEST_SETS}
 
 
 def dataset(name: str) -> DataSet:

@@ -100,7 +100,7 @@ def damaged_files(name: str, root: Path, prefix: str = "") -> list[Path]:
 
 
 def _prepare_folders(name: str, root: Path) -> None:
-    """Sort ImageNet's archives, if any, and see that both parts have class folders."""
+    """Sort ImageNet's archives, if any, and check that both parts have class folders."""
     if name == "imagenet":
         try:
             archives.sort(root)
@@ -120,37 +120,39 @@ def _prepare_folders(name: str, root: Path) -> None:
 def _ready(name: str, root: Path) -> bool:
     if dataset(name).sha256:
         return not damaged_files(name, root)
-    try:  # torchvision compares the MD5 of CIFAR's files
-        _torchvision(name)(root, download=False)
+    try:
+        torchvision_class(name)(root, download=False)  # compares the MD5 of CIFAR's files
     except RuntimeError:
         return False
     return True
 
 
-def _torchvision(name: str) -> Any:
-    """The class of a data set in torchvision.datasets."""
+def torchvision_class(name: str) -> Any:
+    """The class of a data set in torchvision.datasets; takes more than a second to import."""
     import torchvision
 
     return getattr(torchvision.datasets, dataset(name).torchvision)
 
 
 def _fetch_files(name: str, root: Path) -> None:
-    """Fetch files of known checksums: from gzipped ones on this machine, a mirror of torchvision's, or Debian."""
+    """Fetch files of known checksums: gzipped ones on this machine, else from torchvision's mirror, else Debian's."""
     entry, damaged = dataset(name), damaged_files(name, root)
-    checksums, package = {root / path: digest for path, digest in entry.sha256.items()}, entry.debian_package
-    raw, names = damaged[0].parent, [path.name for path in damaged]
-    installed = DEBIAN_DIRECTORY / package.removeprefix("dataset-")
+    package, names = entry.debian_package, [path.name for path in damaged]
+    raw, installed = damaged[0].parent, DEBIAN_DIRECTORY / package.removeprefix("dataset-")
     sources: dict[str, Callable[[], list[bytes]]] = {
         f"gzipped files in {raw}": lambda: _from_directory(raw, names),
         f"{installed}": lambda: _from_directory(installed, names),
-        "torchvision's mirror": lambda: [_get(f"{_torchvision(name).mirrors[0]}{file}.gz") for file in names],
+        "torchvision's mirror": lambda: [_get(f"{torchvision_class(name).mirrors[0]}{file}.gz") for file in names],
         f"apt-get download {package}": lambda: _from_debian(package, installed, names),
     }
     raw.mkdir(parents=True, exist_ok=True)
     failures = []
     for source, read in sources.items():
         try:
-            contents = [_unpack(packed, path, checksums[path]) for path, packed in zip(damaged, read(), strict=True)]
+            contents = [gzip.decompress(packed) for packed in read()]
+            for path, content in zip(damaged, contents, strict=True):
+                if hashlib.sha256(content).hexdigest() != entry.sha256[str(path.relative_to(root))]:
+                    raise DataError(f"{path.name} has the wrong SHA-256")
         except (OSError, EOFError, zlib.error, http.client.HTTPException, DataError) as error:
             failures.append(f"  {source}: {error or type(error).__name__}")
             print(f"{name}: not from{failures[-1][1:]}", flush=True)
@@ -159,18 +161,15 @@ def _fetch_files(name: str, root: Path) -> None:
             write_atomic(path, content)
         print(f"{name}: {len(names)} files from {source}", flush=True)
         return
-    raise DataError(
-        "\n".join(
-            [
-                f"{name} could not be fetched:",
-                *failures,
-                "Any one of these helps; then run `make data` again:",
-                f"  put {', '.join(names)} (or the same with .gz) into {raw}",
-                "  connect to a network in which torchvision's mirror is reached (http_proxy is heeded)",
-                f"  on Debian or Ubuntu, as root: apt-get update && apt-get install {package}",
-            ]
-        )
-    )
+    lines = [
+        f"{name} could not be fetched:",
+        *failures,
+        "Any one of these helps; then run `make data` again:",
+        f"  put {', '.join(names)} (or the same with .gz) into {raw}",
+        "  connect to a network in which torchvision's mirror is reached (http_proxy is heeded)",
+        f"  on Debian or Ubuntu, as root: apt-get update && apt-get install {package}",
+    ]
+    raise DataError("\n".join(lines))
 
 
 def _from_directory(folder: Path, names: list[str]) -> list[bytes]:
@@ -214,21 +213,16 @@ def _from_debian(package: str, installed: Path, names: list[str]) -> list[bytes]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "lists" / "partial").mkdir(parents=True)
-        options = [
-            f"Dir::State::Lists={folder}/lists",
-            f"Dir::Cache={folder}/cache",
-            "APT::Sandbox::User=root",
-            f"Acquire::http::Timeout={CONNECT_SECONDS:.0f}",
-            "Acquire::Retries=1",
-        ]
+        options = [f"Dir::State::Lists={folder}/lists", f"Dir::Cache={folder}/cache", "APT::Sandbox::User=root"]
+        options += [f"Acquire::http::Timeout={CONNECT_SECONDS:.0f}", "Acquire::Retries=1"]
         apt = ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
-        _run(folder, *apt, "update")
-        _run(folder, *apt, "download", package)
-        _run(folder, "dpkg-deb", "-x", *(path.name for path in folder.glob("*.deb")), "unpacked")
+        for command in ([*apt, "update"], [*apt, "download", package]):
+            _run(folder, command)
+        _run(folder, ["dpkg-deb", "-x", *(path.name for path in folder.glob("*.deb")), "unpacked"])
         return _from_directory(folder / "unpacked" / installed.relative_to("/"), names)
 
 
-def _run(folder: Path, *command: str) -> None:
+def _run(folder: Path, command: list[str]) -> None:
     environment = {**os.environ, "LC_ALL": "C"}
     try:
         done = subprocess.run(
@@ -241,15 +235,8 @@ def _run(folder: Path, *command: str) -> None:
         raise DataError(f"{command[0]}: {lines[-1]}")
 
 
-def _unpack(packed: bytes, path: Path, sha256: str) -> bytes:
-    content = gzip.decompress(packed)
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise DataError(f"{path.name} has the wrong SHA-256")
-    return content
-
-
 def _fetch_by_torchvision(name: str, root: Path) -> None:
-    kind = _torchvision(name)
+    kind = torchvision_class(name)
     if hasattr(kind, "mirrors"):  # MNIST and its relatives
         url, folder, files = kind.mirrors[0], root / kind.__name__ / "raw", kind.resources
     else:

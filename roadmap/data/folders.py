@@ -4,28 +4,21 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from roadmap.config.schema import DataConfig
 from roadmap.data.datasets import class_folders, dataset
+from roadmap.data.records import Records
 from roadmap.errors import DataError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Of image files, as in torchvision."""
 
 
-@dataclass(frozen=True)
-class Folders:
-    """The images of where/<class>/ in the order of their paths; see `records.Records`."""
+@dataclass(frozen=True, kw_only=True)
+class Folders(Records):
+    """The images of where/<class>/ in the order of their paths."""
 
-    where: str
     paths: list[str]
-    labels: "Tensor"
-    classes: list[str]
-    errors: list[str]
 
     def name(self, i: int) -> str:
         return self.paths[i]

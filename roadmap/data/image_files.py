@@ -10,34 +10,29 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from roadmap.config.schema import DataConfig, OnError, RecipeConfig
-from roadmap.data.image_transforms import Pipeline, eval_pipeline, preserved, reseed, train_pipeline
+from roadmap.data.image_transforms import Pipeline, eval_pipeline, train_pipeline
 from roadmap.data.records import Records, check, find, open_image, reason
-from roadmap.data.rng import mix
+from roadmap.data.rng import mix, preserved, reseed
 from roadmap.errors import DataError
 
-CPU = torch.device("cpu")
-CHUNK = 64
-"""Images that a worker hands over at a time, whatever the batch size."""
-MAX_SKIPS = 100
-"""Images in a row that may be skipped."""
+CHUNK = 64  # images that a worker hands over at a time, whatever the batch size
+MAX_SKIPS = 100  # images in a row that may be skipped
+Loaded = tuple[Tensor, Tensor, list[str]]
+"""Images (B, C, H, W), the indices (B,) they are made from, and a line for each image that cannot be read."""
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """N of the encoded images of a part, and the pipeline that decodes them; see `loader.Part`."""
+    """N of the encoded images of a part, and the pipeline that decodes them; used like `in_memory.Images`."""
 
     records: Records
-    chosen: Tensor
-    """(N,) int64: indices into the records."""
+    chosen: Tensor  # (N,) int64: indices into the records
     pipeline: Pipeline
-    shape: torch.Size
-    """(N, C, H, W) after the pipeline."""
-    workers: int = 0
-    """Processes that decode; 0: this one."""
-    skip: bool = False
-    """Whether the next image replaces one that cannot be read."""
-    skipped: list[str] = field(default_factory=list)
-    device: torch.device = CPU
+    shape: torch.Size  # (N, C, H, W) after the pipeline
+    workers: int = 0  # processes that decode; 0: this one
+    skip: bool = False  # whether the next image replaces one that cannot be read
+    skipped: list[str] = field(default_factory=list)  # unreadable images in the batches so far
+    device: torch.device = torch.device("cpu")  # noqa: RUF009
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -71,7 +66,7 @@ class ImageFiles:
             images, sources = loaded[0] if len(loaded) == 1 else map(torch.cat, zip(*loaded, strict=True))
             yield images, labels[sources].to(self.device)
 
-    def _checked(self, loaded: "Loaded") -> tuple[Tensor, Tensor]:
+    def _checked(self, loaded: Loaded) -> tuple[Tensor, Tensor]:
         images, sources, unreadable = loaded
         if unreadable and not self.skip:
             raise DataError(unreadable[0])
@@ -111,19 +106,12 @@ def _ignore_sigterm(_worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-Loaded = tuple[Tensor, Tensor, list[str]]
-"""Images (B, C, H, W), the indices (B,) they come from, and a line for each image that cannot be read."""
-
-
 class Item(NamedTuple):
     """One decoded image."""
 
-    image: Tensor | None
-    """(C, H, W) uint8; None: none can be read."""
-    source: int
-    """Index of the image that it is made from."""
-    unreadable: list[str]
-    """Images before it that cannot be read, and why."""
+    image: Tensor | None  # (C, H, W) uint8; None: none can be read
+    source: int  # index of the image that it is made from
+    unreadable: list[str]  # images before it that cannot be read, and why
 
 
 class Decoded(Dataset[Item]):

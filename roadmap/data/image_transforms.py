@@ -1,12 +1,8 @@
 """timm's transforms of single images on the CPU: crop, flip and RandAugment for training, resize and crop otherwise."""
 
-import contextlib
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import numpy
-import torch
 from PIL import Image
 from timm.data import create_transform
 from timm.data.auto_augment import RandAugment, posterize
@@ -22,7 +18,7 @@ SQUASH_SIZE = 384
 def train_pipeline(recipe: RecipeConfig, data: DataConfig) -> Pipeline:
     """Random resized crop, flip, RandAugment: PIL image -> (3, img_size, img_size) uint8.
 
-    Draws from the generators of `random`, numpy and torch: see `seeded`.
+    Draws from the generators of `random`, numpy and torch: see `rng.reseed`.
     """
     pipeline = create_transform(
         input_size=(data.in_chans, data.img_size, data.img_size),
@@ -52,32 +48,6 @@ def eval_pipeline(recipe: RecipeConfig, data: DataConfig) -> Pipeline:
         crop_mode="squash" if squash else "center",
         use_prefetcher=True,
     )
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed the three generators that timm's and torchvision's transforms draw from, and restore them afterwards."""
-    with preserved():
-        reseed(seed)
-        yield
-
-
-@contextlib.contextmanager
-def preserved() -> Iterator[None]:
-    """Restore the three generators of this process afterwards."""
-    states = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        numpy.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-
-
-def reseed(seed: int) -> None:
-    random.seed(seed)
-    numpy.random.seed(seed % 2**32)
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed would also queue a call per device type
 
 
 def _allow_no_bits(augment: RandAugment) -> None:

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from roadmap.config.schema import DataConfig, RecipeConfig
 from roadmap.data.datasets import dataset
-from roadmap.data.fetch import damaged_files
+from roadmap.data.fetch import damaged_files, torchvision_class
 from roadmap.errors import DataError, require
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images (N, C, H, W) uint8 and labels (N,) int64 on one device; see `loader.Part`."""
+    """Images (N, C, H, W) uint8 and labels (N,) int64 on one device; used like `image_files.ImageFiles`."""
 
     images: Tensor
     labels: Tensor
@@ -59,28 +59,22 @@ def load(data: DataConfig, *, train: bool) -> Images:
 
     Raises:
         DataError: files are missing or damaged.
-        ConfigError: the images are larger than data.img_size, or have other channels or more classes.
+        ConfigError: the images are larger than data.img_size.
     """
     images, labels = _read(data.name, Path(data.root).expanduser(), train)
     limit = data.max_train if train else data.max_test
     images, labels = images[:limit], labels[:limit]
-    channels, height, width = images.shape[1:]
-    classes = int(labels.max()) + 1
-    require(data.img_size >= max(height, width), "data.img_size", data.img_size, f"{max(height, width)} or more")
-    require(data.in_chans == channels, "data.in_chans", data.in_chans, f"{channels} for {data.name}")
-    require(data.num_classes >= classes, "data.num_classes", data.num_classes, f"{classes} or more")
+    size = max(images.shape[2:])
+    require(data.img_size >= size, "data.img_size", data.img_size, f"{size} or more")
     return Images(_pad(images, data.img_size), labels)
 
 
 def _read(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     """All images (N, C, H, W) uint8 and labels (N,) int64 of a part, verified."""
-    entry = dataset(name)
-    if entry.sha256:
+    if dataset(name).sha256:
         return _read_idx(name, root, "train-" if train else "t10k-")
-    import torchvision  # takes more than a second
-
     try:
-        found = getattr(torchvision.datasets, entry.torchvision)(root, train=train, download=False)
+        found = torchvision_class(name)(root, train=train, download=False)
     except RuntimeError as error:
         raise DataError(f"{name} is missing or damaged in {root}: run `make data`") from error
     pixels = torch.as_tensor(found.data)

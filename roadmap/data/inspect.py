@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import ExifTags, Image
 
@@ -29,15 +29,11 @@ class Inspected(NamedTuple):
     name: str
     label: int
     bytes: int
-    error: str | None = None
-    """Why it cannot be read."""
-    note: str | None = None
-    """Harmless oddities: another format than its name states, colours other than RGB or grey."""
+    error: str = ""  # why it cannot be read
+    note: str = ""  # another format than its name states, colours other than RGB or grey
     pixels: int = 0
-    digest: int = 0
-    """Of the encoded bytes."""
-    rotated: bool = False
-    """Whether EXIF asks for another orientation, which training ignores, as torchvision and timm do."""
+    digest: int = 0  # of the encoded bytes
+    rotated: bool = False  # whether EXIF states an orientation, which training ignores, as torchvision and timm do
 
 
 @dataclass
@@ -48,13 +44,11 @@ class Report:
     classes: dict[str, list[str]] = field(default_factory=lambda: {part: [] for part in PARTS})
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    wnids: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """WordNet ids in the names of a class's images, for classes that are only numbers."""
+    wnids: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))  # in names, for numbered classes
     bytes: int = 0
     pixels: int = 0
     rotated: int = 0
     digests: "dict[str, array[int]]" = field(default_factory=lambda: defaultdict(lambda: array("Q")))
-    """Of the images of each part."""
 
 
 def main(words: list[str]) -> int:
@@ -72,8 +66,9 @@ def main(words: list[str]) -> int:
     from roadmap.config.compose import compose
 
     config = compose(words)
-    allowed = f"one of {' '.join(filter(_inspectable, DATASETS))}: `make data` checks those in memory"
-    require(_inspectable(config.data.name), "data", config.data.name, allowed)
+    known = [name for name, each in DATASETS.items() if not (each.in_memory or each.test_only)]
+    allowed = f"one of {' '.join(known)}: `make data` checks those in memory"
+    require(config.data.name in known, "data", config.data.name, allowed)
     if dataset(config.data.name).class_folders:
         prepare(config.data)
     console = Console(highlight=False, soft_wrap=True)
@@ -86,10 +81,6 @@ def main(words: list[str]) -> int:
     for line in summary(report):
         console.print(line)
     return 1 if report.errors else 0
-
-
-def _inspectable(name: str) -> bool:
-    return not (DATASETS[name].in_memory or DATASETS[name].test_only)
 
 
 def inspect(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Report]]:
@@ -155,8 +146,7 @@ class Decoding:
         notes = [f"{form or '?'} by another name"] if stated not in (form, None) else []
         notes += [f"{mode} colours"] if mode not in ("RGB", "L") else []
         digest = int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big")
-        note = ", ".join(notes) or None
-        return Inspected(name, label, length, None, note, pixels=width * height, digest=digest, rotated=rotated)
+        return Inspected(name, label, length, "", ", ".join(notes), width * height, digest, rotated)
 
 
 def _rotated(image: Image.Image) -> bool:
@@ -171,15 +161,10 @@ def _rotated(image: Image.Image) -> bool:
 def _decode(records: Records, workers: int) -> Iterator[list[Inspected]]:
     from torch.utils.data import DataLoader
 
+    images: Any = Decoding(records)
     with warnings.catch_warnings():  # more workers than cores is the user's choice
         warnings.filterwarnings("ignore", message="This DataLoader will create")
-        images: DataLoader[Inspected] = DataLoader(
-            Decoding(records),  # type: ignore[arg-type]
-            batch_size=16,
-            num_workers=workers,
-            collate_fn=list,
-        )
-        return iter(images)
+        return iter(DataLoader(images, batch_size=16, num_workers=workers, collate_fn=list))
 
 
 def _add(report: Report, image: Inspected, part: str, *, named_classes: bool) -> None:

@@ -4,8 +4,8 @@ Everything is a function of (seed, epoch, index) and, for mixup, of (seed, micro
 any step and a batch does not depend on the process that makes it.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,46 +13,18 @@ from torch import Tensor
 from roadmap.config.schema import Config, DataConfig, RecipeConfig
 from roadmap.data.batch_augment import augment, draw, normalize
 from roadmap.data.datasets import dataset
-from roadmap.data.rng import Stream, epoch_order, mix, numpy_seeded
+from roadmap.data.rng import Stream, epoch_order, mix, preserved, reseed
 from roadmap.errors import require
 
 if TYPE_CHECKING:
     from timm.data import Mixup
 
-    from roadmap.data.records import Records
+    from roadmap.data.image_files import ImageFiles
+    from roadmap.data.in_memory import Images
 
 Batch = tuple[Tensor, Tensor]
-
-
-class Part(Protocol):
-    """A part of a data set: `in_memory.Images` or `image_files.ImageFiles`."""
-
-    def __len__(self) -> int: ...
-
-    def to(self, device: torch.device) -> "Part":
-        """The same part with its batches on another device."""
-
-    @property
-    def shape(self) -> torch.Size:
-        """(N, C, H, W)."""
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the batches."""
-
-    @property
-    def skipped(self) -> Sequence[str]:
-        """Images that could not be read and were skipped in the batches so far, repetitions included."""
-
-    @property
-    def records(self) -> "Records | None":
-        """The image files; None for images held in memory."""
-
-    def batches(self, indices: Sequence[Tensor], *, seed: int) -> Iterator[Batch]:
-        """Images (B, C, H, W) uint8 and labels (B,) on the device, at each of the indices (B,)."""
-
-    def batch_recipe(self, recipe: RecipeConfig) -> RecipeConfig:
-        """The recipe without the operations that `batches` has already done image by image."""
+Part: TypeAlias = "Images | ImageFiles"
+"""A part of a data set, training or test."""
 
 
 def load(config: Config, *, train: bool) -> Part:
@@ -112,11 +84,24 @@ def micro_batches(
     """
     each, (rank, world) = micro_batches_per_step(recipe), share
     own = range(rank * each // world, (rank + 1) * each // world)
-    steps = batches_per_epoch(images, recipe)
+    steps, mixup = batches_per_epoch(images, recipe), _mixup(recipe, data.num_classes)
     numbers = [step * each + offset for step in range(start, steps) for offset in own]
-    mixup = _mixup(recipe, data.num_classes)
-    recipe, first = images.batch_recipe(recipe), epoch * steps * each
-    return _micro_batches(images, recipe, data, seed=seed, epoch=epoch, numbers=numbers, first=first, mixup=mixup)
+    size, left = min(recipe.bn_batch_size, recipe.batch_size), images.batch_recipe(recipe)
+
+    def batches() -> Iterator[Batch]:
+        order = epoch_order(seed, epoch, len(images)).split(size)
+        draws = draw(left, images.shape, seed=seed, epoch=epoch, device=images.device)
+        indices = [order[number] for number in numbers]
+        raw = images.batches(indices, seed=mix(seed, epoch))
+        for number, index, (x, targets) in zip(numbers, indices, raw, strict=True):
+            x = augment(x, index.to(x.device), draws, data=data)
+            if mixup is not None:
+                with preserved():  # micro-batches are numbered through all epochs
+                    reseed(mix(seed, epoch * steps * each + number, Stream.mixup))
+                    x, targets = mixup(x, targets)
+            yield channels_last(x), targets
+
+    return batches()
 
 
 def evaluation_batches(
@@ -130,35 +115,6 @@ def evaluation_batches(
     rank, world = share
     for x, labels in images.batches(torch.arange(len(images)).split(batch_size)[rank::world], seed=0):
         yield channels_last(normalize(x, data)), labels
-
-
-def mixup_seed(seed: int, number: int) -> int:
-    """Seed for the mixup or cutmix of a micro-batch; numbers continue from epoch to epoch."""
-    return mix(seed, number, Stream.mixup)
-
-
-def _micro_batches(
-    images: Part,
-    recipe: RecipeConfig,
-    data: DataConfig,
-    *,
-    seed: int,
-    epoch: int,
-    numbers: Sequence[int],
-    first: int,
-    mixup: "Mixup | None",
-) -> Iterator[Batch]:
-    """Micro-batches by their numbers in the epoch; the epoch begins with number `first` of the run."""
-    order = epoch_order(seed, epoch, len(images)).split(min(recipe.bn_batch_size, recipe.batch_size))
-    draws = draw(recipe, images.shape, seed=seed, epoch=epoch, device=images.device)
-    indices = [order[number] for number in numbers]
-    batches = images.batches(indices, seed=mix(seed, epoch))
-    for number, index, (x, targets) in zip(numbers, indices, batches, strict=True):
-        x = augment(x, index.to(x.device), draws, data=data)
-        if mixup is not None:
-            with numpy_seeded(mixup_seed(seed, first + number)):
-                x, targets = mixup(x, targets)
-        yield channels_last(x), targets
 
 
 def _mixup(recipe: RecipeConfig, num_classes: int) -> "Mixup | None":

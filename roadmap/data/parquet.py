@@ -14,27 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from roadmap.config.schema import DataConfig
 from roadmap.data import records
 from roadmap.errors import DataError
 
 
-@dataclass(frozen=True)
-class Parquet:
-    """The images of some tables in the order of files and rows; see `records.Records`."""
+@dataclass(frozen=True, kw_only=True)
+class Parquet(records.Records):
+    """The images of some tables in the order of files and rows."""
 
-    where: str
-    table: Any
-    """datasets.Dataset with the columns image and label."""
+    table: Any  # datasets.Dataset with the columns image and label
     files: list[str]
-    ends: list[int]
-    """Rows up to and including each file."""
-    labels: Tensor
-    errors: list[str]
-    others: list[str]
-    classes: tuple[str, ...] = ()
+    ends: list[int]  # rows up to and including each file
 
     def name(self, i: int) -> str:
         """File, row in it, and path in the table."""
@@ -49,9 +41,6 @@ class Parquet:
 
     def read(self, i: int) -> bytes:
         return self.table[i]["image"]["bytes"] or b""
-
-    def unused(self) -> list[str]:
-        return self.others
 
 
 def find(data: DataConfig, part: str) -> Parquet:

@@ -4,9 +4,10 @@ import importlib
 import io
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
@@ -21,36 +22,31 @@ PARTS = {"train": "train(ing)?", "val": "val(id(ation)?)?"}
 """The parts of a data set, and the pattern of a word in the names of their files."""
 
 
-class Records(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class Records:
     """N encoded images of one part. Pickled to worker processes, which open the files themselves."""
 
-    @property
-    def labels(self) -> "Tensor":
-        """(N,) int64."""
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """Class names in the order of their labels; empty if classes are only numbers."""
-
-    @property
-    def where(self) -> str:
-        """The location of the part, for messages."""
-
-    @property
-    def errors(self) -> Sequence[str]:
-        """What is wrong with the part as a whole; nothing is trained on such a part."""
+    where: str  # location of the part, for messages
+    labels: "Tensor"  # (N,) int64
+    classes: Sequence[str] = ()  # names in the order of their labels; empty if classes are only numbers
+    errors: Sequence[str] = ()  # what is wrong with the part as a whole; nothing is trained on such a part
+    others: Sequence[str] = ()  # files in the same place that belong to no part
 
     def name(self, i: int) -> str:
         """File and name of an image, enough to find it."""
+        raise NotImplementedError
 
     def relative_names(self) -> Iterable[str]:
         """Names of all images in order, independent of where the files are."""
+        raise NotImplementedError
 
     def read(self, i: int) -> bytes:
         """An encoded image."""
+        raise NotImplementedError
 
     def unused(self) -> Sequence[str]:
         """Files in the same place that are not used."""
+        return self.others
 
 
 def find(data: DataConfig, part: str) -> Records:

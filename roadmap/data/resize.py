@@ -28,8 +28,6 @@ from roadmap.files import LOCK, lock, remove_leftovers, write_atomic
 MANIFEST = "resized.json"
 PARTS = ("train", "val")
 DEFAULTS = {"data.root": "", "to": "", "short_side": "256", "quality": "90", "parts": "train", "workers": "1"}
-CHUNK = 8
-"""Files that a process takes at a time."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +35,11 @@ class Resized:
     """The content of a copy's manifest."""
 
     source: str
-    short_side: int
-    """Pixels; smaller images keep their size."""
-    quality: int
-    """Of JPEG, 1 to 95."""
-    parts: tuple[str, ...]
-    """Resized parts; the others are links to the source."""
-    images: int | None = None
-    """Images in these parts; None: the copy is not finished."""
-    unreadable: tuple[str, ...] = ()
-    """Files, relative to source, that cannot be read and are left out."""
+    short_side: int  # pixels; smaller images keep their size
+    quality: int  # of JPEG, 1 to 95
+    parts: tuple[str, ...]  # resized parts; the others are links to the source
+    images: int | None = None  # images in these parts; None: the copy is not finished
+    unreadable: tuple[str, ...] = ()  # files, relative to source, that cannot be read and are left out
 
     def __str__(self) -> str:
         left_out = f", without {len(self.unreadable)} files that cannot be read" if self.unreadable else ""
@@ -129,7 +122,9 @@ def resize(wanted: Resized, to: Path, *, workers: int) -> Iterator[tuple[int, in
     refuse_another(to, wanted)
     links = {to / part: source / part for part in PARTS if part not in wanted.parts}
     for link, target in links.items():
-        _refuse_other_than_link(link, target)
+        is_link = link.is_symlink() and link.resolve() == target.resolve()
+        if not is_link and (link.is_symlink() or link.exists()):
+            raise DataError(f"{link}: is there, and is not a link to {target}")
     with lock(to):
         write_manifest(to, wanted)
         for link, target in links.items():
@@ -141,7 +136,7 @@ def resize(wanted: Resized, to: Path, *, workers: int) -> Iterator[tuple[int, in
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)
         try:
             job = partial(_resize_file, source, to, wanted.short_side, wanted.quality)
-            for done, (path, error) in enumerate(pool.map(job, files, chunksize=CHUNK), start=1):
+            for done, (path, error) in enumerate(pool.map(job, files, chunksize=8), start=1):
                 if error:
                     unreadable[path] = error
                 yield done, len(files), list(unreadable.values())
@@ -210,12 +205,6 @@ def refuse_another(root: Path, wanted: Resized) -> None:
     for key in ("source", "short_side", "quality", "parts"):
         there, asked = getattr(before or wanted, key), getattr(wanted, key)
         require(there == asked, key, asked, f"{there} in {root}, which holds that copy; choose another place")
-
-
-def _refuse_other_than_link(path: Path, target: Path) -> None:
-    link = path.is_symlink() and path.resolve() == target.resolve()
-    if not link and (path.is_symlink() or path.exists()):
-        raise DataError(f"{path}: is there, and is not a link to {target}")
 
 
 def _follow_parent() -> None:

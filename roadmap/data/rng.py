@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import random
 from collections.abc import Iterator
 from enum import IntEnum
 
@@ -43,14 +44,22 @@ def epoch_normals(seed: int, epoch: int, n: int) -> Tensor:
 
 
 @contextlib.contextmanager
-def numpy_seeded(seed: int) -> Iterator[None]:
-    """Seed numpy's global generator, and restore it afterwards."""
-    state = numpy.random.get_state()
-    numpy.random.seed(seed % 2**32)
+def preserved() -> Iterator[None]:
+    """Restore the global generators of Python, numpy and torch afterwards."""
+    states = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
     try:
         yield
     finally:
-        numpy.random.set_state(state)
+        random.setstate(states[0])
+        numpy.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+def reseed(seed: int) -> None:
+    """Seed the global generators of Python, numpy and torch, which timm and torchvision draw from."""
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would also queue a call per device type
 
 
 def _generator(seed: int, epoch: int, stream: Stream) -> torch.Generator:

@@ -22,19 +22,13 @@ SCHEMES = ("http", "https", "gs")
 LOCK_SECONDS = 600.0
 
 
-@dataclass(frozen=True)
-class Shards:
-    """The images of some shards in the order of the shards and of the files there; see `records.Records`."""
+@dataclass(frozen=True, kw_only=True)
+class Shards(records.Records):
+    """The images of some shards in the order of the shards and of the files there."""
 
-    where: str
     shards: list[str]
     names: list[str]
-    spans: Tensor
-    """(N, 3) int64: index of the shard, offset, bytes."""
-    labels: Tensor
-    errors: list[str]
-    others: list[str]
-    classes: tuple[str, ...] = ()
+    spans: Tensor  # (N, 3) int64: index of the shard, offset, bytes
 
     def name(self, i: int) -> str:
         return f"{self.shards[int(self.spans[i, 0])]}:{self.names[i]}"
@@ -48,9 +42,6 @@ class Shards:
         with Path(self.shards[shard]).open("rb") as stream:
             stream.seek(offset)
             return stream.read(size)
-
-    def unused(self) -> list[str]:
-        return self.others
 
 
 def find(data: DataConfig, part: str) -> Shards:

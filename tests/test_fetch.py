@@ -1,31 +1,28 @@
-"""Where data come from, in which order, and what is said when they come from nowhere."""
+"""Sources of data: their order, verification, time limits, and the message if all fail."""
 
+import contextlib
 import gzip
 import hashlib
-import http.server
-import io
 import os
-import pickle
-import runpy
 import shutil
 import socket
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+from helpers.downloads import APT_GET, DPKG_DEB, Mirror, closed_port, programs, small_cifar
+from helpers.smoke import inside
 from torchvision.datasets import CIFAR10, FashionMNIST
 
 from roadmap.config.schema import DataConfig
 from roadmap.data import fetch as fetching
 from roadmap.data.datasets import DATASETS, FASHION_MNIST
-from roadmap.data.fetch import fetch, prepare
+from roadmap.data.fetch import damaged_files, fetch, prepare
 from roadmap.errors import ConfigError, DataError
 from roadmap.files import lock
 
@@ -33,46 +30,15 @@ CONTENTS = {Path(path).name: f"content of {path}".encode() for path in FASHION_M
 NAMES = list(CONTENTS)
 
 
-class Mirror:
-    """A web server on the loopback that hands out what `files` holds and notes what it was asked for."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.asked: list[str] = []
-        mirror = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                mirror.asked.append(self.path[1:])
-                body = mirror.files.get(self.path[1:])
-                self.send_response(404 if body is None else 200)
-                self.send_header("Content-Length", str(len(body or b"")))
-                self.end_headers()
-                self.wfile.write(body or b"")
-
-            do_HEAD = do_GET
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
-    mirror = Mirror()
-    mirror.files = {f"{name}.gz": gzip.compress(content) for name, content in CONTENTS.items()}
-    monkeypatch.setattr(FashionMNIST, "mirrors", [mirror.url])
-    yield mirror
-    mirror.close()
+    with Mirror({f"{name}.gz": gzip.compress(content) for name, content in CONTENTS.items()}) as mirror:
+        thread = threading.Thread(target=mirror.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        monkeypatch.setattr(FashionMNIST, "mirrors", [mirror.url])
+        yield mirror
+        mirror.shutdown()
+        thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -89,12 +55,6 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "data"
-
-
-def closed_port() -> str:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{s.getsockname()[1]}/"
 
 
 def raw(root: Path) -> Path:
@@ -148,7 +108,7 @@ def test_only_a_damaged_file_is_fetched_again(root: Path, mirror: Mirror, damage
     ids=["other data", "cut short", "a login page", "empty", "404"],
 )
 def test_downloads_are_verified(root: Path, mirror: Mirror, bad: bytes | None, monkeypatch, tmp_path) -> None:
-    mirror.files[f"{NAMES[3]}.gz"] = bad  # type: ignore[assignment]
+    mirror.files[f"{NAMES[3]}.gz"] = bad
     debian(monkeypatch, tmp_path)
     fetch("fashion_mnist", root)
     assert contents(root) == CONTENTS and mirror.asked == [f"{name}.gz" for name in NAMES]
@@ -163,36 +123,15 @@ def test_gzipped_files_put_in_place_are_used(root: Path) -> None:
 def test_all_sources_fail(root: Path) -> None:
     with pytest.raises(DataError) as caught:
         fetch("fashion_mnist", root)
-    message = str(caught.value)
-    assert f"put {', '.join(NAMES)} (or the same with .gz) into {raw(root)}" in message
-    assert "network" in message
-    assert "apt-get update && apt-get install dataset-fashion-mnist" in message
-    assert "Connection refused" in message
-    assert "apt-get download" in message
+    for remedy in (
+        f"put {', '.join(NAMES)} (or the same with .gz) into {raw(root)}",
+        "connect to a network",
+        "apt-get update && apt-get install dataset-fashion-mnist",
+        "Connection refused",
+        "apt-get download",
+    ):
+        assert remedy in str(caught.value)
     assert contents(root) == {}
-
-
-APT_GET = """#!/bin/sh
-echo "$@" >> {log}
-case "$*" in
-  *Lists=*update) [ -d lists/partial ] ;;
-  *Lists=*download*) touch dataset-fashion-mnist_1_all.deb ;;
-  *) echo 'E: Unable to locate package dataset-fashion-mnist' >&2; exit 100 ;;
-esac
-"""
-DPKG_DEB = """#!/bin/sh
-[ "$1" = -x ] && [ -e "$2" ] && mkdir -p "$3{target}" && cp {packed}/* "$3{target}"
-"""
-
-
-def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **scripts: str) -> None:
-    folder = tmp_path / "programs"
-    folder.mkdir()
-    for name, script in scripts.items():
-        path = folder / name.replace("_", "-")
-        path.write_text(script)
-        path.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.defpath}")
 
 
 def debian(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -212,11 +151,7 @@ def test_debian_package_with_package_lists_of_its_own(root: Path, monkeypatch, t
 
 
 def test_apt_get_says_why_it_failed(root: Path, monkeypatch, tmp_path: Path) -> None:
-    programs(
-        monkeypatch,
-        tmp_path,
-        apt_get="#!/bin/sh\necho 'W: odd' >&2\necho 'E: no such release' >&2\nexit 100\n",
-    )
+    programs(monkeypatch, tmp_path, apt_get="#!/bin/sh\necho 'W: odd' >&2\necho 'E: no such release' >&2\nexit 100\n")
     with pytest.raises(DataError, match="apt-get: E: no such release"):
         fetch("fashion_mnist", root)
 
@@ -234,21 +169,15 @@ def test_a_program_that_hangs_is_given_up(root: Path, monkeypatch, tmp_path: Pat
 def test_a_slow_mirror_is_given_up(root: Path, monkeypatch: pytest.MonkeyPatch, drip: bool) -> None:
     monkeypatch.setattr(fetching, "CONNECT_SECONDS", 0.3)
     monkeypatch.setattr(fetching, "TRANSFER_SECONDS", 0.5)
-    done = threading.Event()
-    server = socket.create_server(("127.0.0.1", 0))
+    done, server = threading.Event(), socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
         connection, _ = server.accept()
-        with connection:
+        with connection, contextlib.suppress(OSError):
             connection.recv(1000)
-            if drip:
-                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+            connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" if drip else b"")
             while not done.wait(0.05):
-                if drip:
-                    try:
-                        connection.sendall(b"x")
-                    except OSError:
-                        return
+                connection.sendall(b"x" if drip else b"")
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -351,49 +280,17 @@ def test_cifar_out_of_reach(root: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert socket.getdefaulttimeout() is None
 
 
-def small_cifar() -> tuple[bytes, dict[str, str]]:
-    """CIFAR-10's archive with three training images and one for testing, and the MD5 of its files."""
-    batches = {
-        "data_batch_1": {"data": np.arange(3 * 3072, dtype=np.uint8).reshape(3, 3072), "labels": [3, 1, 2]},
-        "test_batch": {"data": np.zeros((1, 3072), dtype=np.uint8), "labels": [9]},
-        "batches.meta": {"label_names": list("abcdefghij")},
-    }
-    buffer, digests = io.BytesIO(), {}
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, batch in batches.items():
-            content = pickle.dumps(batch)
-            digests[name] = hashlib.md5(content).hexdigest()
-            info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue(), digests
-
-
-def test_importing_needs_no_torch() -> None:
-    code = "import sys, roadmap.data.fetch; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-def script(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    path = Path(__file__).parent.parent / "scripts" / "fetch_data.py"
-    monkeypatch.setattr(sys, "argv", [str(path), *words])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(path), run_name="__main__")
-    return end.value.code
-
-
-def test_script_fetches_or_says_what_would_help(monkeypatch: pytest.MonkeyPatch, root: Path, capsys) -> None:
-    assert script(monkeypatch, f"data.root={root}") == 2
-    assert "Any one of these helps" in capsys.readouterr().err
+def test_the_command_fetches_or_lists_the_remedies(root: Path) -> None:
+    code, said = inside("scripts/fetch_data.py", f"data.root={root}")
+    assert code == 2 and "Any one of these helps" in said
     shutil.rmtree(root)
     fill(raw(root), gz=False)
-    assert script(monkeypatch, "study=smoke", f"data.root={root}") == 0
-    assert capsys.readouterr().out == f"fashion_mnist: ready in {root}\n"
-
-
-def test_script_refuses_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    assert script(monkeypatch, "data=fashion") == 2
-    assert "allowed: cifar10 cifar100 fashion_mnist imagefolder imagenet imagenet_a" in capsys.readouterr().err
+    assert inside("scripts/fetch_data.py", "study=smoke", f"data.root={root}") == (
+        0,
+        f"fashion_mnist: ready in {root}\n",
+    )
+    code, said = inside("scripts/fetch_data.py", "data=fashion")
+    assert code == 2 and "allowed: cifar10 cifar100 fashion_mnist imagefolder imagenet imagenet_a" in said
 
 
 @pytest.mark.slow
@@ -402,4 +299,4 @@ def test_the_real_package(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(FashionMNIST, "mirrors", [closed_port()])
     fetch("fashion_mnist", root)
-    assert fetching.damaged_fashion_mnist(root) == []
+    assert damaged_files("fashion_mnist", root) == []

@@ -1,0 +1,162 @@
+"""Augmentation of batches: distributions of torchvision and timm, and no dependence on the batch."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers.batches import CPU, CROP, DATA, ERASE, FLIP, PLAIN, SINGLE, by_index, some
+from scipy.stats import kstest
+from timm.data.random_erasing import RandomErasing
+from torch import Tensor
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms.v2 import functional as vision
+
+from roadmap.config.schema import RecipeConfig
+from roadmap.data import batch_augment as transforms
+from roadmap.data.batch_augment import augment, crop_boxes, draw, erase, erase_one_by_one, erased_boxes, resized_crop
+from roadmap.data.rng import Stream, epoch_uniforms
+
+
+@pytest.mark.parametrize("recipe", [FLIP, CROP, ERASE, SINGLE], ids=["flip", "crop", "erase", "all"])
+def test_an_image_does_not_depend_on_its_batch(recipe: RecipeConfig) -> None:
+    images = some(96)
+    one = by_index(images, replace(recipe, batch_size=1))
+    for batch_size in (3, 16, 96):
+        assert torch.equal(by_index(images, replace(recipe, batch_size=batch_size)), one)
+    assert not torch.equal(by_index(images, recipe, epoch=1), one)
+    assert not torch.equal(by_index(images, recipe, seed=1), one)
+
+
+def test_the_draws_of_one_operation_do_not_depend_on_the_others() -> None:
+    shape = torch.Size((50, 3, 32, 32))
+    every = draw(SINGLE, shape, seed=1, epoch=2, device=CPU)
+    for recipe, name in ((FLIP, "flipped"), (CROP, "crops"), (ERASE, "erasures"), (ERASE, "noise")):
+        assert torch.equal(getattr(draw(recipe, shape, seed=1, epoch=2, device=CPU), name), getattr(every, name))
+
+
+def test_operations_that_are_off_draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transforms, "epoch_uniforms", None)
+    monkeypatch.setattr(transforms, "epoch_normals", None)
+    assert draw(PLAIN, torch.Size((8, 3, 32, 32)), seed=0, epoch=0, device=CPU) == transforms.Draws()
+
+
+def test_flips() -> None:
+    images = some(2000)
+    plain, flipped = by_index(images, PLAIN), by_index(images, FLIP)
+    mirrored = (flipped == plain.flip(-1)).flatten(1).all(1)
+    assert torch.equal(flipped[~mirrored], plain[~mirrored])
+    assert abs(mirrored.float().mean().item() - 0.5) < 4 * (0.25 / 2000) ** 0.5
+    assert torch.equal(by_index(images, replace(PLAIN, hflip=1.0)), plain.flip(-1))
+
+
+def shares(boxes: Tensor, size: int = 32) -> np.ndarray:
+    return (boxes[:, 2] * boxes[:, 3] / size**2).numpy()
+
+
+def aspects(boxes: Tensor) -> np.ndarray:
+    return (boxes[:, 3] / boxes[:, 2]).numpy()
+
+
+@pytest.mark.parametrize(
+    ("scale", "ratio"),
+    [
+        ([0.08, 1.0], [3 / 4, 4 / 3]),
+        ([0.77, 1.0], [0.94, 1.08]),
+        ([0.9, 1.0], [0.4, 0.5]),
+        ([1.0, 1.0], [2.0, 3.0]),
+    ],
+    ids=["published", "mild", "tall", "never fits"],
+)
+def test_crops_are_drawn_as_torchvision_draws_them(scale: list[float], ratio: list[float]) -> None:
+    boxes = crop_boxes(epoch_uniforms(0, 0, 20_000, k=22, stream=Stream.crops), [32, 32], scale, ratio=ratio)
+    assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] >= 1).all()
+    assert (boxes[:, :2] + boxes[:, 2:] <= 32).all()
+    torch.manual_seed(0)
+    image = torch.zeros(1, 32, 32)
+    theirs = torch.tensor([RandomResizedCrop.get_params(image, scale, ratio) for _ in range(4000)])
+    for measure in (shares, aspects, lambda b: b[:, 0].numpy(), lambda b: b[:, 1].numpy()):
+        assert kstest(measure(boxes), measure(theirs)).pvalue > 1e-3
+
+
+def test_crops_are_resized_as_torchvision_resizes_them() -> None:
+    x = torch.rand(200, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    boxes = crop_boxes(
+        epoch_uniforms(0, 0, 200, k=22, stream=Stream.crops), [32, 32], [0.08, 1.0], ratio=[3 / 4, 4 / 3]
+    )
+    boxes[0] = torch.tensor([0, 0, 32, 32])
+    boxes[1] = torch.tensor([31, 0, 1, 7])
+    ours = resized_crop(x, boxes)
+    for i, box in enumerate(boxes.tolist()):
+        torch.testing.assert_close(ours[i], vision.resized_crop(x[i], *box, [32, 32]), atol=1e-5, rtol=0)
+
+
+def test_a_crop_belongs_to_its_image() -> None:
+    images = some(40)
+    crops = draw(CROP, images.images.shape, seed=0, epoch=0, device=CPU).crops
+    assert crops is not None
+    expected = resized_crop(by_index(images, replace(PLAIN, batch_size=40)), crops)
+    assert torch.equal(by_index(images, replace(CROP, batch_size=40)), expected)
+
+
+def test_erasures_are_drawn_as_timm_draws_them() -> None:
+    boxes = erased_boxes(epoch_uniforms(0, 0, 20_000, k=22, stream=Stream.erasures), [32, 32])
+    boxes = boxes[boxes[:, 2] > 0]
+    assert len(boxes) > 19_990
+    random.seed(0)
+    torch.manual_seed(0)
+    theirs = RandomErasing(probability=1.0, mode="pixel", device="cpu")(torch.zeros(3000, 1, 32, 32))[:, 0] != 0
+    top, left = theirs.any(2).int().argmax(1), theirs.any(1).int().argmax(1)
+    timm = torch.stack((top, left, theirs.any(2).sum(1), theirs.any(1).sum(1)), 1)
+    for measure in (shares, aspects, lambda b: b[:, 0].numpy(), lambda b: b[:, 1].numpy()):
+        assert kstest(measure(boxes), measure(timm)).pvalue > 1e-3
+
+
+def test_erasing_fills_the_box_with_noise_and_nothing_else() -> None:
+    images = some(4000)
+    plain, erased = by_index(images, PLAIN), by_index(images, ERASE)
+    boxes = draw(ERASE, images.images.shape, seed=0, epoch=0, device=CPU).erasures
+    assert boxes is not None
+    changed = (plain != erased).all(1)
+    touched = changed.flatten(1).any(1)
+    assert torch.equal(touched, boxes[:, 2] > 0)
+    assert abs(touched.float().mean().item() - 0.25) < 4 * (0.25 * 0.75 / 4000) ** 0.5
+    for i in touched.nonzero()[:50, 0].tolist():
+        top, left, height, width = boxes[i].tolist()
+        assert changed[i, top : top + height, left : left + width].all()
+        assert changed[i].sum() == height * width
+    noise = erased[(plain != erased)]
+    assert abs(noise.mean().item()) < 0.01
+    assert abs(noise.std().item() - 1) < 0.01
+
+
+@pytest.mark.parametrize("method", [erase, erase_one_by_one])
+def test_every_offset_gives_other_noise(method: Callable[..., Tensor]) -> None:
+    x, box, noise = torch.zeros(2, 3, 8, 8), torch.tensor([[0, 0, 8, 8]] * 2), torch.randn(3 * 64 + 5)
+    erased = method(x, box, noise, offsets=torch.tensor([0, 5]))
+    assert torch.equal(erased[0].flatten(), noise[:192])
+    assert torch.equal(erased[1].flatten(), noise[5:])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_both_methods_of_erasing_agree(channels: int, layout: torch.memory_format) -> None:
+    draws = draw(ERASE, torch.Size((200, channels, 32, 32)), seed=0, epoch=0, device=CPU)
+    assert draws.erasures is not None and draws.noise_offsets is not None and draws.noise is not None
+    x = torch.randn(200, channels, 32, 32).contiguous(memory_format=layout)
+    together = erase(x.clone(), draws.erasures, draws.noise, offsets=draws.noise_offsets)
+    apart = erase_one_by_one(x.clone(), draws.erasures, draws.noise, offsets=draws.noise_offsets)
+    assert not torch.equal(together, x)
+    assert torch.equal(together, apart)
+
+
+def test_the_memory_format_changes_no_bit() -> None:
+    planes = torch.randint(0, 256, (16, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    index = torch.arange(16)
+    draws = draw(replace(ERASE, reprob=0.7), planes.shape, seed=1, epoch=0, device=CPU)
+    pixels = planes.contiguous(memory_format=torch.channels_last)
+    found = augment(pixels, index, draws, data=DATA)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(found, augment(planes, index, draws, data=DATA))
