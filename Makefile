@@ -1,4 +1,4 @@
-# Everything this project does, on a fresh machine. `make help` lists it.
+# Every command of the project, from a fresh machine on. `make help` lists them.
 STUDY ?= fashion_mnist
 SEEDS ?=
 JOBS ?=
@@ -18,12 +18,12 @@ SLURM := slurmctld slurmd slurm-client munge
 
 .DEFAULT_GOAL := help
 .PHONY: help setup data data-check roadmap plan costs collate plot push view test test-slow test-slurm test-gpu test-view chaos
-.PHONY: lint bench bench-data profile clean
+.PHONY: lint bench bench-data profile wheel clean
 
-help: ## this list
+help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
-	@echo "  with STUDY=imagenet SEEDS=3 JOBS=2 STEPS=gelu,layer_norm ROOT=/path/to/images CLUSTER=slurm DESIGN=add_one"
-	@echo "  TRACKING=wandb OPTIONS=key=value, where they make sense"
+	@echo "  Variables: STUDY=imagenet SEEDS=3 JOBS=2 STEPS=gelu,layer_norm ROOT=/path/to/images CLUSTER=slurm"
+	@echo "  DESIGN=add_one TRACKING=wandb OPTIONS=\"key=value ...\""
 
 setup: .venv/installed ## install into .venv (LOCK=1: the exact versions behind the committed results)
 
@@ -32,54 +32,54 @@ setup: .venv/installed ## install into .venv (LOCK=1: the exact versions behind 
 	$(BIN)/python -m pip install --quiet $(if $(LOCK),-c requirements.lock) -e '.[dev]'
 	@touch $@
 
-# A rung that fails leaves a blank in the table and an exit code, and takes nothing from the others.
-roadmap: setup ## replay the ablation: train every rung, then the table and the figure
+# If a step fails, the others are trained, its row stays empty, and the exit code is 1.
+roadmap: setup ## replay the ablation: train every step of the study, then make the table and the figure
 	$(BIN)/python scripts/sweep.py $(WORDS); status=$$?; [ $$status -le 1 ] || exit $$status; \
 	$(BIN)/python scripts/collate.py $(WORDS) && $(BIN)/python scripts/plot.py $(WORDS) && { \
 	$(if $(TRACKING),$(BIN)/python scripts/push.py $(WORDS) only=ladder;) exit $$status; }
 
-data: setup ## make the study's data ready: fetch it, or sort or index what is there
+data: setup ## prepare the study's data: download, unpack or index it
 	$(BIN)/python scripts/fetch_data.py study=$(STUDY) $(FILES)
 
-data-check: setup ## look at every image of the study's data
+data-check: setup ## check every image of the study's data
 	$(BIN)/python scripts/check_data.py study=$(STUDY) $(FILES)
 
-plan: setup ## what a sweep will take: hours, disk, energy, money (OPTIONS=devices=8, see scripts/plan.py --help)
+plan: setup ## estimate the cost of a sweep: hours, disk, energy, money (OPTIONS=devices=8)
 	$(BIN)/python scripts/plan.py $(WORDS)
 
-costs: setup ## parameters and multiply-adds of every rung, beside the paper's
+costs: setup ## parameters and multiply-adds of every step, next to the paper's
 	$(BIN)/python scripts/costs.py
 
-collate: setup ## the table from the results that are there
+collate: setup ## make the table of a study from its results
 	$(BIN)/python scripts/collate.py $(WORDS)
 
-plot: setup ## the figure from the table
+plot: setup ## draw the figure of a study from its table
 	$(BIN)/python scripts/plot.py $(WORDS)
 
-push: setup ## the study on Weights & Biases, from its local files (TRACKING=tensorboard: in files for that)
+push: setup ## send a study to Weights & Biases from its local files (or TRACKING=tensorboard)
 	$(BIN)/python scripts/push.py $(WORDS) tracking=$(or $(TRACKING),wandb)
 
-view: setup ## build the report, results/<study>/index.html, and open it or say where it is
+view: setup ## build the report of a study, results/<study>/index.html, and open it
 	$(BIN)/python scripts/view.py $(WORDS)
 
-test: setup ## the fast tests
+test: setup ## run the fast tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-test-slow: setup ## the slow tests, and those on SLURM
+test-slow: setup ## run the slow tests and those on SLURM
 	$(BIN)/python -m pytest -m slow
 	$(MAKE) test-slurm
 
-# Debian's packages, if they are missing and we may; the daemons are the test's own, on loopback, and end with it.
-test-slurm: setup ## sweeps on a real SLURM of one node
+# Installs Debian's packages if they are missing. The test starts its own daemons, on loopback, and stops them.
+test-slurm: setup ## run sweeps on a SLURM of one node
 	@export PATH=$$PATH:/usr/sbin; { command -v slurmctld && command -v slurmd && command -v munged && command -v srun; } >/dev/null || \
 	  { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -y --no-install-recommends $(SLURM); } || \
 	  { echo "test-slurm: as root, or after apt-get install $(SLURM)" >&2; exit 2; }
 	$(BIN)/python -m pytest -m slurm
 
-test-gpu: setup ## what only a GPU can show, on the first one
+test-gpu: setup ## run the tests that need a GPU, on the first one
 	$(BIN)/python -m pytest -m gpu
 
-test-view: setup ## the report in a real browser
+test-view: setup ## test the report in Chromium
 	@command -v chromium >/dev/null || \
 	  { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -y --no-install-recommends chromium; } || \
 	  { echo "test-view: as root, or after apt-get install chromium" >&2; exit 2; }
@@ -89,17 +89,17 @@ test-view: setup ## the report in a real browser
 docs/report.png: setup
 	$(BIN)/python scripts/view.py $(WORDS) screenshot=$@
 
-chaos: setup ## faults at random moments of real sweeps (N=200), which must end as if nothing had happened
+chaos: setup ## inject faults into sweeps at random moments (N=200); they must end with the same numbers
 	$(BIN)/python tests/chaos n=$(or $(N),200)
 
-lint: setup ## ruff and mypy
+lint: setup ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 FEW := resnet,increase_width,large_kernel,separate_downsampling,layer_scale
 BOTH := precision=float32,bfloat16
-bench: setup ## training steps against a baseline: the main sequence at 32 pixels, five steps at 224 (OPTIONS=: your own)
+bench: setup ## training steps against a baseline: the main sequence at 32 pixels, five steps at 224
 	$(BIN)/python benchmarks/steps.py $(or $(OPTIONS),$(BOTH)) $(if $(STEPS),steps=$(STEPS))
 	$(if $(OPTIONS),,$(BIN)/python benchmarks/steps.py regime=resnet50 batch=8 $(BOTH) steps=$(or $(STEPS),$(FEW)))
 
@@ -108,6 +108,9 @@ profile: setup ## the ten most expensive operators of a training step (STEP=gelu
 
 bench-data: setup ## images per second of one core, in memory or from files, against torchvision and timm
 	$(BIN)/python benchmarks/data.py study=$(STUDY) +step=training_recipe $(FILES)
+
+wheel: setup ## build dist/*.whl, which runs as python -m roadmap
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## remove caches; runs, results, data and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache

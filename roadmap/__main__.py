@@ -1,10 +1,13 @@
 """`python -m roadmap COMMAND key=value ...`: every command of the project, from a checkout or an installed wheel."""
 
+import ast
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from roadmap import cli
+from roadmap.errors import did_you_mean
 
 # Name of a command to the module whose `main` it is. Modules import torch inside functions, so that --help is fast.
 COMMANDS = {
@@ -30,15 +33,26 @@ def start(name: str, words: Sequence[str] | None = None) -> None:
 
 
 def usage() -> str:
-    """All commands, each with the first line of its help."""
-    lines = [importlib.import_module(module).main.__doc__ or "" for module in COMMANDS.values()]
-    listed = [f"  {name:10} {line.splitlines()[0]}" for name, line in zip(COMMANDS, lines, strict=True)]
-    return "\n".join(["python -m roadmap COMMAND key=value ...", "", *listed, "", "COMMAND --help says more."])
+    """All commands, each with the first line of its help; their modules are not imported."""
+    lines = ["python -m roadmap COMMAND key=value ...", ""]
+    for name, module in sorted(COMMANDS.items()):
+        source = Path(__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py").read_text()
+        main = next(
+            node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == "main"
+        )
+        lines.append(f"  {name:10} {(ast.get_docstring(main) or '').splitlines()[0]}")
+    return "\n".join([*lines, "", "python -m roadmap COMMAND --help says more."])
 
 
 if __name__ == "__main__":
     name, *words = sys.argv[1:] or ["--help"]
     if name in COMMANDS:
         start(name, words)
-    print(usage(), file=sys.stdout if name in ("--help", "-h") else sys.stderr)
-    sys.exit(0 if name in ("--help", "-h") else 2)
+    if name in ("--help", "-h"):
+        print(usage())
+        sys.exit(0)
+    print(
+        f"{name}: no such command; allowed is {' '.join(sorted(COMMANDS))}{did_you_mean(name, COMMANDS)}",
+        file=sys.stderr,
+    )
+    sys.exit(2)

@@ -92,7 +92,8 @@ def split(words: Iterable[str], own: Mapping[str, str]) -> tuple[list[str], list
     for word in words:
         key, equals, _ = word.partition("=")
         if not equals or not (key in own or key.lstrip("+~").partition(".")[0] in of_sweep):
-            allowed = f"study=... {_listed(own)}, and the words of a sweep"
+            conf = "options of conf/ (study=..., recipe.lr=...)"
+            allowed = f"study=... {_listed(own)}, and the words of a sweep" if own else f"{_listed(SWEEP_KEYS)}, {conf}"
             raise ConfigError(f"{word}: allowed is {allowed}{did_you_mean(key, [*own, *of_sweep])}")
         found[key not in own].append(word)
     return found
@@ -110,7 +111,7 @@ def sweep_words(words: Iterable[str]) -> tuple[SweepOptions, list[str], list[str
     own: list[str] = []
     of_cluster: list[str] = []
     overrides: list[str] = []
-    for word in words:
+    for word in split(words, {})[1]:
         key = next(iter(parse_overrides([word])))
         require(key not in ("seed", *STEP_WORDS), key, word, "seeds=N and steps=[NAME,...] in a sweep")
         if key in SWEEP_KEYS:
