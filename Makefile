@@ -90,7 +90,7 @@ docs/report.png: setup
 	$(BIN)/python scripts/view.py $(WORDS) screenshot=$@
 
 chaos: setup ## inject faults into sweeps at random moments (N=200); they must end with the same numbers
-	$(BIN)/python tests/chaos n=$(or $(N),200)
+	PYTHONPATH=.:tests $(BIN)/python -m chaos n=$(or $(N),200)
 
 lint: setup ## run ruff and mypy
 	$(BIN)/ruff check .

@@ -1,35 +1,38 @@
-"""Faults at random moments of a real sweep, and that what they would change would be seen."""
+"""Faults at random moments of a real sweep; and a check that a changed result would be noticed."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 
 import pytest
-from chaos.siege import Broken, Siege
-from helpers.smoke import script, working_on
+from chaos.trial import BrokenPromise, Trial
+from helpers.smoke import ROOT, working_on
 
 from roadmap import runs
 
 
 @pytest.mark.slow
 def test_chaos_changes_nothing(tmp_path: Path, data_root: Path) -> None:
-    process = script("tests/chaos", "n=5", "seed=3", f"data={data_root}", f"place={tmp_path}")
-    output, _ = process.communicate(timeout=500)
-    assert process.returncode == 0, output
-    assert re.search(r"all +│ 5 +│ 5 ", output), output
+    command = [sys.executable, "-m", "chaos", "n=5", "seed=3", f"data={data_root}", f"place={tmp_path}"]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"all +│ 5 +│ 5 ", done.stdout), done.stdout
     assert working_on(tmp_path) == []
 
 
-def test_chaos_would_see_another_result(tmp_path: Path, undisturbed: Path) -> None:
-    siege = Siege(tmp_path, (), Random(0), tmp_path / "said.txt")
-    directory = siege.study / "gelu" / "seed-0"
+def test_chaos_notices_a_changed_result(tmp_path: Path, undisturbed: Path) -> None:
+    trial = Trial(tmp_path, (), Random(0), tmp_path / "log.txt")
+    directory = trial.study / "gelu" / "seed-0"
     shutil.copytree(undisturbed, directory)
-    wanted = siege.outcome()
-    believed: dict[Path, int] = {}
-    siege.see(believed)
+    expected = trial.outcome()
+    trial.check_finished()
     result = runs.read_result(directory / runs.RESULT)
     runs.write_result(directory / runs.RESULT, result | {"counts": result["counts"] | {"top1": 0}})
-    assert siege.outcome() != wanted
-    with pytest.raises(Broken, match="was finished and is not what it was"):
-        siege.see(believed)
+    assert trial.outcome() != expected
+    with pytest.raises(BrokenPromise, match="was finished and has changed"):
+        trial.check_finished()

@@ -1,1 +1,1 @@
-"""Faults at random moments of real sweeps, and the promise that they change nothing."""
+"""Faults at random moments of real sweeps; the results must be those of an undisturbed sweep."""

@@ -1,4 +1,4 @@
-"""The faults, each a name and what it does to a sweep at work."""
+"""The faults: each is a name and a function that injects it into a running sweep."""
 
 import contextlib
 import os
@@ -17,61 +17,51 @@ from roadmap import runs
 
 @dataclass
 class Target:
-    """A sweep at work, and the directory of its study."""
-
     sweep: subprocess.Popen[str]
     study: Path
-    chance: Random
-    device: Path | None
-    """The root of a small file system of its own, that may be filled; None where there is none."""
+    random: Random
+    disk: Path | None
+    """Root of a small file system that may be filled."""
 
     def process(self) -> int | None:
-        """One of the training processes; None while there is none."""
+        """A random training process; None if there is none now."""
         found = working_on(self.study)
-        return self.chance.choice(found) if found else None
+        return self.random.choice(found) if found else None
 
     def file(self, pattern: str) -> Path | None:
-        """One of the files of the study that are so called; None while there is none."""
+        """A random file of the study that matches; None if none does now."""
         found = sorted(self.study.glob(pattern))
-        return self.chance.choice(found) if found else None
+        return self.random.choice(found) if found else None
 
 
 Fault = Callable[[Target], bool]
-"""Does what its name says; False where there was nothing to do it to."""
+"""Returns False if the fault is not possible now."""
 
 
 def send(number: signal.Signals) -> Fault:
     """A signal to a training process."""
-
-    def fault(target: Target) -> bool:
-        process = target.process()
-        return process is not None and _kill(process, number)
-
-    return fault
+    return lambda target: (process := target.process()) is not None and _kill(process, number)
 
 
 def send_sweep(number: signal.Signals) -> Fault:
-    """A signal to the sweep."""
     return lambda target: target.sweep.poll() is None and _kill(target.sweep.pid, number)
 
 
 def kill_all(target: Target) -> bool:
-    """The whole of a machine goes."""
     processes = [target.sweep.pid, *working_on(target.study)]
     return target.sweep.poll() is None and all([_kill(process, signal.SIGKILL) for process in processes])
 
 
-def hold(target: Target) -> bool:
-    """A process stands still for a while."""
+def suspend(target: Target) -> bool:
     process = target.process()
     if process is None or not _kill(process, signal.SIGSTOP):
         return False
-    time.sleep(target.chance.uniform(0.2, 1.5))
+    time.sleep(target.random.uniform(0.2, 1.5))
     return _kill(process, signal.SIGCONT)
 
 
 def damage(name: str, how: Callable[[bytes, Random], bytes], *, kill: bool) -> Fault:
-    """Bytes of a file that are not what was written, after a kill -9 of all that would write it again."""
+    """Damage a file; with `kill`, of a run whose processes are killed first and cannot write it again."""
 
     def fault(target: Target) -> bool:
         path = target.file(f"*/seed-*/{name}")
@@ -79,43 +69,38 @@ def damage(name: str, how: Callable[[bytes, Random], bytes], *, kill: bool) -> F
             return False
         for process in working_on(path.parent) if kill else []:
             _kill(process, signal.SIGKILL)
-        try:
-            path.write_bytes(how(path.read_bytes(), target.chance))
-        except FileNotFoundError:
-            return False
-        return True
+        with contextlib.suppress(FileNotFoundError):
+            path.write_bytes(how(path.read_bytes(), target.random))
+            return True
+        return False
 
     return fault
 
 
-def truncated(content: bytes, chance: Random) -> bytes:
-    """The first part of it."""
-    return content[: chance.randrange(max(1, len(content)))]
+def flip_bit(content: bytes, random: Random) -> bytes:
+    flipped = bytearray(content)
+    if flipped:
+        flipped[random.randrange(len(flipped))] ^= 1 << random.randrange(8)
+    return bytes(flipped)
 
 
-def flipped(content: bytes, chance: Random) -> bytes:
-    """All but one bit of it."""
-    bits = bytearray(content)
-    if bits:
-        bits[chance.randrange(len(bits))] ^= 1 << chance.randrange(8)
-    return bytes(bits)
+DAMAGE: dict[str, Callable[[bytes, Random], bytes]] = {
+    "truncated": lambda content, random: content[: random.randrange(max(1, len(content)))],
+    "with a bit flipped": flip_bit,
+    "emptied": lambda content, random: b"",
+}
 
 
-def emptied(_content: bytes, _chance: Random) -> bytes:
-    """Nothing of it."""
-    return b""
-
-
-def forget(target: Target) -> bool:
-    """Files that only tell are gone."""
-    gone = [target.file(f"*/seed-*/{name}") for name in (runs.PROGRESS, runs.LOG)]
-    for path in filter(None, gone):
+def delete_messages(target: Target) -> bool:
+    """Delete files that only inform people."""
+    found = [target.file(f"*/seed-*/{name}") for name in (runs.PROGRESS, runs.LOG)]
+    for path in filter(None, found):
         path.unlink(missing_ok=True)
-    return any(gone)
+    return any(found)
 
 
-def leave_behind(target: Target) -> bool:
-    """Locks and temporary files of processes that are long dead."""
+def leave_files(target: Target) -> bool:
+    """Lock and temporary files as killed processes leave them."""
     run = target.file("*/seed-*")
     for directory in (target.study, run) if run else ():
         (directory / ".lock").write_text("999999")
@@ -124,36 +109,33 @@ def leave_behind(target: Target) -> bool:
 
 
 def touch(target: Target) -> bool:
-    """A frozen configuration is saved again, as it is."""
     path = target.file(f"*/seed-*/{runs.CONFIG}")
     if path:
         path.touch()
     return path is not None
 
 
-def fill(target: Target) -> bool:
-    """The device is full for a while."""
-    if target.device is None:
+def fill_disk(target: Target) -> bool:
+    if target.disk is None:
         return False
-    filler = target.device / "filler"
+    filler = target.disk / "filler"
     try:
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
             while stream.write(b"\0" * 65536):
                 pass
-        time.sleep(target.chance.uniform(0.5, 3))
+        time.sleep(target.random.uniform(0.5, 3))
     finally:
         filler.unlink(missing_ok=True)
     return True
 
 
-def limit(target: Target) -> bool:
-    """A training process may not write more than a few bytes a file from now on, which is like a full device."""
+def limit_files(target: Target) -> bool:
+    """Limit the file size of a training process, which is like a full disk."""
     process = target.process()
-    if process is None or not hasattr(resource, "prlimit"):
-        return False
     with contextlib.suppress(ProcessLookupError):
-        resource.prlimit(process, resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
-        return True
+        if process is not None and hasattr(resource, "prlimit"):
+            resource.prlimit(process, resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+            return True
     return False
 
 
@@ -164,24 +146,19 @@ FAULTS: dict[str, Fault] = {
     "SIGTERM to a training process": send(signal.SIGTERM),
     "SIGTERM to the sweep": send_sweep(signal.SIGTERM),
     "SIGINT to the sweep": send_sweep(signal.SIGINT),
-    "a training process stopped for a while": hold,
-    "killed, and its checkpoint truncated": damage(runs.CHECKPOINT, truncated, kill=True),
-    "killed, and a bit of its checkpoint flipped": damage(runs.CHECKPOINT, flipped, kill=True),
-    "killed, and its checkpoint emptied": damage(runs.CHECKPOINT, emptied, kill=True),
-    "a result truncated": damage(runs.RESULT, truncated, kill=False),
-    "a bit of a result flipped": damage(runs.RESULT, flipped, kill=False),
-    "a result emptied": damage(runs.RESULT, emptied, kill=False),
-    "progress and log deleted": forget,
-    "locks and temporary files of the dead": leave_behind,
-    "a frozen configuration touched": touch,
-    "the device full for a while": fill,
-    "no room for a training process's files": limit,
+    "training process suspended for a while": suspend,
+    **{f"killed, checkpoint {how}": damage(runs.CHECKPOINT, DAMAGE[how], kill=True) for how in DAMAGE},
+    **{f"result {how}": damage(runs.RESULT, DAMAGE[how], kill=False) for how in DAMAGE},
+    "progress and log deleted": delete_messages,
+    "locks and temporary files of dead processes": leave_files,
+    "frozen configuration touched": touch,
+    "disk full for a while": fill_disk,
+    "file size of a training process limited": limit_files,
 }
 
 
 def _kill(process: int, number: signal.Signals) -> bool:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(process, number)
-    except ProcessLookupError:
-        return False
-    return True
+        return True
+    return False

@@ -1,4 +1,4 @@
-"""What came of a run, and who still works on one."""
+"""What runs computed, and the processes that train them."""
 
 import json
 import subprocess
@@ -16,10 +16,10 @@ MEASURED_LINES = (
 
 
 def computed(directory: Path) -> dict[str, Any]:
-    """What a finished run has computed, without what its machine and its clock had to do with it.
+    """The result and metrics of a finished run without times, speeds and provenance.
 
     Raises:
-        ConfigError: its result is not whole.
+        ConfigError: the result is damaged.
     """
     result = runs.read_result(directory / runs.RESULT)
     lines = [json.loads(line) for line in (directory / runs.METRICS).read_text().splitlines()]
@@ -28,6 +28,6 @@ def computed(directory: Path) -> dict[str, Any]:
 
 
 def working_on(directory: Path) -> list[int]:
-    """Processes that carry out runs under a directory."""
+    """Processes that train runs under a directory."""
     listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
     return [int(line.split()[0]) for line in listed.splitlines() if f"run={directory}" in line]
