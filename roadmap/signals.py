@@ -1,4 +1,4 @@
-"""Being asked to stop: signals as something to look at between two steps."""
+"""Stop signals, collected for work that checks them between two steps."""
 
 import signal
 from collections.abc import Iterator
@@ -6,18 +6,18 @@ from contextlib import contextmanager
 from types import FrameType
 
 ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""What people, systems and schedulers send to who should end in good order; the work goes on later."""
+"""Signals from users, systems and schedulers after which work saves its state and ends, to be resumed later."""
 
 
 class Interrupted(Exception):
-    """Work was stopped by the signal whose number is the first argument; the same command goes on from there."""
+    """Work was stopped by a signal, whose number is the first argument; the same command resumes it."""
 
 
 @contextmanager
 def caught() -> Iterator[list[int]]:
-    """A list in which these signals appear; a second Ctrl-C acts as if nobody had asked.
+    """A list to which stop signals are appended; a second Ctrl-C interrupts at once.
 
-    The others come in twos and threes where a scheduler sends them, and must not break the good order.
+    Schedulers repeat the other signals, which must not interrupt the saving of state.
     """
     seen: list[int] = []
     before = {number: signal.getsignal(number) for number in ASKED_TO_STOP}

@@ -1,4 +1,4 @@
-"""Sweeps on a real SLURM of one node: what happens to jobs there changes nothing that they compute."""
+"""Sweeps on a real SLURM of one node: preempted, killed and requeued jobs compute the same bits."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from helpers.smoke import ROOT, computed, script, words, working_on
 from roadmap import runs
 
 pytestmark = pytest.mark.slurm
-RUNGS = ("resnet", "large_kernel", "layer_norm")
+STEPS = ("resnet", "large_kernel", "layer_norm")
 LONG = ("steps=[resnet,large_kernel,layer_norm]", "budget.epochs=20", "training.checkpoint_minutes=0.001")
 Sweep = Callable[..., subprocess.Popen[str]]
 SLURM = ("cluster=slurm", "cluster.poll_seconds=0.5", "cluster.cpus_per_task=1")
@@ -31,7 +31,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
-    """The study that the sweeps here repeat, by processes of this machine."""
+    """The same study, swept by local processes."""
     directory = tmp_path_factory.mktemp("local")
     process = script("scripts/sweep.py", *words(directory, data_root, *LONG, "jobs=2"))
     output, _ = process.communicate(timeout=200)
@@ -41,7 +41,7 @@ def local(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
 
 @pytest.fixture
 def sweep(cluster: Cluster) -> Iterator[Sweep]:
-    """Starts sweeps that speak to the cluster, and lets none outlive its test."""
+    """Starts sweeps on the cluster; kills those left at the end of the test."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
@@ -77,16 +77,16 @@ def parent_of(process: int) -> int:
     return int(subprocess.run(["ps", "-o", "ppid=", str(process)], capture_output=True, check=True).stdout)
 
 
-def same_as(local: Path, study: Path, rungs: Sequence[str] = RUNGS) -> None:
-    for rung in rungs:
-        assert computed(study / rung / "seed-0") == computed(local / rung / "seed-0"), rung
+def same_as(local: Path, study: Path, steps: Sequence[str] = STEPS) -> None:
+    for step in steps:
+        assert computed(study / step / "seed-0") == computed(local / step / "seed-0"), step
 
 
-def test_preempted_killed_and_left_alone_it_ends_with_the_bits_of_a_local_sweep(
+def test_preempted_and_killed_jobs_end_with_the_bits_of_a_local_sweep(
     cluster: Cluster, sweep: Sweep, local: Path, tmp_path: Path, data_root: Path
 ) -> None:
     arguments, study = words(tmp_path, data_root, *LONG, *SLURM), tmp_path / "tiny"
-    seeds = [study / rung / "seed-0" for rung in RUNGS]
+    seeds = [study / step / "seed-0" for step in STEPS]
     first = sweep(*arguments)
 
     preempted, killed = at_work(seeds[0]), at_work(seeds[1])
@@ -120,7 +120,7 @@ def test_preempted_killed_and_left_alone_it_ends_with_the_bits_of_a_local_sweep(
     assert not list(study.rglob(runs.JOB)) and not cluster.jobs()
 
 
-def test_jobs_are_shown_cancelled_and_taken_up_again(
+def test_jobs_are_listed_cancelled_and_resumed(
     cluster: Cluster, sweep: Sweep, local: Path, tmp_path: Path, data_root: Path
 ) -> None:
     two = ("steps=[resnet,layer_norm]", *LONG[1:])
@@ -140,7 +140,7 @@ def test_jobs_are_shown_cancelled_and_taken_up_again(
     same_as(local, study, ("resnet", "layer_norm"))
 
 
-def test_what_fails_by_its_own_error_is_not_started_again(
+def test_a_run_that_fails_by_its_own_error_is_not_retried(
     cluster: Cluster, sweep: Sweep, tmp_path: Path, data_root: Path
 ) -> None:
     in_the_way = tmp_path / "tiny" / "resnet" / "seed-0" / f"{runs.CHECKPOINT}.new"
@@ -152,7 +152,7 @@ def test_what_fails_by_its_own_error_is_not_started_again(
     assert "invalid partition specified: nowhere" in said(refused, code=2)
 
 
-def test_two_processes_a_job_compute_what_torchrun_does(
+def test_two_processes_per_job_compute_the_same_as_torchrun(
     cluster: Cluster, sweep: Sweep, tmp_path: Path, data_root: Path
 ) -> None:
     one = ["steps=[layer_norm]", "budget.epochs=20", "training.checkpoint_minutes=0.001"]

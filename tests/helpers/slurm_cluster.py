@@ -1,4 +1,4 @@
-"""A SLURM of one node, on this machine and for one test session: all it needs is in a directory, and ends with it."""
+"""A SLURM cluster of one node on this machine, for one test session; all its files are in one directory."""
 
 import contextlib
 import os
@@ -50,18 +50,15 @@ PartitionName=main Nodes=localhost Default=YES MaxTime=INFINITE State=UP
 
 @dataclass
 class Cluster:
-    """The daemons of a SLURM, and how to speak to it."""
-
     directory: Path
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
-        """For commands that speak to it."""
         return os.environ | {"SLURM_CONF": str(self.directory / "slurm.conf")}
 
     def ask(self, *command: str) -> str:
-        """What a command of SLURM says."""
+        """Output of a SLURM command."""
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
         return done.stdout
@@ -74,7 +71,6 @@ class Cluster:
             self.daemons[name] = subprocess.Popen([path, *arguments], stdout=log, stderr=log, env=self.environment)
 
     def stop(self, name: str) -> None:
-        """Stop a daemon."""
         daemon = self.daemons.pop(name)
         daemon.terminate()
         try:
@@ -89,16 +85,16 @@ class Cluster:
         until(lambda: "UP" in self.answer("scontrol", "ping"), "the controller answers")
 
     def answer(self, *command: str) -> str:
-        """The same as `ask`, from who may not be there."""
+        """Output of a SLURM command that may fail."""
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False).stdout
 
     def jobs(self) -> dict[str, str]:
-        """The state of every job that has not ended."""
+        """State of every job that has not ended, by job number."""
         lines = self.ask("squeue", "--noheader", "--array", "--format=%i %T").splitlines()
         return dict(line.split(maxsplit=1) for line in lines)
 
     def signal(self, job: str, name: str) -> None:
-        """Send a signal to a job; scancel goes on trying if the job has been queued again already, so do not wait."""
+        """Send a signal to a job; do not wait for scancel, which keeps trying if the job was requeued already."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(
                 ["scancel", f"--signal={name}", job],
@@ -109,7 +105,7 @@ class Cluster:
             )
 
     def start_now(self, job: str) -> None:
-        """Let a job begin that was queued again: SLURM has it wait two minutes."""
+        """Start a requeued job, which SLURM would hold back for two minutes."""
         self.answer("scontrol", "update", f"JobId={job}", "StartTime=now")
 
 
@@ -117,7 +113,6 @@ SBIN = os.environ["PATH"] + ":/usr/sbin:/sbin"
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-    """Wait for something."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"never: {what}"
@@ -125,13 +120,13 @@ def until(condition: Callable[[], object], what: str, seconds: float = 60) -> No
 
 
 def lacking() -> str:
-    """What of SLURM is not installed here."""
+    """SLURM programs that are not installed."""
     return " ".join(name for name in NEEDED if not shutil.which(name, path=SBIN))
 
 
 @contextmanager
 def up(directory: Path, *, cpus: int = 2) -> Iterator[Cluster]:
-    """A SLURM that takes jobs; it and all its jobs are gone at the end."""
+    """A running cluster; its jobs and daemons are ended on exit."""
     for name in ("state", "spool"):
         (directory / name).mkdir()
     directory.chmod(0o755)
