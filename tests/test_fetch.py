@@ -32,13 +32,10 @@ NAMES = list(CONTENTS)
 
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
-    with Mirror({f"{name}.gz": gzip.compress(content) for name, content in CONTENTS.items()}) as mirror:
-        thread = threading.Thread(target=mirror.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        monkeypatch.setattr(FashionMNIST, "mirrors", [mirror.url])
+    mirror = Mirror({f"{name}.gz": gzip.compress(content) for name, content in CONTENTS.items()})
+    with mirror.serving() as url:
+        monkeypatch.setattr(FashionMNIST, "mirrors", [url])
         yield mirror
-        mirror.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)

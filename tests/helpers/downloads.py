@@ -1,5 +1,6 @@
 """A web server with files of data sets, small archives among them."""
 
+import contextlib
 import hashlib
 import http.server
 import io
@@ -7,6 +8,8 @@ import os
 import pickle
 import socket
 import tarfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,18 @@ class Mirror(http.server.ThreadingHTTPServer):
     def __init__(self, files: dict[str, bytes | None]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.asked, self.url = files, list[str](), f"http://127.0.0.1:{self.server_port}/"
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[str]:
+        """Serve in a thread; the URL."""
+        thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield self.url
+        finally:
+            self.shutdown()
+            self.server_close()
+            thread.join()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
