@@ -49,7 +49,6 @@ DATASETS = {
     ),
     "cifar10": DataSet(3, 10, (50_000, 10_000), "CIFAR10"),
     "cifar100": DataSet(3, 100, (50_000, 10_000), "CIFAR100"),
-    "kmnist": DataSet(1, 10, (60_000, 10_000), "KMNIST"),
     "imagenet": DataSet(3, 1000, (1_281_167, 50_000), reader="folders"),
     "imagefolder": DataSet(reader="folders", named=False),
     "webdataset": DataSet(reader="shards", named=False),
