@@ -31,10 +31,10 @@ Changes = Mapping[str, tuple[Any, Any]]
 SIGNIFICANCE = {
     "significant": ("Significant", "p < 0.05 with Holm's correction for all changes of the ladder."),
     "uncorrected": (
-        "Significant without the correction only",
+        "Significant before correction only",
         "The 95 % interval excludes zero, as does that of one in twenty changes without any effect.",
     ),
-    "insignificant": ("Not significant", "Chance differences between seeds explain these; they may still be real."),
+    "insignificant": ("Not significant", "Differences between seeds can explain these changes; they may still be real."),
     "single": ("No interval", "It needs at least two seeds of the step and of its parent."),
     "blank": ("Not run yet", "The step or its parent has no finished run."),
 }
