@@ -95,3 +95,24 @@ def test_variants_of_a_design_are_compared_with_their_baseline(tmp_path: Path) -
     not_run = steps["without_large_kernel"]
     assert (not_run["n"], not_run["changes"]) == (0, [("model.kernel_size", "7", "3")])
     assert "3×3 depthwise conv" in not_run["drawings"][0]["after"]
+
+
+def test_further_metrics_are_shown_by_name(tmp_path: Path) -> None:
+    results = [result("resnet", seed) for seed in (0, 1)] + [result("training_recipe")]
+    for each, ece in zip(results, (0.12, 0.14), strict=False):
+        each["metrics"]["ece"] = ece
+    write(tmp_path / "runs", results)
+    collate("smoke", tmp_path / "runs", tmp_path / "results")
+    report = gather("smoke", tmp_path / "results")
+    assert report["metrics"] == ["ece"]
+    steps = by_step(report)
+    assert steps["resnet"]["metrics"] == [(pytest.approx(0.13), "0.13 ± 0.014")]
+    assert steps["training_recipe"]["metrics"] == steps["stage_ratio"]["metrics"] == [(None, "")]
+
+
+def test_stages_are_those_of_the_results(tmp_path: Path) -> None:
+    stage = {"name": "stem", "channels": 24, "size": 8, "params": 1200, "macs": 3400}
+    write(tmp_path / "runs", [result("resnet") | {"stages": [stage]}, result("training_recipe")])
+    collate("smoke", tmp_path / "runs", tmp_path / "results")
+    steps = by_step(gather("smoke", tmp_path / "results"))
+    assert (steps["resnet"]["stages"], steps["training_recipe"]["stages"]) == ([stage], [])

@@ -19,13 +19,15 @@ from roadmap.report.drawings import drawings
 from roadmap.report.figure import title_of
 from roadmap.report.style import GROUPS, group
 from roadmap.results import collate, curves
-from roadmap.results.markup import gflops, p_value, rate
+from roadmap.results.markup import change_text, further, gflops, metric_text, p_value, rate
 from roadmap.results.paper import deviations
 from roadmap.results.statistics import LEVEL
 from roadmap.results.table import Row, read_csv
 from roadmap.runs import find_results, read_result
 
 Data = dict[str, Any]
+Runs = Mapping[str | None, Sequence[Data]]
+"""The results of each step."""
 Changes = Mapping[str, tuple[Any, Any]]
 """Dotted key to its value before and after."""
 SIGNIFICANCE = {
@@ -34,7 +36,10 @@ SIGNIFICANCE = {
         "Significant before correction only",
         "The 95 % interval excludes zero, as does that of one in twenty changes without any effect.",
     ),
-    "insignificant": ("Not significant", "Differences between seeds can explain these changes; they may still be real."),
+    "insignificant": (
+        "Not significant",
+        "Differences between seeds can explain these changes; they may still be real.",
+    ),
     "single": ("No interval", "It needs at least two seeds of the step and of its parent."),
     "blank": ("Not run yet", "The step or its parent has no finished run."),
 }
@@ -52,7 +57,7 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
     if not results or not (directory / "ladder.csv").exists():
         raise ConfigError(f"study={study}: no {directory}; first run: python scripts/collate.py study={study}")
     table = read_csv(directory / "ladder.csv")
-    first, facts = table[0], collate.facts(table, results)
+    first, metrics, facts = table[0], further(table), collate.facts(table, results)
     facts.pop(collate.DEVIATIONS, None)
     agreement = next(key for key in facts if key.startswith("Agreement"))
     return {
@@ -65,8 +70,8 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
         "runs": len(results),
         "time": duration(sum(result["wall_seconds"] for result in results)),
         "finished_at": max(result["finished_at"] for result in results),
-        "metrics": [],
-        "steps": records(table, results),
+        "metrics": metrics,
+        "steps": _records(table, results, metrics),
         "curves": [point._asdict() for point in curves.read(directory / curves.CURVES)],
         "agreement": [agreement, facts.pop(agreement)],
         "deviations": [list(line) for line in deviations(results)],
@@ -74,21 +79,8 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
     }
 
 
-def records(table: Sequence[Row], results: Sequence[Data]) -> list[Data]:
-    """Each row of the table with its changes, drawings, costs by stage, and texts for all of it."""
-    runs: dict[str, list[Data]] = defaultdict(list)
-    for result in results:
-        runs[result["step"]].append(result)
-    counts = Counter(row.title for row in table)
-    titles = {row.step: row.title if counts[row.title] == 1 else f"{row.title} ({row.step})" for row in table}
-    shared = table[0].step if Ladder[table[0].ladder] is Ladder.recipe else None  # one network for the whole ladder
-    return [_record(row, runs, titles, shared=shared) for row in table]
-
-
-def network(step: str | None, regime: str, runs: Mapping[str, Sequence[Data]]) -> ModelConfig | None:
-    """The network of a step as its runs have it, else as its file does; None without either."""
-    if step is None:
-        return None
+def network(step: str | None, regime: str, runs: Runs) -> ModelConfig | None:
+    """The network of a step as its runs have it, else as its file or design does; None without any."""
     if step in runs:
         merged = OmegaConf.merge(OmegaConf.structured(ModelConfig), runs[step][0]["config"]["model"])
         return cast(ModelConfig, OmegaConf.to_object(merged))
@@ -98,7 +90,7 @@ def network(step: str | None, regime: str, runs: Mapping[str, Sequence[Data]]) -
     return next((variant.model for variant in designs if variant.name == step), None)
 
 
-def changes_of(row: Row, runs: Mapping[str, Sequence[Data]]) -> Changes:
+def changes_of(row: Row, runs: Runs) -> Changes:
     """What a step changes relative to its parent: as its file says, else as its runs or its network do."""
     for step in steps(row.regime, Ladder[row.ladder]):
         if (step.name, step.parent) == (row.step, row.parent):
@@ -109,47 +101,69 @@ def changes_of(row: Row, runs: Mapping[str, Sequence[Data]]) -> Changes:
     return difference({"model": asdict(before)}, {"model": asdict(after)}) if before and after else {}
 
 
-def changes_in_runs(row: Row, runs: Mapping[str, Sequence[Data]]) -> Changes:
+def changes_in_runs(row: Row, runs: Runs) -> Changes:
     """The same from the configurations of the runs, which the study's budget affects; empty without runs of both."""
-    if row.parent is None or not {row.parent, row.step} <= runs.keys():
+    if not {row.parent, row.step} <= runs.keys():
         return {}
     parent, own = (runs[name][0]["config"] for name in (row.parent, row.step))
     return {k: pair for k, pair in difference(parent, own).items() if k.startswith(("model.", "recipe."))}
 
 
-def _record(row: Row, runs: Mapping[str, Sequence[Data]], titles: Mapping[str, str], *, shared: str | None) -> Data:
-    own = runs.get(row.step, [])
-    before, after = (network(shared or name, row.regime, runs) for name in (row.parent, row.step))
-    changes, in_runs = _spelt(changes_of(row, runs)), _spelt(changes_in_runs(row, runs))
-    parent = titles.get(row.parent or "", row.parent)
-    listed = "\n".join(f"{key}: {old} → {new}" for key, old, new in changes)
-    return asdict(row) | {
-        "title": titles[row.step],
-        "parent_title": parent,
-        "group_title": group(row.group)[0],
-        "colour": f"group-{row.group if row.group in GROUPS else 'own'}",
-        "seeds": {run["seed"]: run["metrics"]["top1"] for run in own},
-        "significance": _significance(row),
-        "metrics": [],
-        "changes": changes,
-        "in_runs": in_runs if in_runs != changes else [],
-        "drawings": drawings(before, after) if after else [],
-        "stages": own[0].get("stages", []) if own else [],
-        "texts": {
-            "top1": _top1(row),
-            "change": _change(row, parent),
-            "cost": _cost(row),
-            "gflops": "" if row.gflops is None else gflops(row.gflops),
-            "rate": "" if row.images_per_second is None else rate(row.images_per_second),
-            "p": "" if row.p_holm is None else p_value(row.p_holm),
-            "time": "" if row.seconds is None else duration(row.seconds),
-            "changes": listed or ("none in this regime" if row.parent else "start of the ladder"),
-        },
+def _records(table: Sequence[Row], results: Sequence[Data], metrics: Sequence[str]) -> list[Data]:
+    """Each row with its changes, drawings, costs by stage, and texts."""
+    runs: dict[str | None, list[Data]] = defaultdict(list)
+    for result in results:
+        runs[result["step"]].append(result)
+    counts = Counter(row.title for row in table)
+    titles = {row.step: row.title if counts[row.title] == 1 else f"{row.title} ({row.step})" for row in table}
+    shared = table[0].step if Ladder[table[0].ladder] is Ladder.recipe else None  # one network for the whole ladder
+    records = []
+    for row in table:
+        own, parent = runs.get(row.step, []), titles.get(row.parent or "", row.parent)
+        before, after = (network(name and (shared or name), row.regime, runs) for name in (row.parent, row.step))
+        changes, in_runs = _spelt(changes_of(row, runs)), _spelt(changes_in_runs(row, runs))
+        record = asdict(row) | {
+            "title": titles[row.step],
+            "parent_title": parent,
+            "group_title": group(row.group)[0],
+            "colour": f"group-{row.group if row.group in GROUPS else 'own'}",
+            "metrics": [(row.metrics.get(name, (None,))[0], metric_text(row, name)) for name in metrics],
+            "seeds": {run["seed"]: run["metrics"]["top1"] for run in own},
+            "significance": _significance(row),
+            "changes": changes,
+            "in_runs": in_runs if in_runs != changes else [],
+            "drawings": drawings(before, after) if after else [],
+            "stages": own[0].get("stages", []) if own else [],
+        }
+        records.append(record | {"texts": _texts(row, parent, changes)})
+    return records
+
+
+def _texts(row: Row, parent: str | None, changes: Sequence[tuple[str, str, str]]) -> dict[str, str]:
+    """The values of a row as the page shows them."""
+    spread = "" if row.top1_std is None else f" ± {row.top1_std:.2f}"
+    cost, speed, time, p = (
+        "" if value is None else form(value)
+        for form, value in (
+            (gflops, row.gflops), (rate, row.images_per_second), (duration, row.seconds), (p_value, row.p_holm)
+        )
+    )  # fmt: skip
+    outcome = {True: f"significant (p {p})", False: f"not significant (p {p})", None: "no interval"}[row.significant]
+    unknown, unchanged = ("unknown", "none in this regime") if row.parent else ("start of the ladder",) * 2
+    return {
+        "top1": "not run" if row.top1 is None else f"{row.top1:.2f}{spread} %, n = {row.n}",
+        "change": unknown if row.change is None else f"{change_text(row)} vs. {parent}, {outcome}",
+        "cost": f"{row.params or 0:,} parameters, {cost} GFLOPs, {speed} images/s, {time} per run" if row.n else "",
+        "changes": "\n".join(f"{key}: {old} → {new}" for key, old, new in changes) or unchanged,
+        "gflops": cost,
+        "rate": speed,
+        "time": time,
+        "p": p,
     }
 
 
 def _significance(row: Row) -> str | None:
-    """The key in SIGNIFICANCE; None for the first step, which changes nothing."""
+    """The class of a change, a key of SIGNIFICANCE; None for the first step, which changes nothing."""
     if row.parent is None:
         return None
     if row.change is None:
@@ -157,30 +171,6 @@ def _significance(row: Row) -> str | None:
     if row.p is not None and row.p < LEVEL and not row.significant:
         return "uncorrected"
     return {True: "significant", False: "insignificant", None: "single"}[row.significant]
-
-
-def _top1(row: Row) -> str:
-    if row.top1 is None:
-        return "not run"
-    deviation = "" if row.top1_std is None else f" ± {row.top1_std:.2f}"
-    return f"{row.top1:.2f}{deviation} %, n = {row.n}"
-
-
-def _change(row: Row, parent: str | None) -> str:
-    if row.change is None:
-        return "unknown" if row.parent else "start of the ladder"
-    if row.change_low is None or row.change_high is None:
-        return f"{row.change:+.2f} vs. {parent}, no interval"
-    significant = "significant" if row.significant else "not significant"
-    p = "" if row.p_holm is None else f" (p {p_value(row.p_holm)})"
-    return f"{row.change:+.2f} [{row.change_low:+.2f}, {row.change_high:+.2f}] vs. {parent}, {significant}{p}"
-
-
-def _cost(row: Row) -> str:
-    if row.params is None or row.gflops is None or row.images_per_second is None or row.seconds is None:
-        return ""
-    speed = f"{rate(row.images_per_second)} images/s, {duration(row.seconds)} per run"
-    return f"{row.params:,} parameters, {gflops(row.gflops)} GFLOPs, {speed}"
 
 
 def _spelt(changes: Changes) -> list[tuple[str, str, str]]:

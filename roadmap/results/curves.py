@@ -67,7 +67,7 @@ def read(path: Path) -> list[Point]:
         return []
     try:
         frame = pandas.read_csv(path, dtype=str, keep_default_na=False).rename(columns=COLUMNS)
-        return [_point(line) for line in frame.to_dict("records")]
+        return [_point(line) for line in frame[list(Point._fields)].to_dict("records")]
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path}: not curves with the columns {','.join(Point._fields)}: {error}") from error
 

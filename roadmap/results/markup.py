@@ -17,7 +17,7 @@ def page(title: str, lines: Sequence[str], rows: Sequence[Row], facts: Mapping[s
 
 def to_markdown(rows: Sequence[Row]) -> str:
     """Rows as a Markdown table."""
-    more = _further(rows)
+    more = further(rows)
     headings = (
         *("step", "n", "top-1 %", "std", "change [95 % CI]", "p, Holm", "significant", "parameters", "GFLOPs"),
         *("images/s", "paper top-1 %", "paper change", *more),
@@ -36,7 +36,7 @@ def to_markdown(rows: Sequence[Row]) -> str:
             "" if row.images_per_second is None else rate(row.images_per_second),
             number(row.paper_top1, ".2f"),
             number(row.paper_change, "+.2f"),
-            *(_metric(row, name, "{} ± {}") for name in more),
+            *(metric_text(row, name) for name in more),
         ]
         for row in rows
     ]
@@ -54,7 +54,7 @@ def to_latex(rows: Sequence[Row]) -> str:
     r"""Rows as a `tabular` for \input into a paper: significant changes bold, side steps indented, gaps by group."""
     import pandas
 
-    more = _further(rows)
+    more = further(rows)
     # Text before the first cell of a row: pandas knows neither rules below some columns nor gaps between rows.
     spanning = (
         r" & & \multicolumn{2}{c}{change} & & \multicolumn{2}{c}{paper}" + " &" * len(more) + " \\\\\n"
@@ -117,12 +117,13 @@ def change_text(row: Row) -> str:
     return number(row.change, "+.2f") + (f" [{row.change_low:+.2f}, {row.change_high:+.2f}]" if known else "")
 
 
-def _further(rows: Iterable[Row]) -> list[str]:
+def further(rows: Iterable[Row]) -> list[str]:
     """Metrics with columns in Markdown and LaTeX, besides top-1."""
     return [name for name in dict.fromkeys(name for row in rows for name in row.metrics) if name not in CSV_ONLY]
 
 
-def _metric(row: Row, name: str, form: str) -> str:
+def metric_text(row: Row, name: str, form: str = "{} ± {}") -> str:
+    """The mean and standard deviation of a further metric."""
     mean, std = row.metrics.get(name, (None, None))
     return number(mean, ".4g") if std is None else form.format(number(mean, ".4g"), number(std, ".2g"))
 
@@ -141,5 +142,5 @@ def _latex_cells(row: Row, more: Sequence[str]) -> list[str]:
         "" if row.gflops is None else gflops(row.gflops),
         math(number(row.paper_top1, ".2f")),
         math(number(row.paper_change, "+.2f")),
-        *(math(_metric(row, name, "{} \\pm {}")) for name in more),
+        *(math(metric_text(row, name, "{} \\pm {}")) for name in more),
     ]
