@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from roadmap.config.compose import compose
 from roadmap.config.schema import Config, Opt, Precision
 from roadmap.data.loader import channels_last
-from roadmap.networks.create import build
+from roadmap.networks.ladder import build
 from roadmap.training.device import arithmetic
 from roadmap.training.distributed import World
 from roadmap.training.loop import train_step

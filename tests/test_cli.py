@@ -9,10 +9,7 @@ from helpers.smoke import inside
 
 from roadmap.cli import name_of_study, study_options
 from roadmap.config.compose import compose
-from roadmap.config.schema import Ladder
-from roadmap.config.steps import steps
 from roadmap.errors import ConfigError
-from roadmap.show import describe
 from roadmap.sweep.plan import make_plan
 
 ROOT = Path(__file__).parents[1]
@@ -111,16 +108,3 @@ def test_what_needs_quotes_is_told_so(word: str, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         compose([word])
     assert str(refusal.value).startswith(message)
-
-
-def test_a_rung_of_the_other_road_is_shown_the_way() -> None:
-    with pytest.raises(ConfigError, match="mixup: it is a rung of the other ladder: --ladder recipe"):
-        describe("mixup", "resnet50", Ladder.network)
-    with pytest.raises(ConfigError, match="step=mixop: allowed is one of resnet"):
-        describe("mixop", "resnet50", Ladder.network)
-
-
-def test_costs_in_a_file_are_whole() -> None:
-    code, said = inside("scripts/costs.py", "resnet50")
-    assert code == 0 and all(f" {rung.name} " in said for rung in steps())
-    assert "+0.00" in said and "-0.00" not in said

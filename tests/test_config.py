@@ -41,7 +41,7 @@ BAD = [
     (["model.block=[pw_hidden,conv,pw_stream,add,pw_hidden]"], "model.block", "after add"),
     (["model.block=[convolve,add]"], "model.block", "dwconv"),
     (["model.block=[patchify,add]"], "model.block=patchify", "pw_hidden"),
-    (["model.stem=[norm]"], "model.stem", "stem_conv, patchify"),
+    (["model.stem=[norm]"], "model.stem", "stem_conv or patchify"),
     (["model.downsample=[norm]"], "model.downsample", "downsample_conv"),
     (["model.head=[flatten,avg_pool,linear]"], "model.head", "in this order"),
     (["model.kernel_size=4"], "model.kernel_size=4", "odd"),

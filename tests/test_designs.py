@@ -18,7 +18,7 @@ from roadmap.config.identity import digest
 from roadmap.config.schema import Design
 from roadmap.config.steps import find, model_config, steps
 from roadmap.errors import ConfigError
-from roadmap.networks.create import build
+from roadmap.networks.ladder import build
 from roadmap.report.figure import draw
 from roadmap.report.page import build as build_page
 from roadmap.results.collate import collate, report, rows
@@ -154,7 +154,7 @@ def test_what_cannot_be_has_a_reason() -> None:
 
 @pytest.mark.parametrize("design", BOTH)
 def test_the_documented_list_is_the_one_of_the_code(design: Design) -> None:
-    code, listed = inside("scripts/designs.py", design.value)
+    code, listed = inside("scripts/show.py", f"design={design.value}")
     assert code == 0
     assert listed in (ROOT / "docs" / "designs.md").read_text()
     assert "cannot be:" not in listed

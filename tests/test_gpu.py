@@ -12,7 +12,7 @@ from roadmap import runs
 from roadmap.config.compose import compose
 from roadmap.config.steps import steps
 from roadmap.data.loader import load
-from roadmap.networks.create import build
+from roadmap.networks.ladder import build
 from roadmap.training.run import execute
 
 pytestmark = pytest.mark.gpu

@@ -1,14 +1,24 @@
-"""The layers that are computed otherwise than torch would: gradients against plain float64 convolution, odd shapes."""
+"""Layers: outputs and gradients against torch's own convolutions in float64 on odd shapes, and torchvision's."""
 
 import itertools
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from roadmap.networks.depthwise import by_tiles, depthwise_conv2d
-from roadmap.networks.layers import LayerNorm2d, LayerScale, PatchConv2d, SpatialConv2d
+from roadmap.networks.layers import (
+    DropPath,
+    GlobalResponseNorm,
+    LayerNorm2d,
+    LayerScale,
+    PatchConv2d,
+    RMSNorm2d,
+    SpatialConv2d,
+    SqueezeExcite,
+)
 
 MAPS = [(1, 1), (2, 2), (7, 7), (14, 14), (56, 56), (1, 9), (3, 5), (8, 4)]
 
@@ -19,7 +29,7 @@ def batch(*shape: int, dtype: torch.dtype = torch.float64, channels_last: bool =
 
 
 def gradients(layer: nn.Module, x: Tensor) -> list[Tensor]:
-    """Of x and of the layer's parameters, for a scalar that no two outputs enter alike; the output first."""
+    """The output, and gradients of x and of the parameters for a scalar that weights every output differently."""
     x = x.detach().requires_grad_()
     y = layer(x)
     scalar = (y.double() * torch.linspace(-1, 1, y.numel(), dtype=torch.float64).view_as(y)).sum()
@@ -29,11 +39,11 @@ def gradients(layer: nn.Module, x: Tensor) -> list[Tensor]:
 def plainly(conv: nn.Conv2d) -> nn.Conv2d:
     """torch's own conv with the same weights, in float64."""
     bias = conv.bias is not None
-    twin = nn.Conv2d(
+    own = nn.Conv2d(
         conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, 1, conv.groups, bias
     )
-    twin.load_state_dict(conv.state_dict())
-    return twin.double()
+    own.load_state_dict(conv.state_dict())
+    return own.double()
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -61,8 +71,8 @@ def test_a_patch_conv_is_torchs_on_every_map(kernel: int, stride: int) -> None:
 
 
 @pytest.mark.parametrize("channels", [4, 6, 8])
-def test_narrow_strided_convs_on_large_maps_go_back(channels: int) -> None:
-    """torch's own write past their memory, and end the process, sooner or later."""
+def test_narrow_strided_convs_on_large_maps_have_a_backward(channels: int) -> None:
+    """torch's own corrupts memory and ends the process sooner or later."""
     torch.manual_seed(0)
     conv = PatchConv2d(channels, 2 * channels, 1, 2, bias=False)
     x = batch(8, channels, 56, 56, dtype=torch.float32)
@@ -71,8 +81,8 @@ def test_narrow_strided_convs_on_large_maps_go_back(channels: int) -> None:
         assert (one - other).norm() < 1e-5 * other.norm()
 
 
-def test_one_pixel_and_its_gradient_lie_as_torch_lays_them() -> None:
-    """Where they lie otherwise, torch's batch norm goes back ten times slower."""
+def test_one_pixel_and_its_gradient_have_torchs_strides() -> None:
+    """With others, the backward pass of torch's batch norm is ten times slower."""
     x, usual = batch(3, 4, 1, 1).requires_grad_() * 1, torch.empty(3, 4, 1, 1).stride()
     x.retain_grad()
     y = PatchConv2d(4, 4, 1).double()(x)
@@ -87,10 +97,13 @@ def test_one_pixel_and_its_gradient_lie_as_torch_lays_them() -> None:
         SpatialConv2d(2, 2, 7, 1, 3, groups=2),
         PatchConv2d(2, 3, 2, 2),
         LayerNorm2d(2, eps=1e-6),
+        RMSNorm2d(2, eps=1e-6),
         LayerScale(2, 0.5),
+        GlobalResponseNorm(2),
+        SqueezeExcite(2),
     ],
 )
-def test_gradients_are_those_of_differences(layer: nn.Module) -> None:
+def test_gradients_are_those_of_finite_differences(layer: nn.Module) -> None:
     torch.manual_seed(0)
     layer = layer.double()
     for h, w in ((2, 2), (4, 6), (7, 7)):
@@ -98,7 +111,7 @@ def test_gradients_are_those_of_differences(layer: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 4e-6), (torch.bfloat16, 6e-3)])
-def test_depthwise_gradients_are_as_near_as_the_numbers_allow(dtype: torch.dtype, error: float) -> None:
+def test_depthwise_gradients_are_as_exact_as_the_precision_allows(dtype: torch.dtype, error: float) -> None:
     torch.manual_seed(0)
     shapes = [(256, 16, 2, 3), (64, 32, 4, 7), (64, 32, 8, 7), (8, 32, 56, 7), (8, 32, 56, 11), (1, 32, 7, 9)]
     for (n, c, size, kernel), stride in itertools.product(shapes, (1, 2)):
@@ -139,3 +152,13 @@ def test_a_depthwise_conv_follows_autocast() -> None:
     assert y.dtype is torch.bfloat16
     y.float().square().sum().backward()
     assert conv.weight.grad is not None and conv.weight.grad.dtype is torch.float32
+
+
+@pytest.mark.parametrize("p", [0.3, 1.0])
+def test_stochastic_depth_is_torchvisions(p: float) -> None:
+    x, found = torch.randn(16, 3, 2, 2), []
+    for layer in (DropPath(p), torchvision.ops.StochasticDepth(p, "row")):
+        torch.manual_seed(0)
+        found.append(layer.train()(x))
+        assert layer.eval()(x) is x
+    assert torch.equal(*found)

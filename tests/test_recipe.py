@@ -8,7 +8,7 @@ from timm.scheduler import CosineLRScheduler
 from torch.nn import functional as F
 
 from roadmap.config.compose import compose
-from roadmap.networks.create import create_model
+from roadmap.networks.ladder import create_model
 from roadmap.training.recipe import learning_rate, loss_function, make_optimizer
 
 MODERN = compose(["study=imagenet", "+step=training_recipe"]).recipe

@@ -19,7 +19,7 @@ from roadmap.config.deviations import deviations
 from roadmap.config.identity import difference, digest
 from roadmap.config.schema import Precision
 from roadmap.data.loader import load, micro_batches
-from roadmap.networks.create import build
+from roadmap.networks.ladder import build
 from roadmap.training.compiling import compiled_as_eager, compiles
 from roadmap.training.device import arithmetic
 from roadmap.training.recipe import loss_function, make_optimizer

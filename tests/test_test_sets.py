@@ -24,7 +24,7 @@ from roadmap.data.loader import load
 from roadmap.data.test_sets import EXTRA, alexnet_errors, corruption_error, folders, mean_corruption_error
 from roadmap.errors import ConfigError, DataError
 from roadmap.evals.evaluated import elsewhere
-from roadmap.networks.create import build
+from roadmap.networks.ladder import build
 
 
 def wnids(name: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from roadmap.config.schema import Config, ModelConfig, RecipeConfig
 from roadmap.data.datasets import dataset
 from roadmap.errors import ConfigError, did_you_mean, require
-from roadmap.networks.ops import CHOICES, LISTS, OPS, REQUIRED, Site, of_role
+from roadmap.networks.ops import CHOICES, LISTS, OPS, REQUIRED, Site, map_sizes, of_role
 
 RANDAUGMENT = re.compile(r"none|rand(-(m|n|w|p|mstd|mmax|inc)\d+(\.\d+)?)*")
 NAME = re.compile(r"[A-Za-z0-9][\w.,=+\[\]-]*")
@@ -90,6 +90,8 @@ def _check_data(config: Config) -> None:
         require(len(values) == d.in_chans, key, values, f"data.in_chans = {d.in_chans} numbers")
     require(all(std > 0 for std in d.std), "data.std", d.std, "more than 0")
     require(d.img_size >= 32, "data.img_size", d.img_size, "32 or more: a network shrinks its input 32 times")
+    least = map_sizes(config.model, d.img_size)[-1]
+    require(least > 0, "data.img_size", d.img_size, "larger: stem and downsampling leave no pixel of it")
     for key, shards in (("data.train", d.train), ("data.val", d.val)):
         require(shards is None or d.name == "webdataset", key, shards, "nothing, but for data=webdataset")
     require(0 < d.crop_pct <= 1, "data.crop_pct", d.crop_pct, "more than 0, up to 1")

@@ -18,7 +18,7 @@ from roadmap.config.identity import digest
 from roadmap.config.schema import Config
 from roadmap.errors import DataError, require
 from roadmap.networks.convert import from_library, recognise
-from roadmap.networks.create import build
+from roadmap.networks.ladder import build
 
 NETWORKS = ("resnet50", "convnext_tiny", "convnext_small", "convnext_base", "convnext_large")
 """Networks of torchvision whose files carry their hash in their names, and their accuracy in torchvision's tables."""

@@ -1,6 +1,6 @@
-"""Weights to and from other libraries' networks, for the two ends of the ladder: ResNet and ConvNeXt of any size."""
+"""Weights of other libraries for the two ends of the ladder: ResNets with bottlenecks and ConvNeXts of any size."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -10,14 +10,15 @@ from torch import Tensor
 from roadmap.config.schema import ModelConfig
 from roadmap.config.steps import model_config
 from roadmap.errors import ConfigError
-from roadmap.networks.create import build
+from roadmap.networks.ladder import build
 
 State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a library calls our layers. Templates know stage and block, counted from 0; next = stage + 1 and so on."""
+    """A library's names of our layers. Templates may use `block` and `stage`, from 0, and `next` = stage + 1,
+    `even` = 2 * stage, `odd` = 2 * stage + 1."""
 
     ends: dict[str, str]
     """Stem and head: the first is the conv that sets the width, the last the classifier."""
@@ -27,33 +28,33 @@ class Layout:
     downsample_layers: tuple[str, str] = ("0", "1")
     """Norm and conv."""
     scale_shape: tuple[int, ...] = (-1,)
-    """Of a layer scale."""
+    """Shape of a layer scale."""
 
     def name(self, key: str) -> str:
-        """The library's name for a key of ours."""
+        """The library's name for a key of our state dict."""
         part, _, rest = key.partition(".")
         if part not in ("stages", "downsamples"):
-            return _replace(key, self.ends)
+            return _renamed(key, self.ends)
         number, _, rest = rest.partition(".")
-        stage = int(number)
-        words = {"stage": stage, "next": stage + 1, "even": 2 * stage, "odd": 2 * stage + 1}
         if part == "downsamples":
             norm, conv = self.downsample_layers
-            return self.downsample.format(**words) + _replace(rest, {"norm": norm, "downsample_conv": conv})
+            layer = _renamed(rest, {"norm": norm, "downsample_conv": conv})
+            return _filled(self.downsample, int(number)) + layer
         block, _, layer = rest.partition(".")
-        return self.block.format(block=block, **words) + _replace(layer, self.layers)
+        return _filled(self.block, int(number), block) + _renamed(layer, self.layers)
+
+    def depth(self, state: State, stage: int) -> int:
+        """Number of blocks of a stage in a state dict."""
+        prefix = _filled(self.block.partition("{block}")[0], stage)
+        numbers = [key.removeprefix(prefix).partition(".")[0] for key in state if key.startswith(prefix)]
+        return 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
 
 
 def _convnext(ends: str, block: str, layers: str, downsample: str, scale_shape: tuple[int, ...] = (-1,)) -> Layout:
-    ours = "branch.dwconv branch.norm branch.pw_hidden branch.pw_stream branch.layer_scale.gamma"
-    stem_and_head = "stem.patchify stem.norm head.norm head.linear"
-    return Layout(
-        dict(zip(stem_and_head.split(), ends.split(), strict=True)),
-        block,
-        dict(zip(ours.split(), layers.split(), strict=True)),
-        downsample,
-        scale_shape=scale_shape,
-    )
+    stem_and_head = ["stem.patchify", "stem.norm", "head.norm", "head.linear"]
+    ours = ["branch.dwconv", "branch.norm", "branch.pw_hidden", "branch.pw_stream", "branch.layer_scale.gamma"]
+    named = dict(zip(stem_and_head, ends.split(), strict=True))
+    return Layout(named, block, dict(zip(ours, layers.split(), strict=True)), downsample, scale_shape=scale_shape)
 
 
 RESNET = Layout(
@@ -93,11 +94,11 @@ LAYOUTS = {
         "downsample_layers.{stage}.",
     ),
 }
-"""By rung and library; `authors`: the files that the paper's authors released."""
+"""By step and library; `authors`: the files that the paper's authors released."""
 
 
 class Recognised(NamedTuple):
-    """What a file of weights turns out to be."""
+    """The network that a state dict belongs to."""
 
     step: str
     library: str
@@ -107,53 +108,44 @@ class Recognised(NamedTuple):
 
 
 def recognise(state: State) -> Recognised:
-    """Whose network, and of what size, a state dict belongs to; of libraries with the same names, the first.
+    """The network and its size that a state dict belongs to; the first of libraries that share names.
 
     Raises:
-        KeyError: it is none that is known.
+        KeyError: an unknown network.
     """
     for (step, library), layout in LAYOUTS.items():
         stem, head = (state.get(f"{list(layout.ends.values())[end]}.weight") for end in (0, -1))
-        depths = [_depth(state, layout, stage) for stage in range(4)]
-        block = layout.block.format(stage=0, next=1, even=0, odd=1, block=0)
-        whole = f"{block}{layout.layers['branch.pw_stream']}.weight" in state  # a ResNet of basic blocks has no third
-        if stem is not None and head is not None and all(depths) and whole:
+        depths = [layout.depth(state, stage) for stage in range(4)]
+        last = f"{_filled(layout.block, 0, '0')}{layout.layers['branch.pw_stream']}.weight"
+        bottleneck = last in state  # basic blocks have no third conv
+        if stem is not None and head is not None and all(depths) and bottleneck:
             model = replace(model_config(step), depths=depths, width=stem.shape[0])
             return Recognised(step, library, model, head.shape[0], stem.shape[1])
     known = ", ".join(dict.fromkeys(library for _, library in LAYOUTS))
     raise KeyError(f"not the weights of a ResNet with bottlenecks or of a ConvNeXt as they are named in: {known}")
 
 
-def to_library(state: State, library: str, *, step: str, model: ModelConfig) -> dict[str, Tensor]:
-    """A state dict of ours as that of a library's ResNet (step resnet) or ConvNeXt (layer_scale).
-
-    Raises:
-        KeyError: keys that are missing or not expected.
-        ConfigError: the library does not have the step.
-    """
-    names = library_names(library, step=step, model=model)
-    _compare(state.keys(), names.keys())
-    shape = LAYOUTS[step, library].scale_shape
-    return {theirs: _their_form(ours, state[ours], step, shape) for ours, theirs in names.items()}
-
-
 def from_library(state: State, library: str, *, step: str, model: ModelConfig) -> dict[str, Tensor]:
-    """The reverse of `to_library`.
+    """The state dict of a library's ResNet (step resnet) or ConvNeXt (layer_scale) as one of ours.
 
     Raises:
         KeyError: keys that are missing or not expected.
-        ConfigError: the library does not have the step.
+        ConfigError: the library has no such step.
     """
     names = library_names(library, step=step, model=model)
-    _compare(state.keys(), names.values())
-    return {ours: _our_form(ours, state[theirs]) for ours, theirs in names.items()}
+    expected = set(names.values())
+    differ = {"missing": sorted(expected - state.keys()), "not expected": sorted(state.keys() - expected)}
+    if any(differ.values()):
+        listed = (f"{word}: {', '.join(keys[:3])} ({len(keys)} in all)" for word, keys in differ.items() if keys)
+        raise KeyError("; ".join(listed))
+    return {ours: _converted(ours, state[theirs]) for ours, theirs in names.items()}
 
 
 def library_names(library: str, *, step: str, model: ModelConfig) -> dict[str, str]:
-    """Every key of our state dict with the library's key for it.
+    """The library's key for every key of our state dict.
 
     Raises:
-        ConfigError: the library does not have the step.
+        ConfigError: the library has no such step.
     """
     layout = LAYOUTS.get((step, library))
     if layout is None:
@@ -164,38 +156,20 @@ def library_names(library: str, *, step: str, model: ModelConfig) -> dict[str, s
     return {key: layout.name(key) for key in keys}
 
 
-def _depth(state: State, layout: Layout, stage: int) -> int:
-    """Blocks of a stage."""
-    prefix = layout.block.partition("{block}")[0].format(stage=stage, next=stage + 1, even=2 * stage, odd=2 * stage + 1)
-    numbers = [key.removeprefix(prefix).partition(".")[0] for key in state if key.startswith(prefix)]
-    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
+def _filled(template: str, stage: int, block: str = "") -> str:
+    return template.format(stage=stage, next=stage + 1, even=2 * stage, odd=2 * stage + 1, block=block)
 
 
-def _replace(key: str, names: dict[str, str]) -> str:
-    """`key` with the name that stands before its last part, or makes up all of it, replaced."""
+def _renamed(key: str, names: dict[str, str]) -> str:
+    """`key` renamed as a whole, or the layer name before its last part renamed."""
     if key in names:
         return names[key]
     name, _, parameter = key.rpartition(".")
     return f"{names[name]}.{parameter}"
 
 
-def _their_form(ours: str, value: Tensor, step: str, scale_shape: tuple[int, ...]) -> Tensor:
-    """The libraries' ConvNeXt has linear layers for pointwise convs."""
-    if step == "layer_scale" and ours.endswith(("pw_hidden.weight", "pw_stream.weight")):
-        return value.flatten(1)
-    return value.reshape(scale_shape) if ours.endswith("gamma") else value
-
-
-def _our_form(ours: str, value: Tensor) -> Tensor:
+def _converted(ours: str, value: Tensor) -> Tensor:
+    """Other libraries' ConvNeXts have linear layers for pointwise convs, and layer scales of other shapes."""
     if ours.endswith(("pw_hidden.weight", "pw_stream.weight")):
         return value.reshape(*value.shape[:2], 1, 1)
     return value.flatten() if ours.endswith("gamma") else value
-
-
-def _compare(given: Iterable[str], wanted: Iterable[str]) -> None:
-    there, expected = set(given), set(wanted)
-    if there != expected:
-        missing, extra = sorted(expected - there), sorted(there - expected)
-        named = {"missing": missing, "not expected": extra}
-        told = (f"{what}: {', '.join(keys[:3])} ({len(keys)} in all)" for what, keys in named.items() if keys)
-        raise KeyError("; ".join(told))

@@ -1,4 +1,4 @@
-"""The layers that torch does not have in the form the ladder needs."""
+"""Layers that torch lacks, or computes slowly at the sizes of the ladder."""
 
 import torch
 from torch import Tensor, nn
@@ -6,18 +6,20 @@ from torch.nn import functional as F
 
 from roadmap.networks.depthwise import depthwise_conv2d
 
-LINEAR_PIXELS = 49  # on a map of up to so many pixels a linear layer is faster than a conv, measured on CPU
-NARROW = 8  # of up to so many channels, strided 1x1 convs on large maps write past their memory going back (torch 2.15)
+LINEAR_PIXELS = 49  # on maps of at most this many pixels a linear layer is faster than a conv (measured on CPU)
+NARROW = (
+    8  # with at most this many channels, the backward of strided 1x1 convs on large maps corrupts memory (torch 2.15)
+)
 
 
 class PatchConv2d(nn.Conv2d):
     """A conv without padding whose patches do not overlap: its kernel is one pixel, or as wide as its stride.
 
-    On small maps on a CPU it is computed as the linear layer that it is, and where torch would crash.
+    On a CPU it is computed as a linear layer on small maps, and where torch's conv would crash.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, D, h, w) with as many patches."""
+        """(N, C, H, W) -> (N, D, h, w), one pixel per patch."""
         k, stride = self.kernel_size[0], self.stride[0]
         h, w = (1 + (size - k) // stride for size in x.shape[2:])
         narrow = self.in_channels <= NARROW and k < stride
@@ -39,18 +41,18 @@ def pixels(x: Tensor) -> Tensor:
 def channels_first(x: Tensor) -> Tensor:
     """(N, H, W, C) as (N, C, H, W).
 
-    With one pixel in the strides that torch itself gives: where a tensor and its gradient have different ones, its
-    batch norm goes back ten times slower.
+    A map of one pixel gets the strides that torch gives it: if a tensor and its gradient differ in strides, the
+    backward pass of torch's batch norm is ten times slower.
     """
     return x.permute(0, 3, 1, 2) if x[0, ..., 0].numel() > 1 else x.reshape(len(x), -1, 1, 1)
 
 
 class SpatialConv2d(nn.Conv2d):
-    """A conv with padding k // 2 that leaves out the taps which can only ever meet padding.
+    """A conv with padding k // 2 that skips taps which only ever meet padding.
 
-    On a map of H pixels, taps further than H - 1 from the centre see nothing but zeros: cropping the kernel to 2H - 1
-    changes no output, and spares the slow path that frameworks take for kernels larger than the map. Of a depthwise
-    conv on a map of one pixel a factor a channel is left.
+    On a map of H pixels, taps further than H - 1 from the centre see only zeros: cropping the kernel to 2H - 1 changes
+    no output and avoids the slow path of kernels larger than the map. On a map of one pixel, a depthwise conv becomes
+    one factor per channel.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,7 +67,15 @@ class SpatialConv2d(nn.Conv2d):
 
 
 class LayerNorm2d(nn.LayerNorm):
-    """Layer norm over the channels of (N, C, H, W); on a channels-last tensor it works without a copy."""
+    """Layer norm over the channels of (N, C, H, W); needs no copy of a channels-last tensor."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class RMSNorm2d(nn.RMSNorm):
+    """RMS norm (Zhang and Sennrich, arXiv 1910.07467) over the channels of (N, C, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
@@ -73,7 +83,7 @@ class LayerNorm2d(nn.LayerNorm):
 
 
 class LayerScale(nn.Module):
-    """A learnt factor for every channel (Touvron et al., arXiv 2103.17239)."""
+    """A learned factor per channel (Touvron et al., arXiv 2103.17239)."""
 
     def __init__(self, channels: int, init_value: float) -> None:
         super().__init__()
@@ -84,10 +94,48 @@ class LayerScale(nn.Module):
         return x * self.gamma.view(-1, 1, 1)
 
 
-class DropPath(nn.Module):
-    """Stochastic depth (Huang et al., arXiv 1603.09382): in training an image's branch is left out with probability p.
+class GlobalResponseNorm(nn.Module):
+    """Global response normalization (ConvNeXt V2, arXiv 2301.00808): x + gamma * x * n(x) + beta.
 
-    The draws are those of torchvision's StochasticDepth by row, whose import would cost every process a second.
+    n(x) is the L2 norm of each channel's map, divided by its mean over the channels. gamma and beta start at zero.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        norm = x.norm(dim=(2, 3), keepdim=True)
+        response = norm / (norm.mean(dim=1, keepdim=True) + self.eps)
+        return x + self.gamma.view(-1, 1, 1) * (x * response) + self.beta.view(-1, 1, 1)
+
+
+class SqueezeExcite(nn.Module):
+    """Squeeze-and-excitation (Hu et al., arXiv 1709.01507): channels scaled by a gate of their global means.
+
+    A sixteenth of the channels inside, rounded to a multiple of 8 (at least 8), ReLU, and a sigmoid gate, as in timm's
+    `SqueezeExcite`.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inside = max(8, int(channels / 16 + 4) // 8 * 8)
+        self.reduce = PatchConv2d(channels, inside, 1)
+        self.expand = PatchConv2d(inside, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        gate: Tensor = self.expand(F.relu(self.reduce(x.mean(dim=(2, 3), keepdim=True))))
+        return x * gate.sigmoid()
+
+
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al., arXiv 1603.09382): in training, drops the branch of an image with probability p.
+
+    The draws equal those of torchvision's StochasticDepth in mode "row", which takes a second to import.
     """
 
     def __init__(self, p: float) -> None:
@@ -95,7 +143,8 @@ class DropPath(nn.Module):
         self.p = p
         self.whole: int | None = None
         self.part = slice(None)
-        """Which images of a pass of `whole` images are given, for which all is drawn; unset: those given are all."""
+        """The slice of a batch of `whole` images that is passed (None: the input is the batch). Draws are made for the
+        whole batch, so that splitting it changes none."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W), the kept branches scaled by 1 / (1 - p)."""

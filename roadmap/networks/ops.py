@@ -202,13 +202,23 @@ OPS: dict[str, Op] = {
     "act": Op(LISTS, lambda at: OPS[at.model.act].label(at), "act", build=lambda at: OPS[at.model.act].build(at)),
     "batch_norm": _norm("batch norm", lambda at: nn.BatchNorm2d(at.channels)),
     "layer_norm": _norm("layer norm", lambda at: layers.LayerNorm2d(at.channels, eps=1e-6)),
+    "rms_norm": _norm("RMS norm", lambda at: layers.RMSNorm2d(at.channels, eps=1e-6)),
     "relu": _act("ReLU", lambda at: nn.ReLU(inplace=True)),
     "gelu": _act("GELU", lambda at: nn.GELU()),
+    "silu": _act("SiLU", lambda at: nn.SiLU()),
+    "leaky_relu": _act("leaky ReLU", lambda at: nn.LeakyReLU(inplace=True)),
+    "hardswish": _act("hardswish", lambda at: nn.Hardswish()),
     "layer_scale": Op(
         ("block",),
         lambda at: "layer scale",
         "scale",
         build=lambda at: layers.LayerScale(at.channels, at.model.ls_init_value),
+    ),
+    "grn": Op(
+        ("block",), lambda at: "global response norm", "scale", build=lambda at: layers.GlobalResponseNorm(at.channels)
+    ),
+    "squeeze_excite": Op(
+        ("block",), lambda at: "squeeze-excite", "scale", build=lambda at: layers.SqueezeExcite(at.channels)
     ),
 }
 
@@ -225,3 +235,13 @@ def labels(model: Any, part: str, *, stage: int = 0) -> list[str]:
     """Labels of the ops of one of a model's lists, with the channels that they have in a stage."""
     at = Site(model, channels=0, width=model.width * 2**stage)
     return [OPS[name].label(at) for name in getattr(model, part)]
+
+
+def map_sizes(model: Any, img_size: int) -> list[int]:
+    """Height of the output of each stage, for images of img_size pixels; 0 if there is nothing left."""
+    sizes, size = [], img_size
+    for stage in range(len(model.depths)):
+        for name in (model.downsample or model.block) if stage else model.stem:
+            size = OPS[name].size(size, Site(model, channels=0, width=model.width, stride=2))
+        sizes.append(size)
+    return sizes

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from roadmap.config.schema import Config
 from roadmap.data.rng import mix
-from roadmap.networks.create import build
+from roadmap.networks.ladder import build
 from roadmap.training.distributed import World
 from roadmap.training.memory import Room, apply, fit
 from roadmap.training.recipe import make_optimizer

@@ -1,0 +1,65 @@
+"""Costs of networks: the reference to the unit, by stage, and the printed tables."""
+
+import csv
+
+import pytest
+from helpers.smoke import inside
+
+from roadmap.config.steps import model_config, steps
+from roadmap.errors import ConfigError
+from roadmap.networks.costs import FAMILY, REFERENCE, cost, family_config
+
+
+@pytest.mark.parametrize("regime", ["resnet50", pytest.param("resnet200", marks=pytest.mark.slow)])
+def test_costs_equal_the_reference_to_the_unit(regime: str) -> None:
+    with (REFERENCE / "ladder_costs.csv").open() as stream:
+        rows = [row for row in csv.DictReader(stream) if row["regime"] == regime]
+    assert len(rows) == 18
+    for row in rows:
+        found = cost(model_config(row["step"], regime))
+        assert (found.params, found.macs) == (int(row["params"]), int(row["macs"])), row["step"]
+
+
+def test_costs_by_stage_by_hand() -> None:
+    model = model_config("separate_downsampling", "nano")
+    model.block = ["dwconv", "norm", "pw_hidden", "act", "pw_stream", "add"]
+    model.depths, model.width, model.kernel_size, model.patch_size = [1, 2], 4, 3, 2
+    stem, one, two, head = cost(model, num_classes=10, in_chans=1, img_size=33).stages
+    assert stem == ("stem", 4, 16, 4 * 4 + 4 + 2 * 4, 4 * 4 * 16**2)
+    block = 4 * 9 + 4 + 2 * 4 + (4 * 16 + 16) + (16 * 4 + 4)
+    assert one == ("stage 1", 4, 16, block, (4 * 9 + 2 * 4 * 16) * 16**2)
+    block = 8 * 9 + 8 + 2 * 8 + (8 * 32 + 32) + (32 * 8 + 8)
+    downsample = 2 * 4 + 4 * 4 * 8 + 8
+    assert two == ("stage 2", 8, 8, downsample + 2 * block, (4 * 4 * 8 + 2 * (8 * 9 + 2 * 8 * 32)) * 8**2)
+    assert head == ("head", 10, 1, 2 * 8 + 8 * 10 + 10, 8 * 10)
+
+
+def test_taps_that_only_meet_padding_are_not_counted() -> None:
+    model = model_config("large_kernel", "nano")
+    large, small = (cost(model, img_size=size).stages[4] for size in (64, 32))
+    assert small.size == 1 and large.size == 2 and large.macs > 4 * small.macs and large.params == small.params
+
+
+def test_the_family_costs_what_tables_one_and_two_say() -> None:
+    with (REFERENCE / "convnext_family.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["model"] for row in rows} == FAMILY.keys()
+    for row in rows:
+        found = cost(family_config(row["model"]), img_size=int(row["img_size"]))
+        assert round(found.params / 1e6) == int(row["params_m"]), row
+        assert found.macs / 1e9 == pytest.approx(float(row["gflops"]), abs=0.06, rel=0.003), row
+    with pytest.raises(ConfigError, match="model=convnext_huge: allowed is one of convnext_tiny convnext_small"):
+        family_config("convnext_huge")
+
+
+def test_the_command_prints_every_step_beside_the_paper() -> None:
+    code, output = inside("scripts/costs.py", "regime=resnet50")
+    assert code == 0 and all(f" {step.name} " in output for step in steps())
+    assert "+0.00" in output and "-0.00" not in output
+    code, output = inside("scripts/costs.py", "regime=family")
+    assert code == 0 and "convnext_isotropic_large" in output
+    code, output = inside("scripts/costs.py", "regime=micr")
+    assert (
+        code == 2
+        and "regime=micr: allowed is one of micro nano resnet200 resnet50 family (did you mean micro?)" in output
+    )
