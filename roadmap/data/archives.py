@@ -58,11 +58,7 @@ def sort(root: Path) -> None:
 
 
 def regular_files(tar: tarfile.TarFile, name: str) -> Iterator[tarfile.TarInfo]:
-    """The regular files of a seekable archive, in its order.
-
-    Raises:
-        DataError: after the last complete file, if the archive is truncated; tarfile takes that for its end.
-    """
+    """The regular files of a seekable archive; then a DataError if it is truncated, which tarfile does not notice."""
     try:
         yield from (member for member in tar if member.isreg())
     except tarfile.TarError as error:
@@ -181,9 +177,6 @@ def validation_wnids(path: Path) -> list[str]:
     """The class of each validation image in the order of their numbers, from the devkit.
 
     torchvision reads it too, but only beside archives with the published checksums.
-
-    Raises:
-        DataError: the devkit is missing or damaged.
     """
     from scipy.io import loadmat
 

@@ -60,11 +60,7 @@ DATASETS |= {name: DataSet(3, 1000, reader="test_sets", test_only=True) for name
 
 
 def dataset(name: str) -> DataSet:
-    """The entry of a data set.
-
-    Raises:
-        ConfigError: there is none.
-    """
+    """The entry of a data set, or a ConfigError if there is none."""
     if name not in DATASETS:
         raise ConfigError(f"data.name={name}: allowed is one of {' '.join(DATASETS)}{did_you_mean(name, DATASETS)}")
     return DATASETS[name]
@@ -73,10 +69,7 @@ def dataset(name: str) -> DataSet:
 def class_folders(part: Path) -> list[str]:
     """Names of the folders in a part of a data set, one per class, sorted; hidden ones do not count.
 
-    Empty without such a part.
-
-    Raises:
-        ConfigError: the part cannot be listed.
+    Empty without such a part; a ConfigError if it cannot be listed.
     """
     try:
         return sorted(path.name for path in part.iterdir() if not path.name.startswith(".") and path.is_dir())

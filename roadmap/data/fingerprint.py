@@ -23,11 +23,7 @@ def fingerprint(training: "Part", test: "Part") -> dict[str, Any] | None:
 
 
 def listed(data: DataConfig) -> dict[str, Any] | None:
-    """The fingerprint of the files on disk now; None for data sets that their name identifies.
-
-    Raises:
-        DataError, ConfigError: see `records.find`.
-    """
+    """The fingerprint of the files on disk now; None for data sets that their name identifies."""
     return None if dataset(data.name).named else {part: _of_part(records.find(data, part)) for part in records.PARTS}
 
 

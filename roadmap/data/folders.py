@@ -49,11 +49,7 @@ def find(data: DataConfig, part: str) -> Folders:
 
 
 def list_classes(where: Path, labels: Mapping[str, int], *, classes: list[str]) -> Folders:
-    """The images in the folders of `labels`, sorted by folder and path.
-
-    Raises:
-        DataError: a folder cannot be listed.
-    """
+    """The images in the folders of `labels`, sorted by folder and path."""
     import torch
 
     found = {name: [*image_paths(str(where / name))] for name in sorted(labels)}
@@ -69,8 +65,7 @@ def list_classes(where: Path, labels: Mapping[str, int], *, classes: list[str]) 
 def image_paths(folder: str) -> Iterator[str]:
     """Paths of the image files below a folder in torchvision's order, following links; none without the folder.
 
-    Raises:
-        DataError: a folder cannot be listed; its images would be missed silently.
+    A folder that cannot be listed raises a DataError: its images would be missed silently.
     """
     for at, _, names in sorted(os.walk(folder, followlinks=True, onerror=_refuse)):
         for name in sorted(names):
@@ -79,11 +74,7 @@ def image_paths(folder: str) -> Iterator[str]:
 
 
 def count_images(data: DataConfig) -> tuple[int, int] | None:
-    """Image files for training and for testing; None for data sets of known size, other readers or missing folders.
-
-    Raises:
-        DataError: a folder cannot be listed.
-    """
+    """Image files for training and for testing; None for data sets of known size, other readers or missing folders."""
     entry, parts = dataset(data.name), [Path(data.root).expanduser() / part for part in ("train", "val")]
     if entry.reader != "folders" or any(entry.images) or not all(class_folders(part) for part in parts):
         return None

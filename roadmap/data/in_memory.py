@@ -44,11 +44,7 @@ class Images:
             yield self.images.index_select(0, own), self.labels.index_select(0, own)
 
     def batch_recipe(self, recipe: RecipeConfig) -> RecipeConfig:
-        """The whole recipe: nothing is done image by image.
-
-        Raises:
-            ConfigError: it has RandAugment.
-        """
+        """The whole recipe, since nothing is done image by image; a ConfigError if it has RandAugment."""
         aa = recipe.aa
         require(aa == "none", "recipe.aa", aa, "none for data held in memory: RandAugment works image by image")
         return recipe

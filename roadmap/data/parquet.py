@@ -76,11 +76,7 @@ def find(data: DataConfig, part: str) -> Parquet:
 
 
 def _table(files: list[str], part: str, cache: Path) -> Any:
-    """The files as one memory-mapped table.
-
-    Raises:
-        DataError: they cannot be read, or written to the cache.
-    """
+    """The files as one memory-mapped table."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read at import
     datasets = records.library("datasets", "parquet")
     if not sys.stderr.isatty():

@@ -88,11 +88,7 @@ def check(records: Records, data: DataConfig, *, train: bool) -> None:
 
 
 def open_image(encoded: bytes) -> Image.Image:
-    """Open an encoded image without decoding it.
-
-    Raises:
-        Exception: any error of Pillow's decoders; see `reason`.
-    """
+    """Open an encoded image without decoding it; may raise any type of error, see `reason`."""
     return Image.open(io.BytesIO(encoded))
 
 
@@ -121,11 +117,7 @@ def other_files(root: Path, suffix: str, *, used: Iterable[Path] = ()) -> list[s
 
 
 def library(name: str, source: str) -> ModuleType:
-    """Import a library that only one reader needs.
-
-    Raises:
-        DataError: it is not installed.
-    """
+    """Import a library that only one reader needs, or raise a DataError if it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -59,15 +59,14 @@ def main(words: list[str]) -> int:
     Exit code: 0 done, 1 done but some files cannot be read, 2 refused, 128 + signal stopped.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress
 
     from roadmap.signals import caught
 
     wanted, to, workers = _parse(words)
     console = Console(highlight=False, soft_wrap=True)
-    columns = (TextColumn("resizing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     total, errors = 0, list[str]()
-    with caught() as stop, Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with caught() as stop, Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("resizing", total=None)
         for done, files, unreadable in resize(wanted, to, workers=workers):
             total, errors = files, unreadable
@@ -83,15 +82,9 @@ def main(words: list[str]) -> int:
 
 def _parse(words: list[str]) -> tuple[Resized, Path, int]:
     """The copy that is asked for, its folder, and the number of processes."""
-    from roadmap.cli import options
+    from roadmap.cli import options, whole
 
     chosen = options(words, DEFAULTS)
-
-    def number(key: str, most: int) -> int:
-        text = chosen[key]
-        require(text.isdecimal() and 1 <= int(text) <= most, key, text, f"1 to {most}")
-        return int(text)
-
     for key in ("data.root", "to"):
         require(bool(chosen[key]), key, "", "a folder")
     source, to = (Path(chosen[key]).expanduser().resolve() for key in ("data.root", "to"))
@@ -99,7 +92,8 @@ def _parse(words: list[str]) -> tuple[Resized, Path, int]:
     require(separate, "to", to, f"a folder outside of data.root={source}")
     parts = tuple(part for part in PARTS if part in chosen["parts"].split(","))
     require(",".join(parts) == chosen["parts"], "parts", chosen["parts"], "train, val, or train,val")
-    return Resized(str(source), number("short_side", 4096), number("quality", 95), parts), to, number("workers", 256)
+    short_side, quality = whole(chosen, "short_side", most=4096), whole(chosen, "quality", most=95)
+    return Resized(str(source), short_side, quality, parts), to, whole(chosen, "workers", most=256)
 
 
 def resize(wanted: Resized, to: Path, *, workers: int) -> Iterator[tuple[int, int, list[str]]]:
@@ -122,8 +116,7 @@ def resize(wanted: Resized, to: Path, *, workers: int) -> Iterator[tuple[int, in
     refuse_another(to, wanted)
     links = {to / part: source / part for part in PARTS if part not in wanted.parts}
     for link, target in links.items():
-        is_link = link.is_symlink() and link.resolve() == target.resolve()
-        if not is_link and (link.is_symlink() or link.exists()):
+        if (link.is_symlink() or link.exists()) and not (link.is_symlink() and link.resolve() == target.resolve()):
             raise DataError(f"{link}: is there, and is not a link to {target}")
     with lock(to):
         write_manifest(to, wanted)
@@ -154,11 +147,7 @@ def image_files(folder: Path) -> Iterator[Path]:
 
 
 def read_manifest(root: Path) -> Resized | None:
-    """The manifest of the copy in root; None if root is not a copy.
-
-    Raises:
-        DataError: the manifest is damaged or not accessible.
-    """
+    """The manifest of the copy in root; None if root is not a copy. A damaged one raises a DataError."""
     path = root / MANIFEST
     try:
         read: dict[str, Any] = json.loads(path.read_text())
@@ -173,11 +162,7 @@ def read_manifest(root: Path) -> Resized | None:
 
 
 def finished_copy(root: Path) -> Resized | None:
-    """The manifest of the copy in root, for use of the copy; None if root is not a copy.
-
-    Raises:
-        DataError: the manifest is damaged, or the copy is not finished.
-    """
+    """`read_manifest` for use of the copy: raises a DataError if it is not finished."""
     manifest = read_manifest(root)
     if manifest and manifest.images is None:
         raise DataError(f"{root}: a resized copy that is not finished: run scripts/prepare.py again")
@@ -189,12 +174,7 @@ def write_manifest(root: Path, manifest: Resized) -> None:
 
 
 def refuse_another(root: Path, wanted: Resized) -> None:
-    """Refuse a folder that holds anything but an unfinished or finished copy of the same kind.
-
-    Raises:
-        ConfigError: it holds something else, or another copy.
-        DataError: it cannot be listed, or its manifest is damaged.
-    """
+    """Refuse a folder that holds anything but a copy of the same kind, finished or not."""
     before = read_manifest(root)
     try:
         other = sorted(path.name for path in root.iterdir() if path.name != LOCK) if root.exists() else []

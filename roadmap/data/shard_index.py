@@ -38,11 +38,7 @@ def index(shard: Path, folder: Path) -> tuple[list[Sample], list[str]]:
 
 
 def _samples(shard: Path) -> Iterator[Sample | str]:
-    """The samples in the order of the shard; a line instead of one that is malformed.
-
-    Raises:
-        DataError: the shard is not an archive, or is truncated.
-    """
+    """The samples in the order of the shard; a line instead of one that is malformed."""
     group = library("webdataset.tariterators", "webdataset").group_by_keys
     try:
         with tarfile.open(shard, "r:") as tar, shard.open("rb") as stream:

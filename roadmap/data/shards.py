@@ -67,11 +67,7 @@ def find(data: DataConfig, part: str) -> Shards:
 
 
 def urls(data: DataConfig, part: str) -> list[str]:
-    """Paths or URLs of the shards of a part.
-
-    Raises:
-        DataError, ConfigError: see `find`.
-    """
+    """Paths or URLs of the shards of a part."""
     pattern = data.train if part == "train" else data.val
     if pattern is None:
         found = records.files_of(Path(data.root).expanduser(), part, "tar")
@@ -94,11 +90,7 @@ def urls(data: DataConfig, part: str) -> list[str]:
 
 
 def _local(url: str, cache: Path) -> Path:
-    """The local path of a shard, downloaded if need be.
-
-    Raises:
-        DataError: it does not exist, or cannot be downloaded.
-    """
+    """The local path of a shard, downloaded if need be."""
     at = urlsplit(url)
     if not at.scheme:
         if not Path(url).is_file():

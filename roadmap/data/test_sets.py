@@ -91,22 +91,14 @@ def complete(absent: Sequence[str]) -> list[str]:
 
 
 def corruption_error(name: str, errors: Sequence[float]) -> float:
-    """CE: the sum of a network's errors (0 to 1) over the five severities, divided by AlexNet's.
-
-    Raises:
-        ValueError: other than five errors.
-    """
+    """CE: the sum of a network's errors (0 to 1) over the five severities, divided by AlexNet's."""
     if len(errors) != len(SEVERITIES):
         raise ValueError(f"{name}: {len(errors)} errors, not one for each of {len(SEVERITIES)} severities")
     return fmean(errors) / alexnet_errors()[name]
 
 
 def mean_corruption_error(errors: Mapping[str, Sequence[float]]) -> float:
-    """mCE: the mean of the 15 corruption errors.
-
-    Raises:
-        ValueError: other than the 15 corruptions, or other than five errors of one.
-    """
+    """mCE: the mean of the 15 corruption errors. Other corruptions or numbers of errors raise a ValueError."""
     if errors.keys() != alexnet_errors().keys():
         raise ValueError(f"the mean is over {' '.join(alexnet_errors())}")
     return fmean(corruption_error(name, of_severities) for name, of_severities in errors.items())
