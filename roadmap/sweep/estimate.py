@@ -119,11 +119,10 @@ def stated_speeds(plan: Plan, images_per_second: float) -> dict[str, Speed]:
     """The same speed for every step; evaluation is assumed to be three times as fast as training."""
     from roadmap.networks.costs import cost
 
-    data, speeds = plan.configs[0].data, dict[str, Speed]()
-    for config in plan.configs[: len(plan.steps)]:
-        params = cost(config.model, num_classes=data.num_classes, in_chans=data.in_chans).params
-        speeds[config.step.name] = Speed(images_per_second, 3 * images_per_second, params)
-    return speeds
+    data, configs = plan.configs[0].data, {config.step.name: config for config in plan.configs}
+    shape = {"num_classes": data.num_classes, "in_chans": data.in_chans}
+    params = {step: cost(config.model, **shape).params for step, config in configs.items()}
+    return {step: Speed(images_per_second, 3 * images_per_second, params[step]) for step in configs}
 
 
 def measured_speeds(plan: Plan, jobs: int, console: Console) -> dict[str, Speed]:

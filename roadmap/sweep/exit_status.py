@@ -19,12 +19,8 @@ ACTIVE_STATES = {
 """SLURM states of a job that has not ended or will start again."""
 WORKING_STATES = {"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING"}
 RETRIED_STATES = {"NODE_FAIL": "node failed", "BOOT_FAIL": "node did not boot", "PREEMPTED": "preempted"}
-FINAL_STATES = {
-    "CANCELLED": "cancelled",
-    "OUT_OF_MEMORY": "out of memory",
-    "DEADLINE": "deadline reached",
-    "REVOKED": "revoked",
-}
+FINAL_STATES = {"OUT_OF_MEMORY": "out of memory", "DEADLINE": "deadline reached"}
+FINAL_STATES |= {"CANCELLED": "cancelled", "REVOKED": "revoked"}
 SQUEUE_SECONDS = 120
 
 

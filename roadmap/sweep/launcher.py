@@ -18,7 +18,7 @@ LOCK_SECONDS = 30
 
 class Launcher(Protocol):
     def adopt(self, states: list[RunState]) -> None:
-        """Take over the jobs of an earlier sweep."""
+        """Take over the jobs of an earlier sweep, or refuse them."""
 
     def capacity(self) -> int:
         """How many runs can be started now."""

@@ -32,11 +32,7 @@ class Local:
         self._workers: list[Worker] = []
 
     def adopt(self, states: list[RunState]) -> None:
-        """Refuse runs that have a SLURM job.
-
-        Raises:
-            ConfigError: runs of this sweep are in SLURM's queue.
-        """
+        """Refuse runs that have a SLURM job (ConfigError)."""
         if jobs := sum((each.run.directory / runs.JOB).exists() for each in states):
             text = f"{jobs} runs of this sweep are SLURM jobs: cluster=slurm continues them"
             raise ConfigError(f"cluster=local: {text}, `scripts/sweep.py cancel` with the same words cancels them")
@@ -45,7 +41,6 @@ class Local:
         return len(self._free)
 
     def start(self, states: list[RunState]) -> list[tuple[RunState, str]]:
-        """Start one process per run; returns those that could not be started, and why."""
         refused = []
         for each in states:
             checkpoint, environment = checkpoint_time(each.run.directory), self._free.pop(0)
@@ -57,7 +52,6 @@ class Local:
         return refused
 
     def ended(self) -> list[tuple[RunState, Exit]]:
-        """Runs whose process ended since the last call."""
         over = [worker for worker in self._workers if worker.process.poll() is not None]
         self._workers = [worker for worker in self._workers if worker not in over]
         exits = []
@@ -69,7 +63,6 @@ class Local:
         return exits
 
     def close(self) -> str:
-        """Stop all processes."""
         stop([worker.process for worker in self._workers])
         return ""
 

@@ -37,9 +37,8 @@ class Job:
 
 
 def saved_job(state: RunState) -> Job | None:
-    """The job recorded in a run's directory."""
-    content = runs.read_json(state.run.directory / runs.JOB)
-    if content is None:
+    """The job recorded in a run's directory; restores the number of tries."""
+    if (content := runs.read_json(state.run.directory / runs.JOB)) is None:
         return None
     state.tries = content["tries"]
     return Job(state, content["job"], content["submitted"], content["found"])
@@ -50,11 +49,9 @@ class Slurm:
 
     def __init__(self, plan: Plan) -> None:
         self._jobs: list[Job] = []
-        self._runs = len(plan.runs)
-        self._executor = executor(plan)
+        self._runs, self._executor = len(plan.runs), executor(plan)
 
     def adopt(self, states: list[RunState]) -> None:
-        """Take over the jobs of an earlier sweep."""
         for state in states:
             if state.phase is Phase.waiting and (job := saved_job(state)):
                 self._jobs.append(job)
@@ -84,7 +81,6 @@ class Slurm:
         return []
 
     def ended(self) -> list[tuple[RunState, Exit]]:
-        """Runs whose job ended since the last call; updates the phase of the others."""
         if not self._jobs or (job_state := job_states()) is None:
             return []
         exits = []
