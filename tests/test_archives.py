@@ -1,4 +1,4 @@
-"""ImageNet's own archives become folders, however often the work is stopped."""
+"""ImageNet's archives are sorted into folders, however often the work is stopped."""
 
 import io
 import os
@@ -80,9 +80,7 @@ assert "torch" not in sys.modules
 
 
 @pytest.mark.parametrize("images", [2, 3, 14])
-def test_a_process_killed_at_any_image_leaves_whole_classes_and_the_next_goes_on(
-    root: Path, tree: Path, images: int
-) -> None:
+def test_a_killed_process_leaves_complete_classes_and_the_next_continues(root: Path, tree: Path, images: int) -> None:
     command = [sys.executable, "-c", STOPPED, str(root), str(images)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -112,7 +110,7 @@ def test_validation_images_side_by_side_are_sorted(root: Path, tree: Path, place
     assert is_sorted(root, tree)
 
 
-def test_folders_that_are_there_are_left_as_they_are(root: Path, tree: Path) -> None:
+def test_existing_folders_do_not_change(root: Path, tree: Path) -> None:
     for part in ("train", "val"):
         shutil.copytree(tree / part, root / part)
     (root / "train" / "coffee" / "0.JPEG").write_text("mine")
@@ -128,7 +126,7 @@ def test_folders_that_are_there_are_left_as_they_are(root: Path, tree: Path) -> 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
 @pytest.mark.parametrize("name", [TRAIN, VAL, DEVKIT])
-def test_an_archive_that_breaks_off_is_named(root: Path, name: str, share: float) -> None:
+def test_a_truncated_archive_is_named(root: Path, name: str, share: float) -> None:
     os.truncate(root / name, int(share * (root / name).stat().st_size))
     with pytest.raises(DataError, match=f"^{root / name}: cannot be read: "):
         prepare(DataConfig(name="imagenet", root=str(root)))
@@ -136,7 +134,7 @@ def test_an_archive_that_breaks_off_is_named(root: Path, name: str, share: float
 
 
 @pytest.mark.parametrize("spoil", ["devkit missing", "devkit a page", "images missing", "images empty"])
-def test_a_download_that_is_not_complete_is_noticed_before_anything_is_unpacked(root: Path, spoil: str) -> None:
+def test_an_incomplete_download_is_refused_before_anything_is_unpacked(root: Path, spoil: str) -> None:
     path = root / (DEVKIT if spoil.startswith("devkit") else VAL)
     path.unlink()
     if not spoil.endswith("missing"):
@@ -158,7 +156,7 @@ def test_archives_of_classes_that_were_unpacked_by_hand_are_sorted(root: Path, t
     assert is_sorted(root, tree)
 
 
-def test_a_class_that_breaks_off_inside_is_named_and_the_classes_before_it_stay(root: Path, tree: Path) -> None:
+def test_a_truncated_class_is_named_and_the_classes_before_it_stay(root: Path, tree: Path) -> None:
     with tarfile.open(root / TRAIN) as tar:
         inside = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
     with tarfile.open(root / TRAIN, "w") as tar:
@@ -169,7 +167,7 @@ def test_a_class_that_breaks_off_inside_is_named_and_the_classes_before_it_stay(
     assert sorted(path.name for path in (root / "train").glob("[a-z]*")) == ["astronaut", "chelsea"]
 
 
-def test_what_is_missing_is_named(root: Path, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_files_and_disk_space_are_named(root: Path, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_devkit(root, [label for label, _ in shuffled(tree)] + [0])
     with pytest.raises(DataError, match=rf"{VAL}: ILSVRC2012_val_00000013.JPEG is not there \(1 of 13 are not\)"):
         prepare(DataConfig(name="imagenet", root=str(root)))
@@ -188,7 +186,7 @@ def test_what_is_missing_is_named(root: Path, tree: Path, monkeypatch: pytest.Mo
         prepare(DataConfig(name="imagenet", root=str(root)))
 
 
-def test_names_inside_archives_lead_nowhere_else(root: Path, tmp_path: Path) -> None:
+def test_names_in_archives_cannot_leave_the_folder(root: Path, tmp_path: Path) -> None:
     inner = io.BytesIO()
     with tarfile.open(fileobj=inner, mode="w") as archive:
         add(archive, "../../../outside.JPEG", b"x")

@@ -1,4 +1,4 @@
-"""Runs of one name on other images are told apart: resumed, asked for again, put into one table."""
+"""Runs of one name on different images are neither resumed, nor shown, nor put into one table."""
 
 import shutil
 from pathlib import Path
@@ -29,7 +29,7 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return tree, other
 
 
-def test_names_are_told_apart_and_places_are_not(trees: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_names_and_not_on_places(trees: tuple[Path, Path], tmp_path: Path) -> None:
     found = [
         write_every(tree, tmp_path / str(i)) for i, tree in enumerate(trees) if (tmp_path / str(i)).mkdir() is None
     ]

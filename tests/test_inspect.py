@@ -1,4 +1,4 @@
-"""The look at an image tree finds every fault that was planted."""
+"""Inspection finds every fault that was planted."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ def check(root: Path, *words: str) -> tuple[int, str]:
     return run.returncode, output
 
 
-def test_a_sound_tree_has_no_errors_and_planted_faults_are_found(tmp_path: Path) -> None:
+def test_an_intact_tree_has_no_errors_and_planted_faults_are_found(tmp_path: Path) -> None:
     root = plant(tmp_path / "photos", train=2, val=1)
     words = ("data=imagefolder", f"data.num_classes={len(CLASSES)}", "training.workers=2")
     code, output = check(root, *words)
@@ -55,7 +55,7 @@ def test_a_sound_tree_has_no_errors_and_planted_faults_are_found(tmp_path: Path)
         assert line in output, (line, output)
 
 
-def test_what_is_likely_a_mistake_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_likely_mistakes_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = plant(tmp_path / "photos", train=2, val=1)
     for part, name in product(("train", "val"), CLASSES[1:]):
         shutil.rmtree(root / part / name)
@@ -86,7 +86,7 @@ def test_one_cause_is_one_error(tmp_path: Path, content: bytes) -> None:
     assert len(report.errors) == 2 and "train" in report.errors[0] and "val" in report.errors[1], report.errors
 
 
-def test_what_is_not_imagenet_is_said(tmp_path: Path) -> None:
+def test_other_images_than_imagenets_are_errors(tmp_path: Path) -> None:
     root = plant(tmp_path / "photos", train=1, val=1)
     code, output = inside("scripts/check_data.py", f"data.root={root}", "study=imagenet", "training.workers=0")
     assert code == 1

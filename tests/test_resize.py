@@ -1,4 +1,4 @@
-"""A resized copy of photographs: what is in it, that it survives being killed, and that what uses it says so."""
+"""A resized copy: its content, how it resumes, what it refuses, and that results list it."""
 
 import errno
 import io
@@ -50,7 +50,7 @@ def prepare(root: Path, to: Path, *words: str) -> tuple[int, str]:
     return run.returncode, output
 
 
-def test_a_copy_is_what_was_asked_for(tmp_path: Path) -> None:
+def test_a_copy_has_the_sizes_and_formats_asked_for(tmp_path: Path) -> None:
     root, to = plant(tmp_path / "photos", train=2, val=1), tmp_path / "small"
     train = root / "train"
     photo = Image.open(train / "coffee" / "0.JPEG")
@@ -89,7 +89,7 @@ def test_sizes_are_those_of_torchvisions_resize() -> None:
     assert EXTENSIONS == IMG_EXTENSIONS
 
 
-def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
+def test_a_killed_copy_resumes(tmp_path: Path) -> None:
     root, to = tmp_path / "photos", tmp_path / "small"
     photograph("astronaut").resize((1000, 1000)).save(tmp_path / "large.jpg")
     for i in range(200):
@@ -132,7 +132,7 @@ def working(pid: str) -> bool:
         return False
 
 
-def test_what_cannot_be_read_is_listed_and_the_rest_made(tmp_path: Path) -> None:
+def test_unreadable_files_are_listed_and_left_out(tmp_path: Path) -> None:
     root, to = plant(tmp_path / "photos", train=2, val=1), tmp_path / "small"
     broken = [root / "train" / "chelsea" / "0.JPEG", root / "train" / "coffee" / "1.JPEG"]
     break_file(broken[0])
@@ -144,7 +144,7 @@ def test_what_cannot_be_read_is_listed_and_the_rest_made(tmp_path: Path) -> None
     assert len(list(image_files(to / "train"))) == 6
 
 
-def test_what_is_refused(tmp_path: Path) -> None:
+def test_other_options_and_other_folders_are_refused(tmp_path: Path) -> None:
     root, to = plant(tmp_path / "photos", train=1, val=1), tmp_path / "small"
     assert prepare(root, to, *SMALL)[0] == 0
     for words, message in (
@@ -164,7 +164,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     assert code == 2 and "is in use by process" in output
 
 
-def test_nothing_that_is_not_a_copy_is_written_into_and_a_refusal_leaves_nothing(tmp_path: Path) -> None:
+def test_other_folders_are_never_written_into_and_a_refusal_writes_nothing(tmp_path: Path) -> None:
     root, other = plant(tmp_path / "photos", train=1, val=1), plant(tmp_path / "other", train=2, val=1)
     shutil.rmtree(other / "val")
     (tmp_path / "text.pth").write_text("mine")
@@ -193,7 +193,7 @@ def test_nothing_that_is_not_a_copy_is_written_into_and_a_refusal_leaves_nothing
     assert (to / MANIFEST).read_bytes() == known
 
 
-def test_a_copy_is_not_copied_and_one_that_is_not_finished_is_not_ready(tmp_path: Path) -> None:
+def test_a_copy_of_a_copy_and_an_unfinished_copy_are_refused(tmp_path: Path) -> None:
     root = plant(tmp_path / "photos", train=1, val=1)
     copy = Resized("/originals", 100, 80, ("train",), images=4)
     write_manifest(root, copy)
@@ -208,7 +208,7 @@ def test_a_copy_is_not_copied_and_one_that_is_not_finished_is_not_ready(tmp_path
         make_ready(DataConfig(name="imagefolder", root=str(root)))
 
 
-def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = plant(tmp_path / "photos", train=1, val=1)
     words, scandir = ["study=photos", f"data.root={root}", "data.num_classes=4"], os.scandir
 
@@ -225,7 +225,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path, monkeypatc
         data_load(compose(words), train=True)
 
 
-def test_a_run_on_a_copy_says_so_and_one_that_is_not_finished_is_refused(tmp_path: Path) -> None:
+def test_a_run_on_a_copy_lists_it_and_one_on_an_unfinished_copy_is_refused(tmp_path: Path) -> None:
     root, to = plant(tmp_path / "photos", train=4, val=2), tmp_path / "small"
     assert prepare(root, to, *SMALL, "parts=train,val", "workers=2")[0] == 0
     words = ["study=photos", f"data.root={to}", f"data.num_classes={len(CLASSES)}", f"runs_dir={tmp_path}"]
@@ -243,8 +243,8 @@ def test_a_run_on_a_copy_says_so_and_one_that_is_not_finished_is_refused(tmp_pat
         finished_copy(to)
 
 
-def test_what_evaluation_sees_of_a_copy() -> None:
-    """The differences that docs/resized.md states: of the middle 224x224, in steps of 8 bits."""
+def test_evaluation_on_a_copy_differs_as_documented() -> None:
+    """The differences that docs/resized.md states, over the central 224x224 in steps of 8 bits."""
     config = compose(["study=imagenet", "+step=training_recipe"])
     pipeline = eval_pipeline(config.recipe, config.data)
     for name, stated in {"astronaut": 2.88, "chelsea": 2.53, "coffee": 2.74, "rocket": 1.76}.items():

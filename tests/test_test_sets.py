@@ -1,4 +1,4 @@
-"""ImageNet's test sets: folders, classes, mean corruption error, against libraries' own lists and networks."""
+"""ImageNet's test sets: folders, classes and mean corruption error, compared with timm and torchvision."""
 
 import csv
 import shutil
@@ -136,7 +136,7 @@ def test_the_classes_are_those_of_timm() -> None:
 
 
 @pytest.mark.parametrize("name", ["imagenet_v2", "imagenet_a", "imagenet_r", "imagenet_sketch"])
-def test_counts_are_those_of_the_librarys_network(world: World, tmp_path: Path, name: str) -> None:
+def test_counts_equal_those_of_timms_network(world: World, tmp_path: Path, name: str) -> None:
     output = evaluated(world, name, "--per-class", str(tmp_path / "classes.csv"))
     for top in (1, 5):
         images, expected, among_all = right(world, name, top)
@@ -150,7 +150,7 @@ def test_counts_are_those_of_the_librarys_network(world: World, tmp_path: Path, 
     assert {row["images"] for row in rows} == {"1"} and sum(int(row["top5"]) for row in rows) == expected
 
 
-def test_a_folder_too_few_or_too_many_is_named(world: World, tmp_path: Path) -> None:
+def test_missing_and_additional_folders_are_named(world: World, tmp_path: Path) -> None:
     root = tmp_path / "a"
     shutil.copytree(world.root / "imagenet_a", root, symlinks=True)
     config = compose(["study=imagenet", "data=imagenet_a", f"data.root={root}"])
@@ -171,12 +171,12 @@ def test_a_folder_too_few_or_too_many_is_named(world: World, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", TEST_SETS)
-def test_they_are_not_trained_with(name: str, tmp_path: Path) -> None:
+def test_training_on_them_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"data={name}: allowed is a data set to train with: this one only tests"):
         load(compose(["study=imagenet", f"data={name}", f"data.root={tmp_path}"]), train=True)
 
 
-def test_a_run_on_one_is_refused_in_a_line(tmp_path: Path) -> None:
+def test_a_run_on_one_is_refused(tmp_path: Path) -> None:
     run = script("train.py", "study=imagenet", "data=imagenet_v2", f"data.root={tmp_path}", f"runs_dir={tmp_path}")
     output, _ = run.communicate()
     assert run.returncode == 2 and not list(tmp_path.iterdir())
@@ -197,7 +197,7 @@ def test_the_mean_corruption_error_by_hand() -> None:
         mean_corruption_error({"fog": [0.5] * 5})
 
 
-def test_imagenet_c_is_counted_folder_by_folder(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imagenet_c_is_evaluated_by_folder(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With twenty of its classes; severity by severity, more of them have the images of another."""
     few = {wnid: i for i, wnid in enumerate(WNIDS) if i % 50 == 0}
     monkeypatch.setattr(test_sets, "folders", lambda _: few)
@@ -240,7 +240,7 @@ def test_imagenet_c_is_counted_folder_by_folder(world: World, tmp_path: Path, mo
     assert "no corruption is complete, there is fog frost spatter" in evaluated(world, "imagenet_c", code=2)
 
 
-def test_a_checkpoint_of_ours_sees_them_as_its_run_saw_imagenet(world: World, tmp_path: Path) -> None:
+def test_a_run_is_evaluated_with_its_own_options(world: World, tmp_path: Path) -> None:
     config = compose(["study=imagenet", "regime=nano", f"runs_dir={tmp_path}", "data.crop_pct=0.9", "data.max_test=3"])
     directory = runs.prepare(config)
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""One set of photographs in everything that images are handed out in."""
+"""One set of photographs in every container: folders, archives, shards, tables."""
 
 import io
 import json
@@ -17,17 +17,17 @@ from helpers.photographs import CLASSES
 FEATURES = json.dumps(
     {"info": {"features": {"image": {"_type": "Image"}, "label": {"names": CLASSES, "_type": "ClassLabel"}}}}
 )
-"""With which datasets would decode the images of a table."""
+"""Metadata by which datasets would decode the images."""
 SOURCES = ("imagefolder", "imagenet", "webdataset", "parquet")
 
 
 def images(tree: Path, part: str) -> list[tuple[int, Path]]:
-    """Label and path of every image of a part, in the order of folders."""
+    """Label and path of every image of a part in the order of folders."""
     return [(label, path) for label, name in enumerate(CLASSES) for path in sorted((tree / part / name).iterdir())]
 
 
 def write_originals(tree: Path, root: Path) -> Path:
-    """ImageNet's own archives: a tar of tars, the validation images without their classes, and the devkit."""
+    """ImageNet's archives: a tar of tars, validation images without classes, and the devkit."""
     root.mkdir()
     with tarfile.open(root / "ILSVRC2012_img_train.tar", "w") as tar:
         for name in CLASSES:
@@ -44,12 +44,12 @@ def write_originals(tree: Path, root: Path) -> Path:
 
 
 def shuffled(tree: Path) -> list[tuple[int, Path]]:
-    """The validation images class by turns, as their numbers run."""
+    """The validation images by number, classes alternating."""
     return sorted(images(tree, "val"), key=lambda image: image[1].name)
 
 
 def write_devkit(root: Path, labels: list[int]) -> None:
-    """Ground truth in numbers of its own, which count the classes backwards; two synsets are no classes."""
+    """Ground truth with class numbers in reverse order; two synsets are not classes."""
     number = {label: len(CLASSES) - label for label in range(len(CLASSES))}
     synsets = [(number[i], name, 0) for i, name in enumerate(CLASSES)] + [(98, "n98", 3), (99, "n99", 2)]
     kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("num_children", "O")]
@@ -87,7 +87,7 @@ def write_tables(tree: Path, root: Path) -> Path:
 
 
 def write_every(tree: Path, root: Path) -> dict[str, list[str]]:
-    """The tree in all four, and the words that name each."""
+    """The tree in all four containers, with the options of each."""
     write_originals(tree, root / "originals")
     write_shards(tree, root / "shards")
     write_tables(tree, root / "tables")
@@ -104,12 +104,12 @@ def write_every(tree: Path, root: Path) -> dict[str, list[str]]:
 
 
 def pieces(every: list[tuple[int, Path]], size: int) -> Iterator[list[tuple[int, Path]]]:
-    """Runs of so many."""
+    """Lists of at most `size` images."""
     yield from (every[i : i + size] for i in range(0, len(every), size))
 
 
 def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    """A file of an archive, from memory."""
+    """Add a file from memory to an archive."""
     info = tarfile.TarInfo(name)
     info.size = len(content)
     tar.addfile(info, io.BytesIO(content))

@@ -1,4 +1,4 @@
-"""Real photographs, cut into a tree of classes as ImageNet has it."""
+"""Cut-outs of real photographs in a folder per class."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import skimage
 from PIL import Image
 
 CLASSES = ("astronaut", "chelsea", "coffee", "rocket")
-"""Photographs that scikit-image carries; every one is a class, its cut-outs the images."""
+"""Photographs in scikit-image; each is a class, its cut-outs are the images."""
 
 
 def photograph(name: str) -> Image.Image:
@@ -17,7 +17,7 @@ def photograph(name: str) -> Image.Image:
 
 
 def plant(root: Path, *, train: int = 8, val: int = 4) -> Path:
-    """Write root/train and root/val with so many JPEGs a class; returns root."""
+    """Write root/train and root/val with this many JPEGs per class; returns root."""
     chance = np.random.default_rng(0)
     for part, count in (("train", train), ("val", val)):
         for name in CLASSES:
@@ -31,5 +31,5 @@ def plant(root: Path, *, train: int = 8, val: int = 4) -> Path:
 
 
 def break_file(path: Path) -> None:
-    """Cut a file off in its middle."""
+    """Truncate a file to half its size."""
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
