@@ -30,6 +30,14 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight training and four validation photographs of each of four classes."""
+    from helpers.photographs import plant
+
+    return plant(tmp_path_factory.mktemp("photographs"))
+
+
+@pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
     """The directory of a finished run of gelu, to be compared with and not to be changed."""
     from roadmap.training.run import execute

@@ -4,42 +4,32 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.photographs import photograph, plant
+from helpers.photographs import on_folders, photograph, plant
 from helpers.smoke import inside
 from torchvision.datasets import ImageFolder
 
 from roadmap.config.compose import compose
-from roadmap.config.schema import Config
 from roadmap.data import records
 from roadmap.data.folders import count_images
 from roadmap.data.loader import load
 from roadmap.errors import ConfigError, DataError
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return plant(tmp_path_factory.mktemp("photos"))
-
-
-def config(root: Path, *words: str) -> Config:
-    return compose(["study=photos", f"data.root={root}", "data.num_classes=4", "+step=training_recipe", *words])
-
-
 def test_folders_without_classes_or_with_others_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="train: a folder of images for every class is needed"):
-        load(config(tmp_path), train=True)
+        load(on_folders(tmp_path), train=True)
     root = plant(tmp_path / "photos", train=1, val=1)
     with pytest.raises(ConfigError, match=r"data.num_classes=5: allowed is 4, the folders in .*/train"):
-        load(config(root, "data.num_classes=5"), train=True)
+        load(on_folders(root, "data.num_classes=5"), train=True)
     (root / "val" / "coffee").rename(root / "val" / "tea")
     with pytest.raises(DataError, match=r"val: its folders are not those of .*/train"):
-        load(config(root), train=False)
+        load(on_folders(root), train=False)
 
 
-def test_classes_and_images_are_counted(tree: Path, tmp_path: Path) -> None:
+def test_classes_and_images_are_counted(photographs: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for part in ("train", "val"):
-        shutil.copytree(tree / part, tmp_path / "photos" / part)
+        shutil.copytree(photographs / part, tmp_path / "photos" / part)
     for name in (".thumbnails", ".trash/coffee"):
         (tmp_path / "photos" / "train" / name).mkdir(parents=True)
     photograph("coffee").save(tmp_path / "photos" / "train" / ".thumbnails" / "1.jpg")
@@ -49,20 +39,23 @@ def test_classes_and_images_are_counted(tree: Path, tmp_path: Path) -> None:
     assert compose(["study=photos", f"data.root={tmp_path / 'photos'}", "data.num_classes=7"]).data.num_classes == 7
     said = inside("scripts/plan.py", "study=photos", f"data.root={tmp_path / 'photos'}", "images_per_second=16")
     assert said[0] == 0, said
-    for root, message in ((tree / "train", "classes lie in .* itself, docs/data.md says how"), (tmp_path / "no", "$")):
+    for root, message in (
+        (photographs / "train", "classes lie in .* itself, docs/data.md says how"),
+        (tmp_path / "no", "$"),
+    ):
         with pytest.raises(ConfigError, match=rf"^data.num_classes: a value is needed, or {root}/train \(.*{message}"):
             compose(["study=photos", f"data.root={root}"])
     assert count_images(compose(["study=photos", f"data.root={tmp_path}", "data.num_classes=4"]).data) is None
 
 
-def test_files_are_listed_as_torchvision_lists_them(tree: Path, tmp_path: Path) -> None:
-    root = shutil.copytree(tree, tmp_path / "photos")
+def test_files_are_listed_as_torchvision_lists_them(photographs: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(photographs, tmp_path / "photos")
     deeper = root / "train" / "coffee" / "a" / "b"
     deeper.mkdir(parents=True)
     for name in ("x.PNG", "y.txt", "z.webp"):
         (deeper / name).touch()
-    (root / "train" / "coffee" / "linked").symlink_to(tree / "val" / "rocket")
-    found = records.find(config(root).data, "train")
+    (root / "train" / "coffee" / "linked").symlink_to(photographs / "val" / "rocket")
+    found = records.find(on_folders(root).data, "train")
     known = ImageFolder(str(root / "train"))
     assert [*zip(found.paths, found.labels.tolist(), strict=True)] == known.samples  # type: ignore[attr-defined]
     assert found.classes == known.classes and len(known.samples) == 32 + 4 + 2

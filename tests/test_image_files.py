@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.photographs import break_file, plant
+from helpers.photographs import break_file, on_folders, plant
 from helpers.smoke import inside, script
 from torch import Tensor
 from torchvision.datasets import ImageFolder
 
 from roadmap.config.checks import check
-from roadmap.config.compose import compose
 from roadmap.config.schema import Config
 from roadmap.data.image_files import Decoded
 from roadmap.data.loader import evaluation_batches, load, micro_batches
@@ -23,35 +22,26 @@ from roadmap.errors import ConfigError, DataError
 from roadmap.runs import FAILURE, RESULT, read_json, read_result
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return plant(tmp_path_factory.mktemp("photos"))
-
-
-def config(root: Path, *words: str) -> Config:
-    return compose(["study=photos", f"data.root={root}", "data.num_classes=4", "+step=training_recipe", *words])
-
-
 def epoch(of: Config, *, start: int = 0, number: int = 0) -> list[tuple[Tensor, Tensor]]:
     images = load(of, train=True)
     return list(micro_batches(images, of.recipe, of.data, seed=3, epoch=number, start=start))
 
 
-def test_workers_and_the_first_step_change_no_batch(tree: Path) -> None:
+def test_workers_and_the_first_step_change_no_batch(photographs: Path) -> None:
     small = ("regime.img_size=64", "budget.batch_size=8")
-    whole = epoch(config(tree, *small))
+    whole = epoch(on_folders(photographs, *small))
     assert [x.shape for x, _ in whole] == [(8, 3, 64, 64)] * 4
     assert all(x.is_contiguous(memory_format=torch.channels_last) for x, _ in whole)
     for workers, start in ((0, 2), (1, 0), (2, 1)):
-        again = epoch(config(tree, *small, f"training.workers={workers}"), start=start)
+        again = epoch(on_folders(photographs, *small, f"training.workers={workers}"), start=start)
         for (x, t), (y, u) in zip(again, whole[start:], strict=True):
             assert torch.equal(x, y) and torch.equal(t, u)
-    assert not torch.equal(whole[0][0], epoch(config(tree, *small), number=1)[0][0])
+    assert not torch.equal(whole[0][0], epoch(on_folders(photographs, *small), number=1)[0][0])
 
 
-def test_global_generators_do_not_change(tree: Path) -> None:
+def test_global_generators_do_not_change(photographs: Path) -> None:
     states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # type: ignore[index]
-    epoch(config(tree, "regime.img_size=32"))
+    epoch(on_folders(photographs, "regime.img_size=32"))
     assert random.getstate() == states[0]
     assert (np.random.get_state()[1] == states[1]).all()  # type: ignore[index]
     assert torch.equal(torch.get_rng_state(), states[2])
@@ -60,12 +50,12 @@ def test_global_generators_do_not_change(tree: Path) -> None:
 def test_unreadable_images_stop_the_run_or_are_skipped_and_counted(tmp_path: Path) -> None:
     root = plant(tmp_path / "photos", train=3, val=1)
     small = ("regime.img_size=32", "budget.batch_size=12", "budget.bn_batch_size=12", "recipe.mixup_prob=0")
-    sound = epoch(config(root, *small, "data.on_error=skip"))
+    sound = epoch(on_folders(root, *small, "data.on_error=skip"))
     for name in ("0", "1"):
         break_file(root / "train" / "chelsea" / f"{name}.JPEG")
     with pytest.raises(DataError, match=r"chelsea/[01].JPEG: cannot be read"):
-        epoch(config(root, *small))
-    of = config(root, *small, "data.on_error=skip", "training.workers=1")
+        epoch(on_folders(root, *small))
+    of = on_folders(root, *small, "data.on_error=skip", "training.workers=1")
     images = load(of, train=True)
     ((x, labels),) = micro_batches(images, of.recipe, of.data, seed=3, epoch=0)
     assert sorted(line.split(":")[0][-14:] for line in images.skipped) == ["chelsea/0.JPEG"] + ["chelsea/1.JPEG"] * 2
@@ -80,8 +70,8 @@ def test_unreadable_images_stop_the_run_or_are_skipped_and_counted(tmp_path: Pat
         list(evaluation_batches(load(of, train=False), of.data, 4))
 
 
-def test_a_limit_takes_images_of_every_class(tree: Path) -> None:
-    images = load(config(tree, "data.max_train=8", "data.max_test=4", "recipe.batch_size=8"), train=True)
+def test_a_limit_takes_images_of_every_class(photographs: Path) -> None:
+    images = load(on_folders(photographs, "data.max_train=8", "data.max_test=4", "recipe.batch_size=8"), train=True)
     assert (len(images), images.labels.tolist()) == (8, [0, 0, 1, 1, 2, 2, 3, 3])  # type: ignore[attr-defined]
 
 
@@ -98,7 +88,7 @@ def test_a_limit_takes_images_of_every_class(tree: Path) -> None:
 )
 def test_options_that_image_files_refuse(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        check(config(Path("nowhere"), *words))
+        check(on_folders(Path("nowhere"), *words))
     assert str(caught.value).startswith(message)
 
 
@@ -120,7 +110,7 @@ def test_a_run_on_photographs_and_one_that_meets_a_broken_file(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_the_benchmark_gives_both_methods_as_many_images(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_benchmark_gives_both_methods_as_many_images(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: Counter[str] = Counter()
     for owner, name in ((Decoded, "_decode"), (ImageFolder, "__getitem__")):
         plainly = getattr(owner, name)
@@ -130,7 +120,13 @@ def test_the_benchmark_gives_both_methods_as_many_images(tree: Path, monkeypatch
             return plainly(self, i)
 
         monkeypatch.setattr(owner, name, counted)
-    words = ["study=photos", "+step=training_recipe", f"data.root={tree}", "data.num_classes=4", "regime.img_size=64"]
+    words = [
+        "study=photos",
+        "+step=training_recipe",
+        f"data.root={photographs}",
+        "data.num_classes=4",
+        "regime.img_size=64",
+    ]
     code, said = inside("benchmarks/data.py", *words, "images=5", "rounds=2")
     assert code == 0 and "\nratio " in said, said
     assert made == {"Decoded": 3 * 32, "ImageFolder": 3 * 32}

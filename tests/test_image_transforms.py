@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.photographs import CLASSES, photograph, plant
+from helpers.photographs import CLASSES, on_folders, photograph
 from PIL import Image
 from torch import Tensor
 from torchvision import transforms
@@ -28,9 +28,8 @@ GOLDEN = {
 }
 
 
-def test_evaluation_resizes_to_256_and_crops_the_central_224(tmp_path: Path) -> None:
-    tree = plant(tmp_path / "photos", train=1)
-    of = compose(["study=photos", f"data.root={tree}", "data.num_classes=4", "+step=training_recipe"])
+def test_evaluation_resizes_to_256_and_crops_the_central_224(photographs: Path) -> None:
+    of = on_folders(photographs)
     plain = transforms.Compose(
         [
             transforms.Resize(256, transforms.InterpolationMode.BICUBIC),
@@ -39,7 +38,7 @@ def test_evaluation_resizes_to_256_and_crops_the_central_224(tmp_path: Path) -> 
             transforms.Normalize(of.data.mean, of.data.std),
         ]
     )
-    paths = sorted((tree / "val").rglob("*.JPEG"))
+    paths = sorted((photographs / "val").rglob("*.JPEG"))
     expected = torch.stack([plain(Image.open(path)) for path in paths])
     batches = list(evaluation_batches(load(of, train=False), of.data, 5))
     assert [len(x) for x, _ in batches] == [5, 5, 5, 1]

@@ -7,17 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.photographs import small
 
-from roadmap.config.compose import compose
-from roadmap.config.schema import Config
 from roadmap.data.loader import load
 from roadmap.errors import DataError
-
-SMALL = ["study=photos", "regime.img_size=32", "budget.epochs=1", "budget.batch_size=8", "budget.bn_batch_size=8"]
-
-
-def config(words: list[str], *more: str) -> Config:
-    return compose([*SMALL, *words, "+step=training_recipe", *more])
 
 
 def test_changed_tables_are_read_again_without_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,9 +22,9 @@ def test_changed_tables_are_read_again_without_the_network(tmp_path: Path, monke
     for content in (b"one", b"two"):
         row = {"image": {"bytes": content, "path": None}, "label": 0, "caption": "not used"}
         pq.write_table(pa.Table.from_pylist([row]), tmp_path / "train.parquet")
-        found = load(config(words), train=True).records
+        found = load(small(words), train=True).records
         assert pickle.loads(pickle.dumps(found)).read(0) == content
         assert found.name(0) == f"{tmp_path}/train.parquet:0"
     pq.write_table(pa.table({"jpg": [b"x"], "label": [0]}), tmp_path / "train.parquet")
     with pytest.raises(DataError, match=rf"^{tmp_path}: tables with columns image .* are needed: "):
-        load(config(words), train=True)
+        load(small(words), train=True)

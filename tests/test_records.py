@@ -7,20 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.containers import SOURCES, write_every
-from helpers.photographs import break_file, plant
+from helpers.photographs import SMALL, break_file, plant, small
 from helpers.smoke import computed, script
 from PIL import Image
 
 from roadmap import runs
-from roadmap.config.compose import compose
 from roadmap.config.schema import Config, DataConfig
 from roadmap.data.fetch import prepare
 from roadmap.data.inspect import inspect
 from roadmap.data.loader import load, micro_batches
 from roadmap.errors import DataError
 from roadmap.training.run import execute
-
-SMALL = ["study=photos", "regime.img_size=32", "budget.epochs=1", "budget.batch_size=8", "budget.bn_batch_size=8"]
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +32,6 @@ def sources(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, l
     return words
 
 
-def config(words: list[str], *more: str) -> Config:
-    return compose([*SMALL, *words, "+step=training_recipe", *more])
-
-
 @pytest.fixture(scope="module")
 def from_folders(sources: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     return outcome(sources["imagefolder"], tmp_path_factory.mktemp("folders"), workers=0)
@@ -47,7 +40,7 @@ def from_folders(sources: dict[str, list[str]], tmp_path_factory: pytest.TempPat
 def outcome(words: list[str], runs_dir: Path, *, workers: int) -> dict[str, object]:
     """Counts and losses of a run on a source."""
     options = [f"runs_dir={runs_dir}", f"training.workers={workers}", "training.threads=1", "study.name=one"]
-    directory = runs.prepare(config(words, *options))
+    directory = runs.prepare(small(words, *options))
     execute(directory)
     found = computed(directory)
     return {key: value for key, value in found.items() if key not in ("config_hash", "deviations", "data")}
@@ -96,17 +89,17 @@ def test_unreadable_images_stop_the_run_or_are_skipped(faulty: dict[str, list[st
     whole = ["recipe.mixup_prob=0", "budget.batch_size=12", "budget.bn_batch_size=12"]
     none, cut, *_ = NAMES[source]
     with pytest.raises(DataError, match=f"({none}|{cut}): cannot be read: "):
-        batch(config(faulty[source], *whole))
+        batch(small(faulty[source], *whole))
     skipping = [*whole, "data.on_error=skip"]
-    x, skipped = batch(config(faulty[source], *skipping))
+    x, skipped = batch(small(faulty[source], *skipping))
     assert len(skipped) == 2 and all(line.endswith((none, cut)) for line in skipped)
-    assert torch.equal(x, batch(config(faulty["imagefolder"], *skipping))[0])
+    assert torch.equal(x, batch(small(faulty["imagefolder"], *skipping))[0])
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_inspection_finds_every_fault(faulty: dict[str, list[str]], source: str) -> None:
     none, cut, png, cmyk = NAMES[source]
-    *_, (done, total, report) = inspect(config(faulty[source]).data, workers=0)
+    *_, (done, total, report) = inspect(small(faulty[source]).data, workers=0)
     assert done == total == 20 and report.images == {"train": 10, "val": 8}
     a, b, *rest = report.errors  # four classes are no ImageNet
     assert len(rest) == (3 if source == "imagenet" else 0)
@@ -124,11 +117,11 @@ def test_a_truncated_shard_or_table_is_named(tree: Path, tmp_path: Path, share: 
     for source, words in write_every(tree, tmp_path).items():
         if source in ("webdataset", "parquet"):
             path = sorted(Path(words[1].partition("=")[2]).rglob("*train*0000*"))[0]
-            assert len(load(config(words), train=True)) == 20
+            assert len(load(small(words), train=True)) == 20
             os.truncate(path, int(share * path.stat().st_size))
             with pytest.raises(DataError, match=f"{path}: cannot be read: "):
-                load(config(words), train=True)
-            *_, (_, _, report) = inspect(config(words).data, workers=0)
+                load(small(words), train=True)
+            *_, (_, _, report) = inspect(small(words).data, workers=0)
             assert str(path) in report.errors[0] and report.images["val"] == 16
 
 
@@ -137,14 +130,14 @@ def test_missing_files_and_missing_libraries_are_named(
     sources: dict[str, list[str]], tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(DataError, match=r"no (shards|tables) named \*train\*"):
-        load(config([f"data={source}", f"data.root={tmp_path}", f"data.cache={tmp_path}"]), train=True)
+        load(small([f"data={source}", f"data.root={tmp_path}", f"data.cache={tmp_path}"]), train=True)
     for module in ("webdataset.tariterators", "datasets"):
         monkeypatch.setitem(sys.modules, module, None)
     words = [*sources[source], f"data.cache={tmp_path}"]
     with pytest.raises(
         DataError, match=rf"^data={source} needs the library .*: pip install 'convnet-roadmap\[shards\]'"
     ):
-        load(config(words), train=True)
+        load(small(words), train=True)
 
 
 @pytest.mark.slow

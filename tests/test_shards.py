@@ -9,20 +9,13 @@ from pathlib import Path
 
 import pytest
 from helpers.containers import images, write_shards
-from helpers.photographs import plant
+from helpers.photographs import SMALL, plant, small
 from webdataset import TarWriter
 
 from roadmap.config.compose import compose
-from roadmap.config.schema import Config
 from roadmap.data.inspect import inspect
 from roadmap.data.loader import load
 from roadmap.errors import ConfigError, DataError
-
-SMALL = ["study=photos", "regime.img_size=32", "budget.epochs=1", "budget.batch_size=8", "budget.bn_batch_size=8"]
-
-
-def config(words: list[str], *more: str) -> Config:
-    return compose([*SMALL, *words, "+step=training_recipe", *more])
 
 
 def test_inspection_finds_other_classes_and_an_order_other_than_the_wnids(tmp_path: Path) -> None:
@@ -44,7 +37,7 @@ def test_inspection_finds_other_classes_and_an_order_other_than_the_wnids(tmp_pa
         f"{shards}: val: 4 images, ImageNet-1K has 50,000",
     ]
     with pytest.raises(ConfigError, match=r"data.num_classes=4: allowed is 5, one more than the last class of train"):
-        load(config([*words, "data.num_classes=4"]), train=True)
+        load(small([*words, "data.num_classes=4"]), train=True)
 
 
 @pytest.fixture
@@ -71,10 +64,10 @@ def test_shards_under_urls_are_downloaded_once(
     write_shards(tree, tmp_path / "shards")
     words = ["data=webdataset", f"data.root={url}/shards", f"data.cache={tmp_path / 'cache'}", "data.num_classes=4"]
     words += ["data.train='photos-train-{0000..0001}.tar'", f"data.val={url}/shards/photos-validation-0000.tar"]
-    of = config(words)
+    of = small(words)
     found = load(of, train=True)
     here = ["data=webdataset", f"data.root={tmp_path / 'shards'}", f"data.cache={tmp_path / 'other'}"]
-    local = load(config([*here, "data.num_classes=4"]), train=True)
+    local = load(small([*here, "data.num_classes=4"]), train=True)
     assert [found.records.read(i) for i in range(20)] == [local.records.read(i) for i in range(20)]
     assert found.labels.equal(local.labels)
     assert compose(["study=imagenet", *words]).study.name == "imagenet,data=webdataset"
@@ -94,7 +87,7 @@ def test_shards_under_urls_are_downloaded_once(
 )
 def test_malformed_lists_of_shards_are_refused(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        load(config(["data=webdataset", "data.root=nowhere", *words]), train=True)
+        load(small(["data=webdataset", "data.root=nowhere", *words]), train=True)
 
 
 def write(shard: Path, *samples: dict[str, object]) -> None:
@@ -115,4 +108,4 @@ def write(shard: Path, *samples: dict[str, object]) -> None:
 def test_malformed_samples_are_refused(tmp_path: Path, sample: dict[str, object], message: str) -> None:
     write(tmp_path / "train.tar", {"jpg": b"x", "cls": b"0"}, sample)
     with pytest.raises(DataError, match=rf"train\.tar:{message}"):
-        load(config(["data=webdataset", f"data.root={tmp_path}", f"data.cache={tmp_path}"]), train=True)
+        load(small(["data=webdataset", f"data.root={tmp_path}", f"data.cache={tmp_path}"]), train=True)

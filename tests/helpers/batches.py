@@ -11,29 +11,13 @@ from roadmap.data.loader import micro_batches
 from roadmap.data.rng import epoch_order
 
 PLAIN = RecipeConfig(batch_size=16, bn_batch_size=1000, scale=[1.0, 1.0], ratio=[1.0, 1.0])
-
-
 FLIP = replace(PLAIN, hflip=0.5)
-
-
 CROP = replace(PLAIN, scale=[0.08, 1.0], ratio=[3 / 4, 4 / 3])
-
-
 ERASE = replace(PLAIN, reprob=0.25)
-
-
 SINGLE = replace(CROP, hflip=0.5, reprob=0.25)
-
-
 MIXED = replace(SINGLE, mixup=0.8, cutmix=1.0, mixup_prob=0.9, smoothing=0.1)
-
-
 DATA = DataConfig(name="cifar10", in_chans=3, num_classes=10, mean=[0.5, 0.4, 0.3], std=[0.2, 0.3, 0.25], img_size=32)
-
-
 GREY = replace(DATA, in_chans=1, mean=[0.286], std=[0.353])
-
-
 CPU = torch.device("cpu")
 
 

@@ -6,8 +6,24 @@ import numpy as np
 import skimage
 from PIL import Image
 
+from roadmap.config.compose import compose
+from roadmap.config.schema import Config
+
 CLASSES = ("astronaut", "chelsea", "coffee", "rocket")
 """Photographs in scikit-image; each is a class, its cut-outs are the images."""
+
+
+SMALL = ["study=photos", "regime.img_size=32", "budget.epochs=1", "budget.batch_size=8", "budget.bn_batch_size=8"]
+
+
+def small(words: list[str], *more: str) -> Config:
+    """A run of one epoch on small images with the modern recipe."""
+    return compose([*SMALL, *words, "+step=training_recipe", *more])
+
+
+def on_folders(root: Path, *words: str) -> Config:
+    """A run with the modern recipe on a tree of photographs."""
+    return compose(["study=photos", f"data.root={root}", "data.num_classes=4", "+step=training_recipe", *words])
 
 
 def photograph(name: str) -> Image.Image:
