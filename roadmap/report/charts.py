@@ -22,6 +22,7 @@ TOOLTIP = [
                         "text_changes": "changes"}.items()
 ]  # fmt: skip
 ROW = 24  # pixels
+ZERO = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color=INK, strokeWidth=1, aria=False)
 WHOLE: Any = {"x": alt.value(0), "x2": alt.value("width")}
 COSTS = {
     "gflops": ("Multiply-adds, GFLOPs", False),
@@ -94,7 +95,7 @@ def changes(steps: Sequence[Data]) -> Chart:
     )
     return _layered(
         _band(base),
-        _zero().encode(x=alt.X("zero:Q")),
+        ZERO.encode(x=alt.X("zero:Q")),
         _interval(known, "change_low", "change_high"),
         _points(known, "significant", read=False).encode(x=x),
         _touch(base),
@@ -121,7 +122,7 @@ def agreement(steps: Sequence[Data]) -> Chart:
     base = _source([s for s in steps if s["change"] is not None and s["paper_change"] is not None])
     x: Any = alt.X("paper_change:Q", title="change in the paper, points", scale=alt.Scale(padding=12))
     y: Any = alt.Y("change:Q", title="change here, points")
-    zeros = _zero().encode(y=alt.Y("zero:Q")), _zero().encode(x=alt.X("zero:Q"))
+    zeros = ZERO.encode(y=alt.Y("zero:Q")), ZERO.encode(x=alt.X("zero:Q"))
     return _layered(*zeros, *_scatter(base, x, y, ends=("change_low", "change_high"), filled="significant"))
 
 
@@ -174,10 +175,6 @@ def _rows(records: Sequence[Data]) -> alt.Chart:
     """One row per step, in their order."""
     axis = alt.Axis(title=None, domain=False, ticks=False, labelPadding=8, labelLimit=170, grid=False)
     return _source(records).encode(y=alt.Y("title:N", sort=None, axis=axis))
-
-
-def _zero() -> alt.Chart:
-    return alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color=INK, strokeWidth=1, aria=False)
 
 
 def _band(base: alt.Chart) -> alt.Chart:

@@ -32,10 +32,7 @@ Changes = Mapping[str, tuple[Any, Any]]
 """Dotted key to its value before and after."""
 SIGNIFICANCE = {
     "significant": ("Significant", "p < 0.05 with Holm's correction for all changes of the ladder."),
-    "uncorrected": (
-        "Significant before correction only",
-        "The 95 % interval excludes zero, as does that of one in twenty changes without any effect.",
-    ),
+    "uncorrected": ("Significant before correction only", "By chance, so is 1 in 20 changes without any effect."),
     "insignificant": (
         "Not significant",
         "Differences between seeds can explain these changes; they may still be real.",

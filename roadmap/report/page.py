@@ -13,10 +13,6 @@ from typing import Any
 from roadmap.errors import ConfigError
 from roadmap.files import write_atomic
 
-PAGE = "index.html"
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage")  # fmt: skip
-
 
 def build(study: str, results_dir: Path = Path("results")) -> Path:
     """Write <results_dir>/<study>/index.html from the files beside it; returns its path.
@@ -30,7 +26,7 @@ def build(study: str, results_dir: Path = Path("results")) -> Path:
     from roadmap.report.content import gather
 
     report = gather(study, results_dir)
-    path = results_dir / study / PAGE
+    path = results_dir / study / "index.html"
     write_atomic(path, render(report, charts(report), vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")))
     return path
 
@@ -84,7 +80,7 @@ def chromium() -> Iterator[Any]:
             "screenshot: needs chromium (apt-get install chromium) and playwright (pip install playwright)"
         )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=program)
         try:
             yield browser
         finally:
