@@ -25,7 +25,7 @@ from roadmap.data.image_transforms import train_pipeline
 from roadmap.data.loader import Part, load, micro_batches
 from roadmap.data.records import open_image
 from roadmap.errors import require
-from roadmap.training.device import set_up
+from roadmap.networks.device import set_up
 
 DEFAULTS = {"images": "", "rounds": "5"}
 FIXED = ["recipe.batch_rule=keep", "recipe.mixup_prob=0", "budget.strength=1"]

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from roadmap.config.compose import compose
 from roadmap.config.schema import Config, Opt, Precision
 from roadmap.data.loader import channels_last
+from roadmap.networks.device import arithmetic
 from roadmap.networks.ladder import build
-from roadmap.training.device import arithmetic
 from roadmap.training.distributed import World
 from roadmap.training.loop import train_step
 from roadmap.training.recipe import loss_function

@@ -12,7 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.measure import Step, configured, our_step
 from roadmap import cli
 from roadmap.config.steps import regimes
-from roadmap.training.device import set_up
+from roadmap.networks.device import set_up
 
 DEFAULTS = {"step": "separate_downsampling", "regime": "micro", "batch": "256", "precision": "float32", "threads": "1"}
 

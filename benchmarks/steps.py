@@ -69,7 +69,7 @@ def measure(chosen: dict[str, str], path: Path) -> None:
     import torch
 
     from benchmarks.measure import configured, peaks
-    from roadmap.training.device import set_up
+    from roadmap.networks.device import set_up
 
     wanted, regime = chosen["precision"].split(","), cli.choice(chosen, "regime", regimes())
     allowed = " or ".join([*PRECISIONS, ",".join(PRECISIONS)])

@@ -24,6 +24,7 @@ COMMANDS = {
     "sweep": "roadmap.sweep.sweeper",
     "plan": "roadmap.sweep.estimate",
     "train": "roadmap.training.command",
+    "evaluate": "roadmap.evals.evaluate",
     "view": "roadmap.report.page",
 }
 

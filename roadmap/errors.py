@@ -20,6 +20,10 @@ class NoSpace(OSError):
     """A file was not written because the device, the quota or a file size limit is exhausted."""
 
 
+class NonFiniteLoss(ArithmeticError):
+    """The loss, a gradient or a weight is not a finite number."""
+
+
 def require(ok: bool, key: str, value: object, allowed: str) -> None:
     """Raise a ConfigError that names key, value and the allowed values, unless `ok`."""
     if not ok:

@@ -30,10 +30,10 @@ from roadmap.config.compose import compose, load, to_dict
 from roadmap.errors import ConfigError, DataError, NoSpace
 from roadmap.evals.weights import read
 from roadmap.files import lock, write_atomic
+from roadmap.networks.device import out_of_memory
 from roadmap.training import checkpoint
-from roadmap.training.diagnosis import out_of_memory, reason
 from roadmap.training.progress import Progress
-from roadmap.training.run import execute
+from roadmap.training.run import execute, reason
 
 RUNG = "+step=gelu"
 FIRST, SECOND = ({"step": step, "model": {"weight": torch.full((40,), float(step))}} for step in (1, 2))
@@ -262,8 +262,8 @@ def test_a_checkpoint_of_another_format_is_refused_and_kept(
     output, _ = process.communicate()
     assert process.returncode == 2
     assert output.strip().splitlines()[-1] == (
-        f"train: {directory / runs.CHECKPOINT}: a checkpoint of format 7, and this version knows 1: "
-        "finish the run with the version that began it, or move the file away to begin again"
+        f"train: {directory / runs.CHECKPOINT}: a checkpoint of format 7, but this version reads 1: "
+        "finish the run with the version that began it, or move the file away to start again"
     )
     assert (directory / runs.CHECKPOINT).read_bytes() == kept
 

@@ -60,7 +60,7 @@ def test_what_is_compiled_computes_the_same(step: str, tmp_path: Path, data_root
 
 @pytest.mark.parametrize(
     ("step", "limit", "said"),
-    [("gelu", 0.8, "computed twice"), ("separate_downsampling", 0.6, "images at a time")],
+    [("gelu", 0.8, "gradient checkpointing"), ("separate_downsampling", 0.6, "chunks of")],
     ids=["whole", "divided"],  # the words are looked for in what names the directory
 )
 def test_it_keeps_to_what_is_stated(step: str, limit: float, said: str, tmp_path: Path, data_root: Path) -> None:

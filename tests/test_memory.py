@@ -1,4 +1,4 @@
-"""training.memory_gb: what does not fit is computed otherwise, and comes out the same."""
+"""training.memory_gb: a micro-batch that does not fit is computed otherwise, with the same result."""
 
 import subprocess
 import sys
@@ -14,92 +14,96 @@ from roadmap.errors import ConfigError
 from roadmap.training import memory
 from roadmap.training.distributed import World
 from roadmap.training.loop import train_step
-from roadmap.training.memory import Room
+from roadmap.training.memory import MemoryPlan
 from roadmap.training.state import State, initial_state
 
 CPU = torch.device("cpu")
 LARGE = ["data.img_size=64", "budget.batch_size=64", "budget.bn_batch_size=64", "study.name=large"]
-SAY_PEAK = "import torch; from roadmap.training.device import peak_memory_mb as mb; print(mb(torch.device('cpu')))"
+PRINT_PEAK = "import torch; from roadmap.networks.device import peak_memory_mb as mb; print(mb(torch.device('cpu')))"
 
 
-def stepped(config: Config, room: Room) -> tuple[State, float]:
-    """A state after one step in some room, and its loss."""
+def stepped(config: Config, plan: MemoryPlan) -> tuple[State, float]:
+    """The state after one step under a plan, and its loss."""
     state = initial_state(config, CPU, World())
-    state.room = room
-    memory.apply(room, state.model)
-    passes = micro_batches(load(config, train=True), config.recipe, config.data, seed=0, epoch=0)
-    return state, train_step(state, passes, config, per_epoch=10)
+    state.plan = plan
+    memory.apply(plan, state.model)
+    batches = micro_batches(load(config, train=True), config.recipe, config.data, seed=0, epoch=0)
+    return state, train_step(state, batches, config, per_epoch=10)
 
 
 def gradients(state: State) -> torch.Tensor:
     return torch.cat([p.grad.flatten().double() for p in state.model.parameters() if p.grad is not None])
 
 
-def test_a_pass_in_parts_adds_up_to_the_whole(tmp_path: Path, data_root: Path) -> None:
+def test_chunks_add_up_to_their_micro_batch(tmp_path: Path, data_root: Path) -> None:
     config = tiny(tmp_path, data_root, "+step=layer_norm", "recipe.drop_path=0.5", "recipe.mixup_prob=1")
-    (whole, loss), (divided, same) = (stepped(config, Room(images)) for images in (None, 5))
+    (whole, loss), (split, same) = (stepped(config, MemoryPlan(chunk)) for chunk in (None, 5))
     assert same == pytest.approx(loss, rel=1e-6)
-    one, other = gradients(whole), gradients(divided)
+    one, other = gradients(whole), gradients(split)
     assert 0 < (one - other).norm() < 1e-6 * one.norm()
 
 
-def test_blocks_computed_twice_leave_the_same_bits(tmp_path: Path, data_root: Path) -> None:
+def test_gradient_checkpointing_gives_the_same_bits(tmp_path: Path, data_root: Path) -> None:
     config = tiny(tmp_path, data_root, "+step=gelu", "recipe.drop_path=0.5")
-    (once, loss), (twice, same) = (stepped(config, Room(twice=twice)) for twice in (False, True))
-    assert same == loss and torch.equal(gradients(once), gradients(twice))
-    for (name, a), b in zip(once.model.state_dict().items(), twice.model.state_dict().values(), strict=True):
+    (kept, loss), (again, same) = (stepped(config, MemoryPlan(checkpointing=on)) for on in (False, True))
+    assert same == loss and torch.equal(gradients(kept), gradients(again))
+    for (name, a), b in zip(kept.model.state_dict().items(), again.model.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
 
 
-def test_parts_are_few_and_alike() -> None:
-    assert memory.parts(8, None) == [slice(0, 8)] == memory.parts(8, 8)
-    assert [part.stop - part.start for part in memory.parts(10, 4)] == [3, 3, 4]
-    assert memory.parts(3, 1) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+def test_chunks_are_few_and_of_equal_size() -> None:
+    assert memory.chunks(8, None) == [slice(0, 8)] == memory.chunks(8, 8)
+    assert [part.stop - part.start for part in memory.chunks(10, 4)] == [3, 3, 4]
+    assert memory.chunks(3, 1) == [slice(0, 1), slice(1, 2), slice(2, 3)]
 
 
 @pytest.mark.parametrize(
-    ("step", "mb", "room"),
+    ("step", "mb", "plan"),
     [
-        ("gelu", None, Room()),
-        ("gelu", 1000, Room(64, False, 500)),
-        ("gelu", 40, Room(64, True, 356)),
-        ("separate_downsampling", 1000, Room(64, False, 500)),
-        ("separate_downsampling", 40, Room(61, False, 355)),
+        ("gelu", None, MemoryPlan()),
+        ("gelu", 1000, MemoryPlan(64, False, 500)),
+        ("gelu", 40, MemoryPlan(64, True, 356)),
+        ("separate_downsampling", 1000, MemoryPlan(64, False, 500)),
+        ("separate_downsampling", 40, MemoryPlan(61, False, 355)),
     ],
 )
-def test_what_fits_is_found(
-    step: str, mb: int | None, room: Room, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_plan_fits(
+    step: str, mb: int | None, plan: MemoryPlan, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "held_mb", lambda _device: 0.0)
     limit = [] if mb is None else [f"training.memory_gb={mb / 1000}"]
-    assert initial_state(tiny(tmp_path, data_root, f"+step={step}", *LARGE, *limit), CPU, World()).room == room
+    assert initial_state(tiny(tmp_path, data_root, f"+step={step}", *LARGE, *limit), CPU, World()).plan == plan
 
 
-def test_what_cannot_fit_is_refused_with_what_would(
+def test_a_limit_that_cannot_be_met_is_refused_with_the_memory_needed(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "held_mb", lambda _device: 0.0)
-    said = r"memory_gb=0\.01: allowed is 0\.02 or more for gelu, whose batch norm wants 64 images .*; or .*size=32,"
-    with pytest.raises(ConfigError, match=said):
+    refusal = r"memory_gb=0\.01: allowed is 0\.02 or more for gelu, whose batch norm needs 64 images .*; or .*size=32,"
+    with pytest.raises(ConfigError, match=refusal):
         initial_state(tiny(tmp_path, data_root, "+step=gelu", *LARGE, "training.memory_gb=0.01"), CPU, World())
     for enough in ("training.memory_gb=0.02", "recipe.bn_batch_size=32"):
         config = tiny(tmp_path, data_root, "+step=gelu", *LARGE, "training.memory_gb=0.01", enough)
-        assert initial_state(config, CPU, World()).room.twice
+        assert initial_state(config, CPU, World()).plan.checkpointing
     with pytest.raises(ConfigError, match=r"training\.memory_gb=-1(\.0)?: allowed is finite and more than 0"):
         tiny(tmp_path, data_root, "training.memory_gb=-1")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux's account")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_peak_of_a_process_is_not_that_of_its_parent() -> None:
-    large = b"x" * (600 << 20)
-    said = subprocess.run([sys.executable, "-c", SAY_PEAK], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    assert 50 < float(said) < len(large) / 1e6
+    large = b"x" * (1 << 30)
+    command = [sys.executable, "-c", PRINT_PEAK]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert 50 < float(printed) < len(large) / 1e6
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("step", "limit", "said"), [("gelu", 1.2, "computed twice"), ("separate_downsampling", 0.95, "images at a time")]
+    ("step", "limit", "message"),
+    [("gelu", 1.2, "gradient checkpointing"), ("separate_downsampling", 0.95, "chunks of")],
 )
-def test_a_process_keeps_to_what_is_stated(step: str, limit: float, said: str, tmp_path: Path, data_root: Path) -> None:
+def test_a_process_stays_within_the_limit(
+    step: str, limit: float, message: str, tmp_path: Path, data_root: Path
+) -> None:
     own = ["data.img_size=128", "budget.batch_size=128", "budget.bn_batch_size=128", "budget.epochs=1"]
-    keeps_to(limit, said, tmp_path, data_root, step, "regime=micro", *own)
+    keeps_to(limit, message, tmp_path, data_root, step, "regime=micro", *own)

@@ -8,8 +8,8 @@ import torch
 from helpers.smoke import computed, tiny, torchrun, words
 
 from roadmap import runs
+from roadmap.errors import NonFiniteLoss
 from roadmap.training import loop
-from roadmap.training.diagnosis import NonFiniteLoss
 from roadmap.training.run import execute
 from roadmap.training.state import State
 
@@ -88,7 +88,7 @@ def test_what_is_not_finite_in_one_process_is_rolled_back_in_all(tmp_path: Path,
     found = []
     for fault in ("none", "once", "ever"):
         arguments = words(tmp_path / fault, data_root, *more)
-        run = torchrun(2, "tests/helpers/spoilt.py", fault, *arguments)
+        run = torchrun(2, "tests/helpers/nonfinite.py", fault, *arguments)
         output, _ = run.communicate(timeout=120)
         assert output.count("back to the last checkpoint, 1 of 1 times") == (fault != "none"), output
         directory = tmp_path / fault / "tiny/layer_norm/seed-0"

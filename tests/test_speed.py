@@ -19,9 +19,8 @@ from roadmap.config.deviations import deviations
 from roadmap.config.identity import difference, digest
 from roadmap.config.schema import Precision
 from roadmap.data.loader import load, micro_batches
+from roadmap.networks.device import arithmetic, compiled, compiles
 from roadmap.networks.ladder import build
-from roadmap.training.compiling import compiled_as_eager, compiles
-from roadmap.training.device import arithmetic
 from roadmap.training.recipe import loss_function, make_optimizer
 from roadmap.training.run import execute
 
@@ -29,9 +28,9 @@ CPU = torch.device("cpu")
 
 FAULTS = """
 import resource, torch
-from roadmap.training.device import keep_freed_memory
+from roadmap.networks.device import tune_malloc
 
-keep_freed_memory()
+tune_malloc(keep=True)
 pages = []
 for _ in range(4):
     torch.ones(16 << 20)  # 64 MB, 16,384 pages of 4 kB
@@ -109,12 +108,12 @@ def test_baseline_and_fast_steps_give_one_loss_curve(step: str, bound: float | N
 
 
 def test_compiling_leaves_the_draws_alone() -> None:
-    compiled_as_eager(torch.nn.Identity())
+    compiled(torch.nn.Identity())
     assert torch._inductor.config.fallback_random
 
 
 def test_long_runs_on_a_gpu_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("roadmap.training.compiling.find_spec", lambda _name: True)
+    monkeypatch.setattr("roadmap.networks.device.find_spec", lambda _name: True)
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     monkeypatch.setattr("torch._dynamo.config.suppress_errors", False)
     gpu, half = torch.device("cuda"), "recipe.precision=bfloat16"

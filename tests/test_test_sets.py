@@ -23,7 +23,7 @@ from roadmap.data.datasets import TEST_SETS
 from roadmap.data.loader import load
 from roadmap.data.test_sets import EXTRA, alexnet_errors, corruption_error, folders, mean_corruption_error
 from roadmap.errors import ConfigError, DataError
-from roadmap.evals.evaluated import elsewhere
+from roadmap.evals.weights import overridden
 from roadmap.networks.ladder import build
 
 
@@ -137,7 +137,7 @@ def test_the_classes_are_those_of_timm() -> None:
 
 @pytest.mark.parametrize("name", ["imagenet_v2", "imagenet_a", "imagenet_r", "imagenet_sketch"])
 def test_counts_equal_those_of_timms_network(world: World, tmp_path: Path, name: str) -> None:
-    output = evaluated(world, name, "--per-class", str(tmp_path / "classes.csv"))
+    output = evaluated(world, name, f"per_class={tmp_path / 'classes.csv'}")
     for top in (1, 5):
         images, expected, among_all = right(world, name, top)
         assert f"top-{top}: {expected:,} of {images:,} images" in output, output
@@ -230,11 +230,11 @@ def test_imagenet_c_is_evaluated_by_folder(world: World, tmp_path: Path, monkeyp
     (root / "fog" / "3").unlink()
     output = evaluated(world, "imagenet_c", code=1)
     assert "fog: " not in output and "frost: " in output and "mCE" not in output
-    assert "no mean corruption error, for something is missing: gaussian_noise/1" in output and " fog/3 " in output
+    assert "no mean corruption error, because folders are missing: gaussian_noise/1" in output and " fog/3 " in output
     (root / "rain").mkdir()
     assert "not expected: rain: imagenet_c has gaussian_noise" in evaluated(world, "imagenet_c", code=2)
     (root / "rain").rmdir()
-    refused = evaluated(world, "imagenet_c", "--per-class", str(tmp_path / "classes.csv"), code=2)
+    refused = evaluated(world, "imagenet_c", f"per_class={tmp_path / 'classes.csv'}", code=2)
     assert "allowed is for one set of images, not imagenet_c" in refused
     (root / "frost" / "1").unlink()
     assert "no corruption is complete, there is fog frost spatter" in evaluated(world, "imagenet_c", code=2)
@@ -249,15 +249,15 @@ def test_a_run_is_evaluated_with_its_own_options(world: World, tmp_path: Path) -
     words = [f"weights={directory / runs.CHECKPOINT}", "data=imagenet_r", f"data.root={world.root / 'imagenet_r'}"]
     output = evaluate(*words)
     assert "of 200 images" in output and "data.crop_pct=0.9" in output, output
-    moved = elsewhere(config, ["data=imagenet_c", "data.root=there"])
+    moved = overridden(config, ["data=imagenet_c", "data.root=there"])
     assert (moved.data.name, moved.data.root, moved.data.crop_pct) == ("imagenet_c", "there", 1.0)
     assert moved.data.max_test is None
     for words, message in (
-        (["data=imagenet_v2"], "data.root=: allowed is the place of imagenet_v2"),
+        (["data=imagenet_v2"], "data.root=: allowed is the folder of imagenet_v2"),
         (["data=cifar10", "data.root=there"], "data=cifar10: allowed is one of imagenet_v2 imagenet_a"),
         (["data=imagenet_v2", "data.root=there", "data.max_test=3"], "allowed is data.root and training"),
     ):
         with pytest.raises(ConfigError, match=message):
-            elsewhere(config, words)
+            overridden(config, words)
     with pytest.raises(ConfigError, match=r"data=imagenet_a: allowed is one of .* for a run on imagenet"):
-        elsewhere(compose([]), ["data=imagenet_a", "data.root=there"])
+        overridden(compose([]), ["data=imagenet_a", "data.root=there"])

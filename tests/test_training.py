@@ -14,11 +14,11 @@ from helpers.smoke import computed, interrupt, script, tiny, words
 from roadmap import runs
 from roadmap.config.compose import to_dict
 from roadmap.config.schema import Config
-from roadmap.errors import ConfigError, Locked
+from roadmap.errors import ConfigError, Locked, NonFiniteLoss
 from roadmap.evals.accuracy import evaluate
 from roadmap.files import lock
 from roadmap.training import checkpoint, provenance
-from roadmap.training.diagnosis import NonFiniteLoss, first_nonfinite
+from roadmap.training.diagnosis import first_nonfinite
 from roadmap.training.distributed import World
 from roadmap.training.run import execute
 from roadmap.training.state import Average, dump_state, initial_state
@@ -106,7 +106,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bits(
     again = script("train.py", *arguments)
     output, _ = again.communicate()
     assert again.returncode == 0, output
-    assert "going on from step" in output
+    assert "resumed at step" in output
     assert same(weights(directory), weights(undisturbed))
     assert computed(directory) == computed(undisturbed)
 

@@ -115,7 +115,7 @@ def test_files_are_evaluated_to_the_counts_of_the_librarys_own_network(tmp_path:
     peer = shaken(timm.models.ConvNeXt(num_classes=4, depths=TINY["depths"], dims=[16, 32, 64, 128])).float()
     torch.save(peer.state_dict(), tmp_path / "weights.pth")
     words = [f"weights={tmp_path / 'weights.pth'}", "study=photos", f"data.root={root}", "data.num_classes=4"]
-    run = script("scripts/evaluate.py", *words, "--per-class", str(tmp_path / "classes.csv"))
+    run = script("scripts/evaluate.py", *words, f"per_class={tmp_path / 'classes.csv'}")
     output, _ = run.communicate()
     assert run.returncode == 0, output
     folder = torchvision.datasets.ImageFolder(
@@ -139,12 +139,12 @@ def test_a_checkpoint_of_ours_is_evaluated_to_its_result(tmp_path: Path, data_ro
     result = execute(directory)
     for option, key in (
         ((f"data.root={data_root}", "training.threads=2"), "top1"),
-        (("--ema",), "ema_top1"),
+        (("ema=true",), "ema_top1"),
     ):
         output = evaluate(f"weights={directory / runs.CHECKPOINT}", *option)
         assert f"top-1: {result['counts'][key]} of {result['test_images']} images" in output
     output = evaluate(f"weights={directory / runs.CHECKPOINT}", "data.max_test=10", code=2)
-    assert "allowed is data.root and training.* for a run of ours" in output
+    assert "allowed is data.root and training.* for a checkpoint of a run" in output
     output = evaluate(f"weights={directory / runs.CHECKPOINT}", "training.threads=many", code=2)
     assert "training.threads=many: Value 'many'" in output and "Traceback" not in output
 
@@ -158,7 +158,7 @@ def test_what_is_counted_on_is_looked_for_first_and_told_of_without_a_terminal(
     torch.save(tiny_convnext, tmp_path / "weights.pth")
     words = [f"weights={tmp_path / 'weights.pth'}", "study=photos", f"data.root={tmp_path / 'a (b)'}"]
     gone = evaluate(*words, "data.num_classes=4", code=2)
-    assert gone == f"evaluate.py: data.root={tmp_path / 'a (b)'}: allowed is a folder that is there, with imagefolder\n"
+    assert gone == f"evaluate: data.root={tmp_path / 'a (b)'}: allowed is a folder that exists, with imagefolder\n"
     monkeypatch.setattr("time.monotonic", iter(range(0, 1_000_000, 61)).__next__)
     said = evaluate(f"weights={undisturbed / runs.CHECKPOINT}", f"data.root={data_root}", "training.eval_batch_size=35")
     assert "1 of 2 batches\n2 of 2 batches\n" in said
@@ -191,7 +191,7 @@ def test_what_is_no_file_of_weights_is_refused_in_a_line(tmp_path: Path) -> None
         ([f"weights={tmp_path / 'basic.pth'}"], "basic.pth: not the weights of a ResNet with bottlenecks"),
         (
             [f"weights={tmp_path / 'wide.pth'}"],
-            "data.num_classes=10: allowed is 1000, as the weights have it; for ImageNet",
+            "data.num_classes=10: allowed is 1000, as in the weights; for ImageNet",
         ),
         ([f"weights={tmp_path / 'more.pth'}"], "more.pth: not expected: extra (1 in all)"),
     ):

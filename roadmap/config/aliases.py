@@ -37,7 +37,11 @@ OVERRIDES = {
 
 def renamed(config: Mapping[str, Any]) -> dict[str, Any]:
     """A nested configuration in the new names; the argument is left unchanged."""
-    return _renamed(config, CONFIG, CONFIG_VALUES)
+    new = _renamed(config, CONFIG, CONFIG_VALUES)
+    recipe = new.get("recipe")
+    if isinstance(recipe, dict) and type(recipe.get("sync_bn")) is int:  # it was a number of processes
+        recipe["sync_bn"] = recipe["sync_bn"] > 1
+    return new
 
 
 def renamed_result(result: Mapping[str, Any]) -> dict[str, Any]:

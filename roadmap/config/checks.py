@@ -37,7 +37,6 @@ def _check_numbers(config: Config) -> None:
         "recipe.batch_size": r.batch_size,
         "recipe.lr_base_size": r.lr_base_size,
         "recipe.bn_batch_size": r.bn_batch_size,
-        "recipe.sync_bn": r.sync_bn,
         "recipe.lr": r.lr,
         "recipe.opt_eps": r.opt_eps,
         "recipe.decay_epochs": r.decay_epochs,

@@ -215,8 +215,8 @@ class RecipeConfig:
     """Needed for another batch_size: how the rate follows."""
     bn_batch_size: int = MISSING
     """Images a forward pass, and so the batch that batch norm sees; gradients are accumulated to batch_size."""
-    sync_bn: int = 1
-    """Processes whose passes are one batch to batch norm: 1, or as many as carry out the run (synchronized)."""
+    sync_bn: bool = False
+    """Batch norm over the micro-batches of all processes at once: torch.nn.SyncBatchNorm, on GPUs only."""
     init: Init = MISSING
     """Initial weights."""
     opt: Opt = MISSING

@@ -1,43 +1,49 @@
-"""Networks out of files of weights: our own checkpoints, and those of torchvision, timm and the paper's authors."""
+"""Networks from files of weights: a run's checkpoint, or a file of torchvision, timm or the paper's authors."""
 
 import hashlib
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torchvision
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from roadmap import runs
-from roadmap.config.compose import load, to_dict
-from roadmap.config.identity import digest
+from roadmap.config.checks import check
+from roadmap.config.compose import compose, load, parse, to_dict
+from roadmap.config.identity import digest, under
+from roadmap.config.overrides import parse_overrides
 from roadmap.config.schema import Config
-from roadmap.errors import DataError, require
+from roadmap.data.datasets import TEST_SETS
+from roadmap.errors import ConfigError, DataError, require
 from roadmap.networks.convert import from_library, recognise
 from roadmap.networks.ladder import build
 
-NETWORKS = ("resnet50", "convnext_tiny", "convnext_small", "convnext_base", "convnext_large")
-"""Networks of torchvision whose files carry their hash in their names, and their accuracy in torchvision's tables."""
+PUBLISHED = ("resnet50", "convnext_tiny", "convnext_small", "convnext_base", "convnext_large")
+"""Networks of torchvision whose files have a hash in their names, and whose accuracy is in torchvision's tables."""
+IMAGENET_C = {"crop_pct": 1.0}
+"""Options that conf/data/imagenet_c.yaml fixes, whatever a library or a run does with larger images."""
 
 
 class Loaded(NamedTuple):
-    """A network with its weights."""
+    """A network with its weights, and the configuration to evaluate it with."""
 
     network: nn.Module
-    words: str
-    """Whose, and of what size."""
+    config: Config
+    description: str
+    """Source and size of the network."""
     num_classes: int
     in_chans: int
-    options: list[str]
-    """How its library resizes images for it, in words for `compose`."""
 
 
 def read(path: Path) -> Mapping[str, Any]:
-    """A file of weights, without running code from it; a `model` inside, as the authors have it, is taken out.
+    """The content of a file of weights, without running code from it; of the authors' files, the `model` inside.
 
     Raises:
         DataError: it is missing or damaged, or holds more than tensors and plain data.
@@ -48,40 +54,47 @@ def read(path: Path) -> Mapping[str, Any]:
 
             return load_file(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch has to say of a pickle that is no file of its own
+            warnings.simplefilter("ignore")  # about pickles that torch did not write
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # a damaged file fails in as many ways as it has bytes
-        raise DataError(f"{path}: {_no_weights(path, error)}") from error
+    except Exception as error:  # a damaged file fails in many ways
+        raise DataError(f"{path}: {_unreadable(path, error)}") from error
     if not isinstance(content, Mapping):
         raise DataError(f"{path}: not a file of weights: it holds a {type(content).__name__}")
-    own = "config_hash" in content
-    return content if own or "model" not in content else content["model"]
+    return content if is_checkpoint(content) or "model" not in content else content["model"]
 
 
-def from_checkpoint(path: Path, content: Mapping[str, Any], *, ema: bool) -> tuple[Loaded, Config]:
-    """The network of a run's checkpoint, raw or averaged, and the run's configuration.
+def is_checkpoint(content: Mapping[str, Any]) -> bool:
+    """Whether it is a checkpoint of a run."""
+    return "config_hash" in content
+
+
+def from_checkpoint(path: Path, content: Mapping[str, Any], overrides: list[str], *, ema: bool) -> Loaded:
+    """The network of a run's checkpoint, with raw or averaged weights.
+
+    Overrides may move the data, choose one of ImageNet's test sets, and change training.*.
 
     Raises:
-        ConfigError: the configuration beside it is missing, or that of another run.
+        ConfigError: other overrides, or the configuration beside the file is missing or of another run.
     """
     config = load(path.parent / runs.CONFIG)
-    require(
-        digest(to_dict(config)) == content["config_hash"], "weights", path, "a checkpoint beside its own config.yaml"
-    )
+    same = digest(to_dict(config)) == content["config_hash"]
+    require(same, "weights", path, "a checkpoint beside its own config.yaml")
     data = config.data
     network = build(config.model, num_classes=data.num_classes, in_chans=data.in_chans)
     network.load_state_dict(content["ema" if ema else "model"])
-    words = f"{config.step.name} of {config.study.name}, seed {config.seed}, {'averaged' if ema else 'raw'} weights"
-    return Loaded(network, words, data.num_classes, data.in_chans, []), config
+    kind = "averaged" if ema else "raw"
+    description = f"{config.step.name} of {config.study.name}, seed {config.seed}, {kind} weights"
+    return Loaded(network, overridden(config, overrides), description, data.num_classes, data.in_chans)
 
 
-def from_file(path: Path, content: Mapping[str, Any]) -> Loaded:
-    """The network of a library's file.
+def from_file(path: Path, content: Mapping[str, Any], overrides: list[str]) -> Loaded:
+    """The network of a library's file. Images are resized as the library does, unless overrides say otherwise.
 
     Raises:
-        DataError: it is of none of the networks that are known.
+        DataError: the network is unknown.
+        ConfigError: bad overrides.
     """
     try:
         found = recognise(content)
@@ -89,26 +102,65 @@ def from_file(path: Path, content: Mapping[str, Any]) -> Loaded:
         network = build(found.model, num_classes=found.num_classes, in_chans=found.in_chans)
         network.load_state_dict(state)
     except (KeyError, RuntimeError, AttributeError, IndexError, TypeError) as error:
-        raise DataError(f"{path}: {error.args[0] if isinstance(error, KeyError) else _words(error)}") from error
+        raise DataError(f"{path}: {error.args[0] if isinstance(error, KeyError) else _summary(error)}") from error
     depths = ", ".join(map(str, found.model.depths))
-    words = f"{found.step} of depths {depths} and width {found.model.width}, layers named as in {found.library}"
+    description = f"{found.step} of depths {depths} and width {found.model.width}, layers named as in {found.library}"
     options = [f"recipe.interpolation={'bilinear' if found.library == 'torchvision' else 'bicubic'}"]
     if known := published(path):
         crop, resize = (getattr(known.transforms(), size)[0] for size in ("crop_size", "resize_size"))
         options.append(f"data.crop_pct={crop / (resize + 0.5)}")  # img_size / crop_pct is rounded down
-    return Loaded(network, words, found.num_classes, found.in_chans, options)
+    config = with_options(options, overrides)
+    return Loaded(network, config, description, found.num_classes, found.in_chans)
+
+
+def with_options(options: Sequence[str], overrides: list[str]) -> Config:
+    """Compose the overrides and, where they say nothing else, a library's options.
+
+    One of ImageNet's test sets implies study=imagenet.
+    """
+    given = parse_overrides(overrides)
+    test = given.get("data", "")
+    fixed = {*given, *(f"data.{key}" for key in IMAGENET_C if test == "imagenet_c")}
+    implied = ["study=imagenet"] if test in TEST_SETS and "study" not in given else []
+    return compose([*implied, *(option for option in options if option.partition("=")[0] not in fixed), *overrides])
+
+
+def overridden(config: Config, overrides: list[str]) -> Config:
+    """The configuration of a run with overrides that leave its network alone.
+
+    Raises:
+        ConfigError: other overrides than data, data.root and training.*.
+    """
+    given = parse_overrides(overrides)
+    for key in given:
+        allowed = key == "data" or under(key, ("data.root", "training"))
+        require(allowed, key, " ".join(overrides), "data.root and training.* for a checkpoint of a run")
+    plain = to_dict(config)
+    if test := given.get("data"):
+        fits = test in TEST_SETS and config.data.name == "imagenet"
+        require(fits, "data", test, f"one of {' '.join(TEST_SETS)}, for a run on imagenet")
+        require("data.root" in given, "data.root", "", f"the folder of {test}")
+        plain["data"] |= {"name": test, "max_test": None, **(IMAGENET_C if test == "imagenet_c" else {})}
+    dotted = [word for word in overrides if not word.startswith("data=")]
+    try:
+        merged = OmegaConf.to_container(OmegaConf.merge(plain, OmegaConf.from_dotlist(dotted)))
+        config = parse(cast(dict[str, Any], merged))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{' '.join(overrides)}: {str(error).splitlines()[0]}") from error
+    check(config)
+    return config
 
 
 def published(path: Path) -> Any | None:
-    """torchvision's own entry for a file, known by its SHA-256, with transforms and accuracy; None for other files."""
+    """torchvision's entry for a file, known by its SHA-256, with transforms and accuracy; None for other files."""
     with path.open("rb") as stream:
         name = hashlib.file_digest(stream, "sha256").hexdigest()[:8]
-    entries = (entry for network in NETWORKS for entry in torchvision.models.get_model_weights(network))
+    entries = (entry for network in PUBLISHED for entry in torchvision.models.get_model_weights(network))
     return next((entry for entry in entries if f"-{name}." in entry.url), None)
 
 
-def _no_weights(path: Path, error: Exception) -> str:
-    """Why a file could not be read as weights; torch's own advice, to load it with the code in it, is not passed on."""
+def _unreadable(path: Path, error: Exception) -> str:
+    """Why a file could not be read as weights, without torch's advice to run the code in it."""
     if path.stat().st_size == 0:
         return "not a file of weights: it is empty"
     with path.open("rb") as stream:
@@ -118,6 +170,6 @@ def _no_weights(path: Path, error: Exception) -> str:
     return "not a file of weights, or a damaged one"
 
 
-def _words(error: Exception) -> str:
+def _summary(error: Exception) -> str:
     """The first two lines of an error, or its name."""
     return " ".join(line.strip() for line in str(error).splitlines()[:2]) or type(error).__name__

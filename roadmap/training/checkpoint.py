@@ -1,26 +1,104 @@
-"""Checkpoints: whole or not there, and the one before is kept."""
+"""Checkpoints, written whole or not at all; the one before is kept."""
 
+import time
 import zipfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from roadmap import runs
+from roadmap.config.compose import to_dict
 from roadmap.config.identity import digest, identity, told
-from roadmap.errors import ConfigError
+from roadmap.config.schema import Config
+from roadmap.errors import ConfigError, require
 from roadmap.files import write_atomic
+from roadmap.networks.device import out_of_memory
 from roadmap.runs import CHECKPOINT, PREVIOUS_CHECKPOINT
-from roadmap.training.diagnosis import out_of_memory
+from roadmap.training.diagnosis import nonfinite_parameter
+from roadmap.training.distributed import World
+from roadmap.training.progress import Progress
+from roadmap.training.state import State, dump_state, initial_state, load_state
 
 FORMAT = 1
-NEW = f"{CHECKPOINT}.new"  # whole, but not yet named: a process died between the two
+NEW = f"{CHECKPOINT}.new"  # complete, but not renamed yet: the process died in between
+
+
+@dataclass(kw_only=True)
+class Checkpointer:
+    """Begins a run from its newest checkpoint, writes checkpoints and metrics, and knows when a checkpoint is due."""
+
+    directory: Path
+    config: Config
+    world: World
+    progress: Progress
+    data: dict[str, Any] | None = None
+    """The fingerprint of the images."""
+    before: float | None = None
+    """Seconds of the run before this process began."""
+    started: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=time.monotonic)
+
+    def begin(self, device: torch.device) -> State:
+        """The state of the newest whole checkpoint, or the initial state.
+
+        Raises:
+            ConfigError: the checkpoint is of another configuration, of other images, or with recipe.sync_bn of
+                another number of processes; or no memory plan fits.
+        """
+        config, state = self.config, initial_state(self.config, device, self.world)
+        state.data = self.data
+        if plan := state.plan.description(min(config.recipe.bn_batch_size, config.recipe.batch_size)):
+            self.progress.say(f"to stay within training.memory_gb={config.training.memory_gb}: {plan}")
+        if saved := self._restore():
+            runs.refuse_other_data(self.directory, saved.get("data"), self.data)
+            count = saved.get("processes")
+            same = not config.recipe.sync_bn or count == self.world.size
+            require(same, "recipe.sync_bn", True, f"{count} processes, as the run began, not {self.world.size}")
+            load_state(state, saved)
+            self.progress.say(f"resumed at step {state.step}")
+        if self.world.first and self.data:
+            runs.write_json(self.directory / runs.DATA, self.data)
+        if self.before is None:
+            self.before = state.seconds
+        return state
+
+    def save(self, state: State) -> None:
+        """Write a checkpoint, unless a weight is not finite: the next step will fail on it."""
+        self.saved = time.monotonic()
+        state.seconds = (self.before or 0.0) + self.saved - self.started
+        if self.world.first and not nonfinite_parameter(state.model):
+            save(self.directory, dump_state(state), to_dict(self.config))
+
+    def due(self) -> bool:
+        """Whether a checkpoint is due within an epoch."""
+        minutes = self.config.training.checkpoint_minutes
+        return minutes > 0 and time.monotonic() - self.saved > 60 * minutes
+
+    def write_metrics(self, state: State) -> None:
+        """Write metrics.jsonl with the lines of all epochs so far."""
+        if self.world.first:
+            write_atomic(self.directory / runs.METRICS, runs.json_lines(state.history))
+
+    def _restore(self) -> dict[str, Any] | None:
+        """The newest whole checkpoint, the same for all processes."""
+        plain, first = to_dict(self.config), self.world.first
+        try:
+            saved = restore(self.directory, plain) if first else None
+        finally:
+            self.world.gather()  # the first removes damaged files before the others look
+        saved = saved if first else restore(self.directory, plain)
+        if len(set(self.world.gather(str(saved["step"] if saved else "none")))) > 1:
+            raise RuntimeError(f"{self.directory}: processes found different checkpoints: do they share a file system?")
+        return saved
 
 
 def save(directory: Path, state: dict[str, Any], config: dict[str, Any]) -> None:
-    """Write the newest checkpoint of a configuration; at every moment of this, a whole one is on disk.
+    """Write the newest checkpoint of a configuration; at any moment, a whole one is on disk.
 
     Raises:
-        NoSpace: there is no room for it; the ones before are still there.
+        NoSpace: it does not fit on the disk; earlier checkpoints are kept.
     """
     new, current = directory / NEW, directory / CHECKPOINT
     label = {"format": FORMAT, "config_hash": digest(config), "identity": identity(config)}
@@ -34,31 +112,31 @@ def restore(directory: Path, config: dict[str, Any]) -> dict[str, Any] | None:
     """The newest whole checkpoint; None if there is none. Damaged ones are removed.
 
     Raises:
-        ConfigError: it is of another format, or of another configuration: the keys that differ; it stays.
+        ConfigError: it is of another format or configuration; the file is kept.
     """
     for name in (NEW, CHECKPOINT, PREVIOUS_CHECKPOINT):
         state = _read(directory / name)
         if state is not None:
-            _refuse_another(directory / name, state, config)
+            _refuse_other(directory / name, state, config)
             return state
         (directory / name).unlink(missing_ok=True)  # or the next save would move it over a whole one
     return None
 
 
-def _refuse_another(path: Path, state: dict[str, Any], config: dict[str, Any]) -> None:
+def _refuse_other(path: Path, state: dict[str, Any], config: dict[str, Any]) -> None:
     found = state.get("format")
     if found != FORMAT:
         raise ConfigError(
-            f"{path}: a checkpoint of format {found}, and this version knows {FORMAT}: "
-            "finish the run with the version that began it, or move the file away to begin again"
+            f"{path}: a checkpoint of format {found}, but this version reads {FORMAT}: "
+            "finish the run with the version that began it, or move the file away to start again"
         )
     if state["config_hash"] != digest(config):
-        listed = told(state["identity"], identity(config))
-        raise ConfigError(f"{path}: a checkpoint of another run: {listed}: move it away to begin again")
+        keys = told(state["identity"], identity(config))
+        raise ConfigError(f"{path}: a checkpoint of another run: {keys}: move it away to start again")
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """What a file holds, if every byte of it is as written: the archive keeps a CRC of each record."""
+    """The content of a checkpoint; None if it is missing or damaged. The archive has a CRC of each record."""
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
@@ -68,7 +146,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     except PermissionError:
         raise
-    except Exception as error:  # a damaged file fails in as many ways as it has bytes; none of them may stop the run
+    except Exception as error:  # a damaged file fails in many ways, and none of them may stop the run
         if out_of_memory(error):
             raise
         return None

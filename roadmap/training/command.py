@@ -10,9 +10,8 @@ from roadmap import cli, runs
 from roadmap.config import compose as configuration
 from roadmap.data.fetch import prepare
 from roadmap.data.fingerprint import listed
-from roadmap.errors import require
+from roadmap.errors import NonFiniteLoss, require
 from roadmap.signals import Interrupted
-from roadmap.training.distributed import first_of_machine, of_environment
 
 FROZEN = {"run": "", "wait": "0", "child": "false"}
 """Options of a sweep's processes: the run's directory, the seconds to wait for a process that still holds it, and
@@ -48,18 +47,20 @@ def main(words: list[str]) -> int:
         print(configuration.as_yaml(config), end="")
         return 0
     runs.refuse_mixing(config)
-    data = None
-    if first_of_machine():
+    from roadmap.training.distributed import World
+
+    data, world = None, World.from_env()
+    if world.local_rank == 0:
         prepare(config.data)
         if runs.begun(runs.run_directory(config)):
             data = listed(config.data)
-    directory = runs.prepare(config, data) if of_environment().first else runs.run_directory(config)
+    directory = runs.prepare(config, data) if world.first else runs.run_directory(config)
     return _carry_out(directory, wait=0.0)
 
 
 def _carry_out(directory: Path, *, wait: float) -> int:
     """Train and report how the run ended."""
-    from roadmap.training.diagnosis import NonFiniteLoss
+    from roadmap.training.distributed import World
     from roadmap.training.run import execute
 
     try:
@@ -70,7 +71,7 @@ def _carry_out(directory: Path, *, wait: float) -> int:
     except NonFiniteLoss as error:
         print(f"failed: {error} ({directory / runs.FAILURE})", file=sys.stderr)
         return 1
-    if of_environment().first:
+    if World.from_env().first:
         name = f"{result['step']} seed {result['seed']}"
         print(f"{name}: top-1 {result['metrics']['top1']:.2f} % in {result['wall_seconds']:.0f} s ({directory})")
     return 0

@@ -1,89 +1,149 @@
-"""The processes that carry out one run together, as torchrun starts them; mostly it is one.
+"""The processes that carry out one run together, as torchrun starts them; usually it is one.
 
-Imports torch where it is needed only: a script asks which process it is before it loads torch.
+Their number does not change the result: gradients are those of the whole batch, and the running statistics of batch
+norm are those that one process would have gathered from all micro-batches of a step, in order.
 """
 
 import os
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
-PATIENCE = timedelta(minutes=10)
-"""How long a process waits for the others before it gives them up."""
+from roadmap.networks.device import compiled
+
+TIMEOUT = timedelta(minutes=10)
+"""How long a process waits for the others before it fails."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Which of how many processes this one is."""
+    """The rank of this process among those of the run. `sum`, `sum_tensor` and `gather` wait for all of them."""
 
     rank: int = 0
     size: int = 1
+    local_rank: int = 0
+    """Rank among the processes on this machine."""
+
+    @classmethod
+    def from_env(cls) -> "World":
+        """This process as torchrun describes it in the environment."""
+        return cls(*(int(os.environ.get(*pair)) for pair in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))))
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes and speaks for all."""
+        """Whether this is the process that writes the files and reports."""
         return self.rank == 0
 
     @property
     def share(self) -> tuple[int, int]:
-        """(rank, size), for what is divided among the processes."""
+        """(rank, size), for work that is divided among the processes."""
         return self.rank, self.size
 
     def sum(self, *values: float) -> list[float]:
-        """Each value summed over the processes, in float64; all of them wait here for each other."""
+        """Sum each value over the processes, in float64."""
         if self.size == 1:
             return list(values)
-        import torch
-
         summed: list[float] = self.sum_tensor(torch.tensor(values, dtype=torch.float64)).tolist()
         return summed
 
-    def sum_tensor(self, values: "torch.Tensor") -> "torch.Tensor":
-        """A tensor summed over the processes, in place."""
+    def sum_tensor(self, values: Tensor) -> Tensor:
+        """Sum a tensor over the processes, in place."""
         if self.size > 1:
-            import torch
-
-            torch.distributed.all_reduce(values)
+            distributed.all_reduce(values)
         return values
 
-    def say(self, text: str = "") -> list[str]:
-        """What each process says, by rank; all of them wait here for each other."""
+    def gather(self, text: str = "") -> list[str]:
+        """The text of each process, by rank."""
         if self.size == 1:
             return [text]
-        import torch
-
-        said: list[str] = [""] * self.size
-        torch.distributed.all_gather_object(said, text)
-        return said
-
-
-def first_of_machine() -> bool:
-    """Whether no other process of the run on this machine comes before this one."""
-    return int(os.environ.get("LOCAL_RANK", 0)) == 0
-
-
-def of_environment() -> World:
-    """This process as torchrun describes it in the environment."""
-    return World(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+        texts: list[str] = [""] * self.size
+        distributed.all_gather_object(texts, text)
+        return texts
 
 
 @contextmanager
 def joined() -> Iterator[World]:
-    """Meet the other processes, and part from them at the end: Gloo between CPUs, NCCL between GPUs."""
-    world = of_environment()
+    """Join the process group, and leave it at the end: Gloo between CPUs, NCCL between GPUs."""
+    world = World.from_env()
     if world.size == 1:
         yield world
         return
-    import torch
-
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    torch.distributed.init_process_group(backend, timeout=PATIENCE)
+    distributed.init_process_group(backend, timeout=TIMEOUT)
     try:
         yield world
     finally:
-        torch.distributed.destroy_process_group()
+        distributed.destroy_process_group()
+
+
+class Replica:
+    """The model as it is called in training; after the last backward pass of a step, gradients are summed."""
+
+    def __init__(self, model: nn.Module, world: World, *, compile: bool = False) -> None:
+        self._world = world
+        alone = world.size == 1
+        self._network = model if alone else parallel(model)
+        self._called = compiled(self._network) if compile else self._network
+        # torch.nn.SyncBatchNorm has the same statistics in all processes already.
+        self._norms = [] if alone else [m for m in model.modules() if type(m) is nn.BatchNorm2d]
+        self._before: list[Tensor] = []
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> logits (N, K)."""
+        logits: Tensor = self._called(images)
+        return logits
+
+    def exchange(self, last: bool) -> AbstractContextManager[None]:
+        """Context of a forward and backward pass: gradients are exchanged after the `last` of a step only."""
+        if last or not isinstance(self._network, DistributedDataParallel):
+            return nullcontext()
+        return self._network.no_sync()
+
+    def backward(self, loss: Tensor) -> None:
+        """Backward pass of this process's share of a loss that is summed over the processes."""
+        (loss * self._world.size if self._world.size > 1 else loss).backward()  # DDP takes the mean of the gradients
+
+    def begin(self) -> None:
+        """Call before the first forward pass of a step."""
+        self._before = [value.clone() for value in self._statistics()]
+
+    @torch.no_grad()
+    def merge(self, micro_batches: int) -> None:
+        """Merge running statistics after the last of this process's micro-batches of a step.
+
+        A micro-batch with statistics s turns running statistics r into (1 - m) r + m s. So k of them give
+        (1 - m)^k r + c, where c depends on them alone, and all K of the step give (1 - m)^K r plus each process's c,
+        decayed by the micro-batches of the processes after it.
+        """
+        if not self._norms:
+            return
+        kept = 1 - (self._norms[0].momentum or 0.0)
+        after = micro_batches * (self._world.size - 1 - self._world.rank)
+        flat = torch.cat([value.flatten() for value in self._statistics()])
+        before = torch.cat([value.flatten() for value in self._before])
+        own = (flat - kept**micro_batches * before) * kept**after
+        merged = kept ** (micro_batches * self._world.size) * before + self._world.sum_tensor(own)
+        for value, part in zip(self._statistics(), merged.split([v.numel() for v in self._before]), strict=True):
+            value.copy_(part)
+        for norm in self._norms:
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked += micro_batches * (self._world.size - 1)
+
+    def _statistics(self) -> list[Tensor]:
+        values = [value for norm in self._norms for value in (norm.running_mean, norm.running_var)]
+        return [value for value in values if value is not None]
+
+
+def parallel(model: nn.Module) -> DistributedDataParallel:
+    """DistributedDataParallel that leaves buffers alone: it would overwrite them with those of one process."""
+    # The strides of a 1x1 conv's gradient are ambiguous; DDP handles them, and would warn for every network.
+    warnings.filterwarnings("ignore", message="Grad strides do not match")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch 2.15 renamed the argument, torch 2.9 has this name only
+        return DistributedDataParallel(model, broadcast_buffers=False)

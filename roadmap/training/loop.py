@@ -5,12 +5,14 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
-from roadmap.config.schema import Config, OnNonfinite
+from roadmap.config.schema import Config, OnNonfinite, RecipeConfig
 from roadmap.data.fingerprint import fingerprint
 from roadmap.data.loader import (
     Batch,
@@ -22,89 +24,88 @@ from roadmap.data.loader import (
     micro_batches_per_step,
 )
 from roadmap.data.rng import mix
-from roadmap.errors import require
+from roadmap.errors import NonFiniteLoss, require
 from roadmap.evals.accuracy import evaluate
+from roadmap.networks.device import arithmetic, compiles, peak_memory_mb, set_up
 from roadmap.signals import Interrupted
-from roadmap.training.checkpointer import Keeper, begin
-from roadmap.training.compiling import compiles
-from roadmap.training.device import arithmetic, peak_memory_mb, set_up
-from roadmap.training.diagnosis import NonFiniteLoss, finite, first_nonfinite, unsound
+from roadmap.training.checkpoint import Checkpointer
+from roadmap.training.diagnosis import finite, first_nonfinite, nonfinite_parameter
 from roadmap.training.distributed import World
-from roadmap.training.memory import enter, parts
+from roadmap.training.memory import chunks, select
 from roadmap.training.progress import Progress
 from roadmap.training.recipe import learning_rate, loss_function
 from roadmap.training.state import Clock, State
 
 
-def train(config: Config, directory: Path, progress: Progress, stop: list[int], world: World) -> State:
-    """Train from the newest checkpoint, or from the start, to the end; signal numbers appear in `stop`.
+def train(config: Config, directory: Path, *, progress: Progress, stop: list[int], world: World) -> State:
+    """Train from the newest checkpoint, or from the start, to the end; `stop` receives signal numbers.
 
     Raises:
-        ConfigError: the processes cannot share a step's forward passes evenly, or a checkpoint is of other images.
-        Interrupted: something appeared in `stop`, of any process; a checkpoint was written.
-        NonFiniteLoss: naming the step, the rung and the first module whose output was not finite; with
-            training.on_nonfinite=rollback only after training.rollbacks returns to the last checkpoint.
+        ConfigError: the run cannot be divided among the processes, or a checkpoint is of other images.
+        Interrupted: `stop` of some process has a signal; a checkpoint was written.
+        NonFiniteLoss: naming step and module; with training.on_nonfinite=rollback only after training.rollbacks
+            returns to the last checkpoint.
     """
-    device, passes = set_up(config), micro_batches_per_step(config.recipe)
-    shared = f"what divides recipe.batch_size so that {world.size} processes share the passes (now {passes}) evenly"
-    require(passes % world.size == 0, "recipe.bn_batch_size", config.recipe.bn_batch_size, shared)
-    together = config.recipe.sync_bn
-    require(together in (1, world.size), "recipe.sync_bn", together, f"1, or the number of processes: {world.size}")
+    device = set_up(config)
+    refuse_processes(config.recipe, world, device)
     training, test = (load(config, train=part).to(device) for part in (True, False))
-    compiled = compiles(config, len(training), device)
-    config = replace(config, training=replace(config.training, compile=compiled))
+    config = replace(config, training=replace(config.training, compile=compiles(config, len(training), device)))
     epochs, per_epoch = config.recipe.epochs, batches_per_epoch(training, config.recipe)
     data = fingerprint(training, test)
-    state = begin(directory, config, device, world, progress, data=data)
-    keeper = Keeper(directory, config, writes=world.first, before=state.seconds)
+    checkpointer = Checkpointer(directory=directory, config=config, world=world, progress=progress, data=data)
+    state = checkpointer.begin(device)
     progress.begin(epochs * per_epoch)
     while len(state.history) < epochs:
         try:
-            train_epoch(state, training, config, keeper, progress, stop)
-            refuse_nonfinite_weights(state, config)
+            train_epoch(state, training, config, checkpointer=checkpointer, progress=progress, stop=stop)
+            _refuse_nonfinite_weights(state, config)
         except NonFiniteLoss as error:
-            gone = state.rollbacks
-            if config.training.on_nonfinite is OnNonfinite.stop or gone >= config.training.rollbacks:
+            rollbacks = state.rollbacks + 1
+            if config.training.on_nonfinite is OnNonfinite.stop or rollbacks > config.training.rollbacks:
                 raise
-            progress.say(f"{error}: back to the last checkpoint, {gone + 1} of {config.training.rollbacks} times")
-            state = begin(directory, config, device, world, progress, data=data)
-            state.rollbacks = gone + 1
+            progress.say(f"{error}: back to the last checkpoint, {rollbacks} of {config.training.rollbacks} times")
+            state = checkpointer.begin(device)
+            state.rollbacks = rollbacks
             continue
-        state.history.append(end_epoch(state, test, config, device, per_epoch))
+        state.history.append(end_epoch(state, test, config, per_epoch=per_epoch))
         state.loss_sum, state.skipped, state.clock = 0.0, 0, Clock()
         progress.epoch(state.history[-1])
         if len(state.history) % config.training.checkpoint_epochs == 0 or len(state.history) == epochs:
-            keeper.save(state)
-        keeper.write_metrics(state)
-    keeper.write_metrics(state)  # a process may have died between its last checkpoint and its last line
+            checkpointer.save(state)
+        checkpointer.write_metrics(state)
+    checkpointer.write_metrics(state)  # a process may have died between its last checkpoint and its last line
     return state
 
 
 def train_epoch(
-    state: State, training: Part, config: Config, keeper: Keeper, progress: Progress, stop: list[int]
+    state: State, training: Part, config: Config, *, checkpointer: Checkpointer, progress: Progress, stop: list[int]
 ) -> None:
-    """The steps of the epoch that are not done yet.
+    """The remaining steps of the epoch.
 
     Raises:
-        Interrupted: something appeared in `stop`, of any process; a checkpoint was written.
+        Interrupted: `stop` of some process has a signal; a checkpoint was written.
         NonFiniteLoss: see `train_step`.
     """
-    epoch, per_epoch, world = len(state.history), batches_per_epoch(training, config.recipe), state.world
-    first = state.step - epoch * per_epoch
-    begun, skipped = state.step if not epoch else -1, len(training.skipped)
-    passes = waited_for(
-        micro_batches(
-            training, config.recipe, config.data, seed=config.seed, epoch=epoch, start=first, share=world.share
-        ),
+    epoch, per_epoch, world, clock = (
+        len(state.history),
+        batches_per_epoch(training, config.recipe),
+        state.world,
         state.clock,
     )
-    for _ in range(first, per_epoch):
-        started, waiting = time.perf_counter(), state.clock.data
-        loss = train_step(state, passes, config, per_epoch)
+    first = state.step - epoch * per_epoch
+    compiling = config.training.compile and epoch == 0
+    skipped = len(training.skipped)
+    batches = micro_batches(
+        training, config.recipe, config.data, seed=config.seed, epoch=epoch, start=first, share=world.share
+    )
+    batches = _timed(batches, clock)
+    for index in range(first, per_epoch):
+        started, waited = time.perf_counter(), clock.data
+        loss = train_step(state, batches, config, per_epoch=per_epoch)
         done = time.perf_counter()
-        if config.training.compile and state.step == begun:
-            progress.say(f"first step, with what was compiled for it: {done - started:.1f} s")
-        state.clock.compute += done - started - (state.clock.data - waiting)
+        if compiling and index == first:
+            progress.say(f"first step, including compilation: {done - started:.1f} s")
+        clock.compute += done - started - (clock.data - waited)
         state.ema.update()
         state.loss_sum += loss
         state.step += 1
@@ -114,94 +115,96 @@ def train_epoch(
         state.skipped += int(unread)
         skipped = len(training.skipped)
         progress.step(state.step, loss, state.optimizer.param_groups[0]["lr"])
-        if signals or keeper.due():
-            keeper.save(state)
+        if signals or checkpointer.due():
+            checkpointer.save(state)
         if signals:
-            world.say()  # nobody leaves, and has the others ended, before the checkpoint is written
+            world.gather()  # a process that leaves ends the others: not before the checkpoint is written
             raise Interrupted(stop[0] if stop else signal.SIGTERM)
-        state.clock.other += time.perf_counter() - done
+        clock.other += time.perf_counter() - done
 
 
-def waited_for(passes: Iterator[Batch], clock: Clock) -> Iterator[Batch]:
-    """The same, with the time that they take to come on the clock."""
-    while True:
-        started = time.perf_counter()
-        batch = next(passes, None)
-        clock.data += time.perf_counter() - started
-        if batch is None:
-            return
-        yield batch
-
-
-def train_step(state: State, passes: Iterator[Batch], config: Config, per_epoch: int) -> float:
-    """One optimizer step, by this process's share of its forward passes; returns the mean loss over the whole batch.
+def train_step(state: State, batches: Iterator[Batch], config: Config, *, per_epoch: int) -> float:
+    """One optimizer step on this process's micro-batches; returns the mean loss over the whole batch.
 
     Raises:
         NonFiniteLoss: the loss or a gradient of some process is not finite.
     """
-    recipe, world = config.recipe, state.world
-    each = micro_batches_per_step(recipe)
-    own = each // world.size
-    rate = learning_rate(recipe, step=state.step, steps_per_epoch=per_epoch)
+    recipe, where = config.recipe, f"at step {state.step} of {config.step.name}"
     for group in state.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = learning_rate(recipe, step=state.step, steps_per_epoch=per_epoch)
     state.model.train()
     state.optimizer.zero_grad()
     state.replica.begin()
-    total, trouble = 0.0, ""
-    for place in range(own):
-        seed = mix(config.seed, state.step * each + world.rank * own + place)  # for stochastic depth
-        images, targets = next(passes)
-        n = len(images)
-        for part in parts(n, state.room.images):
-            x, last = images[part], place == own - 1 and part.stop == n
-            if len(x) < n:
-                enter(part, n, state.model)
-            torch.manual_seed(seed)
-            with state.replica.exchange(last=last):
-                with arithmetic(recipe.precision, x.device):
-                    logits = state.replica(x)
-                    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-                loss = loss_function(logits, targets[part], recipe.smoothing) / (each * n / len(x))
-                state.replica.backward(loss)
-            total += loss.item()
-            if not trouble and not math.isfinite(total):
-                torch.manual_seed(seed)
-                trouble = f"loss is {total} at step {state.step} of {config.step.name}: "
-                with arithmetic(recipe.precision, x.device):
-                    trouble += f"first not finite: {first_nonfinite(state.model, x)}"
+    total, error = 0.0, ""
+    for chunk in step_chunks(state, batches, config):
+        total += backward(state, chunk, recipe)
+        if not error and not math.isfinite(total):
+            error = f"loss is {total} {where}: first not finite: {_first_nonfinite(state, chunk, recipe)}"
     gradients = [parameter.grad for parameter in state.model.parameters() if parameter.grad is not None]
-    if not trouble and not finite(gradients):
-        where = unsound(state.model, gradients=True) or "their norm"
-        trouble = f"gradients at step {state.step} of {config.step.name}: first not finite: {where}"
-    total, troubles = world.sum(total, bool(trouble))
-    if troubles:
-        raise NonFiniteLoss(next(text for text in world.say(trouble) if text))
-    state.replica.merge(own)
+    if not error and not finite(gradients):
+        name = nonfinite_parameter(state.model, gradients=True) or "their norm"
+        error = f"gradients {where}: first not finite: {name}"
+    total, errors = state.world.sum(total, bool(error))
+    if errors:
+        raise NonFiniteLoss(next(text for text in state.world.gather(error) if text))
+    state.replica.merge(micro_batches_per_step(recipe) // state.world.size)
     state.optimizer.step()
     return total
 
 
-def refuse_nonfinite_weights(state: State, config: Config) -> None:
-    """See that the last step of an epoch, after which no loss is computed, left numbers.
+class Chunk(NamedTuple):
+    """Images of one forward and backward pass: a micro-batch, or a part of it that fits into memory."""
 
-    Raises:
-        NonFiniteLoss: naming the first parameter that is not finite.
-    """
-    for name in filter(None, state.world.say(unsound(state.model))):
-        raise NonFiniteLoss(f"weights after step {state.step} of {config.step.name}: first not finite: {name}")
+    images: Tensor
+    targets: Tensor
+    seed: int
+    """Of stochastic depth, by micro-batch."""
+    divisor: float
+    """By which the mean loss is divided, so that the chunks of a step sum to the mean loss of the batch."""
+    last: bool
+    """Whether it is the last of the step."""
 
 
-def end_epoch(state: State, test: Part, config: Config, device: torch.device, per_epoch: int) -> dict[str, Any]:
-    """Evaluate raw and averaged weights; returns the epoch's line of metrics."""
+def step_chunks(state: State, batches: Iterator[Batch], config: Config) -> Iterator[Chunk]:
+    """The chunks of this process in one step."""
+    count, world = micro_batches_per_step(config.recipe), state.world
+    own = count // world.size
+    for index, (images, targets) in enumerate(islice(batches, own)):
+        seed = mix(config.seed, state.step * count + world.rank * own + index)
+        n = len(images)
+        for part in chunks(n, state.plan.chunk):
+            x = images[part]
+            if len(x) < n:
+                select(part, n, state.model)
+            yield Chunk(x, targets[part], seed, count * n / len(x), last=index == own - 1 and part.stop == n)
+
+
+def backward(state: State, chunk: Chunk, recipe: RecipeConfig) -> float:
+    """Forward and backward pass of a chunk; returns its part of the loss."""
+    torch.manual_seed(chunk.seed)
+    with state.replica.exchange(last=chunk.last):
+        with arithmetic(recipe.precision, chunk.images.device):
+            logits = state.replica(chunk.images)
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        loss = loss_function(logits, chunk.targets, recipe.smoothing) / chunk.divisor
+        state.replica.backward(loss)
+    return loss.item()
+
+
+def end_epoch(state: State, test: Part, config: Config, *, per_epoch: int) -> dict[str, Any]:
+    """Evaluate raw and averaged weights; returns the epoch's line of metrics.jsonl."""
     started = time.perf_counter()
-    size = state.room.evaluated or config.training.eval_batch_size
+    size = state.plan.eval_batch_size or config.training.eval_batch_size
     batches = evaluation_batches(test, config.data, size, share=state.world.share)
     raw, ema = evaluate([state.model, state.ema.module], batches, num_classes=config.data.num_classes)
     for counts in (raw, ema):
         state.world.sum_tensor(counts.by_class)
-    state.clock.evaluation = time.perf_counter() - started
+    accuracies: dict[str, float] = {}
+    for prefix, counts in (("", raw), ("ema_", ema)):
+        for name, right, percent in counts.metrics():
+            accuracies |= {f"{prefix}{name}_count": right, f"{prefix}{name}": percent}
     clock, recipe = state.clock, config.recipe
+    clock.evaluation = time.perf_counter() - started
     return {
         "epoch": len(state.history) + 1,
         "step": state.step,
@@ -209,18 +212,49 @@ def end_epoch(state: State, test: Part, config: Config, device: torch.device, pe
         "lr": learning_rate(recipe, step=state.step - 1, steps_per_epoch=per_epoch),
         "skipped_images": state.skipped,
         "test_images": raw.total,
-        "top1_count": raw.top1,
-        "top1": 100 * raw.top1 / raw.total,
-        "top5_count": raw.top5,
-        "top5": 100 * raw.top5 / raw.total,
-        "ema_top1_count": ema.top1,
-        "ema_top1": 100 * ema.top1 / ema.total,
-        "ema_top5_count": ema.top5,
-        "ema_top5": 100 * ema.top5 / ema.total,
+        **accuracies,
         "images_per_second": per_epoch * recipe.batch_size / clock.training(),
         "data_share": clock.data / clock.training(),
         "overhead_share": (clock.data + clock.other) / clock.training(),
         "training_seconds": clock.training(),
         "evaluation_seconds": clock.evaluation,
-        "peak_memory_mb": peak_memory_mb(device),
+        "peak_memory_mb": peak_memory_mb(test.device),
     }
+
+
+def refuse_processes(recipe: RecipeConfig, world: World, device: torch.device) -> None:
+    """Refuse a recipe that these processes cannot carry out together on their devices.
+
+    Raises:
+        ConfigError: they cannot share the micro-batches of a step evenly, or recipe.sync_bn has nothing to work with.
+    """
+    count = micro_batches_per_step(recipe)
+    allowed = f"a size that divides a step into micro-batches (now {count}) which {world.size} processes share evenly"
+    require(count % world.size == 0, "recipe.bn_batch_size", recipe.bn_batch_size, allowed)
+    if recipe.sync_bn:
+        require(device.type == "cuda", "recipe.sync_bn", True, "false on a CPU: torch.nn.SyncBatchNorm needs a GPU")
+        require(world.size > 1, "recipe.sync_bn", True, "false with one process, which has nothing to synchronize")
+
+
+def _timed(batches: Iterator[Batch], clock: Clock) -> Iterator[Batch]:
+    """The same batches; adds the time spent waiting for them to the clock."""
+    while True:
+        started = time.perf_counter()
+        batch = next(batches, None)
+        clock.data += time.perf_counter() - started
+        if batch is None:
+            return
+        yield batch
+
+
+def _first_nonfinite(state: State, chunk: Chunk, recipe: RecipeConfig) -> str:
+    """The first module whose output was not finite, with the same draws of stochastic depth."""
+    torch.manual_seed(chunk.seed)
+    with arithmetic(recipe.precision, chunk.images.device):
+        return first_nonfinite(state.model, chunk.images)
+
+
+def _refuse_nonfinite_weights(state: State, config: Config) -> None:
+    """Check the weights after the last step of an epoch, which no loss depends on."""
+    for name in filter(None, state.world.gather(nonfinite_parameter(state.model))):
+        raise NonFiniteLoss(f"weights after step {state.step} of {config.step.name}: first not finite: {name}")

@@ -1,8 +1,8 @@
-"""Keeping a run within training.memory_gb, without changing what it computes.
+"""Keep a process within training.memory_gb without changing its result.
 
-What fills the memory of a step is what its forward pass keeps for the backward pass, in proportion to its images. Where
-no layer mixes images, a pass is taken in parts, whose gradients add up to its own. Batch norm does mix them; there, the
-backward pass computes each block's forward pass again instead of keeping what is in it (Chen et al., arXiv 1604.06174).
+Most of a step's memory is saved by the forward pass for the backward pass, in proportion to the images. A micro-batch
+that does not fit is split into chunks, whose gradients add up to its own. Batch norm mixes the images of a
+micro-batch, so networks with batch norm use gradient checkpointing of their blocks (Chen et al., arXiv 1604.06174).
 """
 
 import copy
@@ -17,139 +17,129 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from roadmap.config.schema import Config, Opt
 from roadmap.errors import ConfigError
+from roadmap.networks.device import arithmetic, memory_mb
 from roadmap.networks.ladder import Block, Network
 from roadmap.networks.layers import DropPath
-from roadmap.training.device import arithmetic, memory_mb
 
 PROBES = (2, 4)
-"""Images whose forward pass is looked at; memory is linear in their number."""
-AT_WORK, EVALUATING = 1, 4
-"""Tensors as large as the largest: beside what is kept when the backward pass begins, and of layers in evaluation."""
-BESIDE_MB = 130.0
-"""What the first steps bring in beside: code of libraries, their scratch, blocks too small to be given back."""
+"""Images of the measured forward passes; memory is linear in their number."""
+TEMPORARIES, TEMPORARIES_IN_EVALUATION = 1, 4
+"""In units of the largest tensor: beside the saved tensors when the backward pass begins, and in evaluation."""
+OVERHEAD_MB = 130.0
+"""Fixed overhead of the first steps: library code, scratch."""
 MARGIN = 1.1
-"""What is lost between blocks of memory."""
+"""Fragmentation."""
 
 
-class Room(NamedTuple):
-    """What fits."""
+class MemoryPlan(NamedTuple):
+    """How micro-batches are computed; by default as they are."""
 
-    images: int | None = None
-    """Of a forward pass at a time; unset: the whole pass."""
-    twice: bool = False
-    """Whether blocks are computed again in the backward pass."""
-    evaluated: int | None = None
-    """Images at a time in evaluation; unset: training.eval_batch_size."""
+    chunk: int | None = None
+    """Images per forward pass."""
+    checkpointing: bool = False
+    """Gradient checkpointing of the blocks."""
+    eval_batch_size: int | None = None
 
-    def told(self, whole: int) -> str:
-        """How passes of so many images are computed, if not as they are."""
-        divided = self.images is not None and self.images < whole
-        told = [f"{self.images} of {whole} images at a time"] if divided else []
-        return ", ".join(told + ["blocks computed twice"] * self.twice)
+    def description(self, micro_batch: int) -> str:
+        """How micro-batches of this size are computed; empty if as they are."""
+        split = [f"chunks of {self.chunk} of {micro_batch} images"] if (self.chunk or micro_batch) < micro_batch else []
+        return ", ".join(split + ["gradient checkpointing"] * self.checkpointing)
 
 
-class Footprint(NamedTuple):
-    """Bytes that a forward pass of some images makes."""
-
-    kept: float
-    """For the backward pass."""
-    kept_twice: float
-    """The same where blocks are computed again: the inputs of those up to the one at work, and all that is in it."""
-    largest: float
-    """One tensor."""
-
-
-def fit(network: Network, config: Config, device: torch.device) -> Room:
-    """Make a network's passes fit into training.memory_gb.
+def make_plan(network: Network, config: Config, device: torch.device) -> MemoryPlan:
+    """The plan that fits into training.memory_gb, with as little extra work as possible.
 
     Raises:
-        ConfigError: they cannot; the message says what they need, and which bn_batch_size would fit.
+        ConfigError: none fits; the message names the memory needed, and a bn_batch_size that would fit.
     """
-    if config.training.memory_gb is None:
-        return Room()
+    limit, recipe = config.training.memory_gb, config.recipe
+    if limit is None:
+        return MemoryPlan()
     few, more = (footprint(network, config, device, images) for images in PROBES)
-    each = Footprint(*((b - a) / (PROBES[1] - PROBES[0]) for a, b in zip(few, more, strict=True)))
-    states = 2 if config.recipe.opt is Opt.sgd else 3  # gradients, and what the optimizer keeps
+    saved, saved_checkpointing, largest = ((b - a) / (PROBES[1] - PROBES[0]) for a, b in zip(few, more, strict=True))
+    states = 2 if recipe.opt is Opt.sgd else 3  # gradients, and the state of the optimizer
     weights = sum(parameter.nbytes for parameter in network.parameters())
-    fixed = 1e6 * held_mb(device) + states * weights + few.kept - PROBES[0] * each.kept
-    free = config.training.memory_gb * 1e9 - fixed
-    work, n = AT_WORK * each.largest, min(config.recipe.bn_batch_size, config.recipe.batch_size)
+    fixed = 1e6 * held_mb(device) + states * weights + few[0] - PROBES[0] * saved
+    free = limit * 1e9 - fixed
+    temporaries, size = TEMPORARIES * largest, min(recipe.bn_batch_size, recipe.batch_size)
     mixes = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-    evaluated = min(config.training.eval_batch_size, int(free / MARGIN / (EVALUATING * each.largest)))
-    for twice, kept in ((False, each.kept), (True, each.kept_twice)):
-        most = int(free / MARGIN / (kept + work))
-        if evaluated > 0 and (most >= n or (most > 0 and not mixes)):
-            return Room(min(n, most), twice, evaluated)
-    need = fixed + MARGIN * (each.kept_twice + work) * (n if mixes else 1)
-    told = f"{math.ceil(need / 1e7) / 100} or more for {config.step.name}"
+    evaluated = min(config.training.eval_batch_size, int(free / MARGIN / (TEMPORARIES_IN_EVALUATION * largest)))
+    for checkpointing, kept in ((False, saved), (True, saved_checkpointing)):
+        most = int(free / MARGIN / (kept + temporaries))
+        if evaluated > 0 and (most >= size or (most > 0 and not mixes)):
+            return MemoryPlan(min(size, most), checkpointing, evaluated)
+    need = fixed + MARGIN * (saved_checkpointing + temporaries) * (size if mixes else 1)
+    allowed = f"{math.ceil(need / 1e7) / 100} or more for {config.step.name}"
     if mixes:
-        told += f", whose batch norm wants {n} images at once"
-        smaller = [size for size in range(2, most + 1) if config.recipe.batch_size % size == 0]
-        told += f"; or recipe.bn_batch_size={smaller[-1]}, which is another experiment" if smaller else ""
-    raise ConfigError(f"training.memory_gb={config.training.memory_gb}: allowed is {told}")
+        allowed += f", whose batch norm needs {size} images at once"
+        smaller = [n for n in range(2, most + 1) if recipe.batch_size % n == 0]
+        allowed += f"; or recipe.bn_batch_size={smaller[-1]}, which is another experiment" if smaller else ""
+    raise ConfigError(f"training.memory_gb={limit}: allowed is {allowed}")
 
 
-def footprint(network: Network, config: Config, device: torch.device, images: int) -> Footprint:
-    """See what a forward pass of so many images keeps, and where."""
-    twin, data = copy.deepcopy(network).train(), config.data
-    blocks = [module for module in twin.modules() if isinstance(module, Block)]
-    seen = {tensor.untyped_storage().data_ptr() for tensor in (*twin.parameters(), *twin.buffers())}
-    kept: dict[nn.Module | None, int] = {None: 0}
-    inputs: dict[nn.Module, int] = {}
-    largest, where = 0, None
+def footprint(network: Network, config: Config, device: torch.device, images: int) -> tuple[int, int, int]:
+    """Bytes saved for the backward pass, bytes saved with gradient checkpointing, and bytes of the largest tensor.
 
-    def entering(block: nn.Module, given: tuple[Tensor, ...]) -> None:
-        nonlocal where
-        where, kept[block], inputs[block] = block, 0, given[0].nbytes
+    With checkpointing, the peak is where the backward pass of some block begins: the inputs of the blocks up to it,
+    and all that this block saves.
+    """
+    copied, data = copy.deepcopy(network).train(), config.data
+    seen = {tensor.untyped_storage().data_ptr() for tensor in (*copied.parameters(), *copied.buffers())}
+    saved, inputs = [0], list[int]()  # bytes saved outside of blocks, then by each block; inputs of the blocks
+    block = largest = 0
 
-    def leaving(module: nn.Module, _given: object, made: Tensor) -> None:
-        nonlocal largest, where
-        largest, where = max(largest, made.nbytes), None if module is where else where
+    def enter(_block: nn.Module, args: tuple[Tensor, ...]) -> None:
+        nonlocal block
+        saved.append(0)
+        inputs.append(args[0].nbytes)
+        block = len(inputs)
 
-    def keep(tensor: Tensor) -> Tensor:
+    def leave(*_: object) -> None:
+        nonlocal block
+        block = 0
+
+    def save(tensor: Tensor) -> Tensor:
+        nonlocal largest
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in seen:
             seen.add(storage.data_ptr())
-            kept[where] += storage.nbytes()
+            saved[block] += storage.nbytes()
+            largest = max(largest, storage.nbytes())
         return tensor
 
-    for module in twin.modules():
-        module.register_forward_hook(leaving)
-    for block in blocks:
-        block.register_forward_pre_hook(entering)
+    for module in copied.modules():
+        if isinstance(module, Block):
+            module.register_forward_pre_hook(enter)
+            module.register_forward_hook(leave)
     x = torch.zeros(images, data.in_chans, data.img_size, data.img_size, device=device)
-    saving = saved_tensors_hooks(keep, lambda tensor: tensor)
-    with torch.random.fork_rng(devices=[]), saving, arithmetic(config.recipe.precision, device):
-        twin(x)
-    before = accumulate(inputs[block] for block in blocks)
-    twice = max(so_far + kept[block] for so_far, block in zip(before, blocks, strict=True))
-    return Footprint(sum(kept.values()), kept[None] + twice, largest)
+    hooks = saved_tensors_hooks(save, lambda tensor: tensor)
+    with torch.random.fork_rng(devices=[]), hooks, arithmetic(config.recipe.precision, device):
+        copied(x)
+    outside, *blocks = saved
+    return sum(saved), outside + max(map(sum, zip(accumulate(inputs), blocks, strict=True))), largest
 
 
 @cache
 def held_mb(device: torch.device) -> float:
-    """What the process held when it first asked, which was before its first step, and what that will add.
-
-    Later nobody can tell it from what is free again but was not given back.
-    """
-    return memory_mb(device) + BESIDE_MB
+    """Memory held before the first step, and the overhead of it. Cached: later, freed memory cannot be told apart."""
+    return memory_mb(device) + OVERHEAD_MB
 
 
-def apply(room: Room, network: Network) -> None:
-    """Let the blocks of a network compute twice, or not."""
+def apply(plan: MemoryPlan, network: Network) -> None:
+    """Switch the gradient checkpointing of a network's blocks."""
     for module in network.modules():
         if isinstance(module, Block):
-            module.recompute = room.twice
+            module.recompute = plan.checkpointing
 
 
-def parts(images: int, most: int | None) -> list[slice]:
-    """A pass in as few parts of up to `most` images as there can be, of nearly the same size."""
+def chunks(images: int, most: int | None) -> list[slice]:
+    """A micro-batch as few chunks of at most `most` images, of nearly equal size."""
     count = -(-images // (most or images))
     return [slice(images * i // count, images * (i + 1) // count) for i in range(count)]
 
 
-def enter(part: slice, whole: int, network: nn.Module) -> None:
-    """Let the stochastic depth of a network draw what it draws for these images in a pass of the whole."""
+def select(chunk: slice, micro_batch: int, network: nn.Module) -> None:
+    """Let stochastic depth draw for a whole micro-batch and use the draws of one chunk."""
     for module in network.modules():
         if isinstance(module, DropPath):
-            module.whole, module.part = whole, part
+            module.whole, module.part = micro_batch, chunk

@@ -10,7 +10,7 @@ from roadmap.config.schema import Opt, RecipeConfig, Sched
 
 
 def make_optimizer(model: nn.Module, recipe: RecipeConfig) -> optim.Optimizer:
-    """SGD with momentum or AdamW; with filter_bias_and_bn, one-dimensional parameters are not decayed."""
+    """SGD with momentum or AdamW; with filter_bias_and_bn, one-dimensional parameters have no weight decay."""
     decay = recipe.weight_decay
     vectors = [p for p in model.parameters() if p.ndim == 1 and recipe.filter_bias_and_bn]
     others = [p for p in model.parameters() if p.ndim > 1 or not recipe.filter_bias_and_bn]
@@ -24,16 +24,16 @@ def make_optimizer(model: nn.Module, recipe: RecipeConfig) -> optim.Optimizer:
 
 
 def learning_rate(recipe: RecipeConfig, *, step: int, steps_per_epoch: int) -> float:
-    """The rate of optimizer step `step`, counted from 0: linear warm-up from 0, then the schedule."""
+    """Learning rate of optimizer step `step`, counted from 0: linear warmup from 0, then the schedule."""
     total, warmup = recipe.epochs * steps_per_epoch, recipe.warmup_epochs * steps_per_epoch
     if step < warmup:
         return recipe.lr * step / warmup
     if recipe.sched is Sched.step:
         return recipe.lr * recipe.decay_rate ** int(step / (recipe.decay_epochs * steps_per_epoch))
-    way = (step - warmup) / (total - warmup)
-    return recipe.min_lr + (recipe.lr - recipe.min_lr) * (1 + math.cos(math.pi * way)) / 2
+    done = (step - warmup) / (total - warmup)
+    return recipe.min_lr + (recipe.lr - recipe.min_lr) * (1 + math.cos(math.pi * done)) / 2
 
 
 def loss_function(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Mean cross-entropy of (N, K) logits; targets: classes (N), or shares (N, K), smoothed already."""
+    """Mean cross-entropy of logits (N, K); targets: classes (N), or smoothed probabilities (N, K)."""
     return F.cross_entropy(logits, targets, label_smoothing=smoothing if targets.ndim == 1 else 0.0)

@@ -17,11 +17,10 @@ from roadmap.data.resize import finished_copy
 from roadmap.errors import Locked
 from roadmap.files import lock, remove_leftovers
 from roadmap.networks.costs import cost
+from roadmap.networks.device import out_of_memory
 from roadmap.signals import Interrupted, caught
 from roadmap.tracking.sidecar import mirrored
 from roadmap.training import provenance
-from roadmap.training.device import set_up
-from roadmap.training.diagnosis import reason
 from roadmap.training.distributed import World, joined
 from roadmap.training.loop import train
 from roadmap.training.progress import Progress
@@ -29,36 +28,36 @@ from roadmap.training.state import State
 
 
 def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
-    """Carry out the run that is frozen in `directory` and return its result; a finished one is only read.
+    """Carry out the run that is frozen in `directory` and return its result; a finished run is only read.
 
-    Several processes carry it out together where torchrun has started them; the first one writes.
+    Under torchrun, several processes carry it out together, and the first one writes.
 
     Raises:
         Interrupted: by a signal of `roadmap.signals`, after a checkpoint.
         Locked: another process still works on it after `wait` seconds.
-        Exception: whatever made the run fail; it is recorded in the directory first.
+        Exception: any other error, after it was recorded in the directory.
     """
-    # Signals are caught to the end: what ends a run's other processes must not end the writing of why it failed.
+    # Signals are caught to the end: torchrun's SIGTERM must not interrupt the record of a failure.
     with joined() as world, held(directory, world, wait=wait) as done, ExitStack() as last, caught() as stop:
         if done:
             return runs.read_result(directory / runs.RESULT)
-        origin = provenance.commit()  # of the code that is loaded, whatever happens to the files while it runs
+        origin = provenance.commit()  # of the loaded code: files may change while the run works
         try:
             config = load(directory / runs.CONFIG)
             listed = deviations(config) | resized(config)
             if world.first:
                 last.enter_context(mirrored(directory, config.tracking))
             with Progress(config, directory, speaks=world.first) as progress:
-                state = train(config, directory, progress, stop, world)
+                state = train(config, directory, progress=progress, stop=stop, world=world)
                 result = make_result(config, state, origin, listed)
                 if world.first:
                     result = runs.write_result(directory / runs.RESULT, result)
         except Interrupted:
             raise
         except Exception as error:
-            if not (directory / runs.FAILURE).exists():  # other processes fail because of the first that did
+            if not (directory / runs.FAILURE).exists():  # other processes fail because the first one did
                 record = {"error": reason(error), "traceback": traceback.format_exc()}
-                with suppress(OSError):  # what made the run fail may keep this from being written; it is what to tell
+                with suppress(OSError):  # the original error may also prevent this write; it is the one to re-raise
                     runs.write_json(directory / runs.FAILURE, record)
             raise
         if world.first:
@@ -68,13 +67,13 @@ def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
 
 @contextmanager
 def held(directory: Path, world: World, *, wait: float) -> Iterator[bool]:
-    """The directory, held by the first process for all and cleared of an earlier try's failure; yields if it is done.
+    """Hold the directory for all processes and clear it of an earlier failure; yields whether the run is finished.
 
     Raises:
         Locked: another process still works on it after `wait` seconds.
     """
     with ExitStack() as stack:
-        refused: Exception | None = None
+        refusal: Exception | None = None
         done = False
         if world.first:
             try:
@@ -84,13 +83,21 @@ def held(directory: Path, world: World, *, wait: float) -> Iterator[bool]:
                 for stale in (runs.FAILURE, *(() if done else (runs.RESULT,))):
                     (directory / stale).unlink(missing_ok=True)
             except (Locked, OSError) as error:
-                refused = error
-        verdict = world.say("refused" if refused else "done" if done else "go")[0]
-        if refused:
-            raise refused
-        if verdict == "refused":
-            raise Locked(f"{directory}: refused to the first of the processes")
-        yield verdict == "done"
+                refusal = error
+        answer = world.gather("refused" if refusal else "done" if done else "go")[0]
+        if refusal:
+            raise refusal
+        if answer == "refused":
+            raise Locked(f"{directory}: the first process was refused")
+        yield answer == "done"
+
+
+def reason(error: Exception) -> str:
+    """An error in the words of failure.json and of the sweep's report."""
+    text = f"{type(error).__name__}: {error}"
+    if out_of_memory(error):
+        return f"out of memory: {text.splitlines()[0]}: fewer processes at a time (jobs=...), or a smaller network"
+    return text
 
 
 def resized(config: Config) -> Deviations:
@@ -139,6 +146,6 @@ def make_result(config: Config, state: State, origin: tuple[str | None, bool], l
         "commit": commit,
         "dirty": dirty,
         "versions": provenance.versions(),
-        "hardware": provenance.hardware(set_up(config)) | {"processes": state.world.size},
+        "hardware": provenance.hardware(state.device) | {"processes": state.world.size},
         "finished_at": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
     }

@@ -1,4 +1,4 @@
-"""All that a run carries from one step to the next, and its form as plain data."""
+"""Everything that a run carries from one step to the next, and its form as plain data."""
 
 import copy
 from dataclasses import dataclass, field
@@ -10,11 +10,9 @@ from torch import Tensor, nn
 from roadmap.config.schema import Config
 from roadmap.data.rng import mix
 from roadmap.networks.ladder import build
-from roadmap.training.distributed import World
-from roadmap.training.memory import Room, apply, fit
+from roadmap.training.distributed import Replica, World
+from roadmap.training.memory import MemoryPlan, apply, make_plan
 from roadmap.training.recipe import make_optimizer
-from roadmap.training.replica import Replica
-from roadmap.training.synchronized import synchronize
 
 
 class Average:
@@ -40,12 +38,12 @@ def _floats(model: nn.Module) -> list[Tensor]:
 
 @dataclass
 class Clock:
-    """Seconds of an epoch, by what they went into."""
+    """Seconds of an epoch."""
 
     compute: float = 0.0
-    """Forward, backward, optimizer."""
+    """Forward and backward passes, optimizer."""
     data: float = 0.0
-    """Waiting for a batch."""
+    """Waiting for batches."""
     other: float = 0.0
     """Everything else between the first and the last step."""
     evaluation: float = 0.0
@@ -62,32 +60,35 @@ class State:
     model: nn.Module
     world: World
     replica: Replica
-    """The model as it is called in training, in step with the other processes."""
+    """The model as it is called in training."""
     ema: Average
     optimizer: torch.optim.Optimizer
-    room: Room = field(default_factory=Room)
-    """What of a pass is computed at a time."""
+    plan: MemoryPlan = field(default_factory=MemoryPlan)
     step: int = 0
     loss_sum: float = 0.0
-    """Of the steps of this epoch so far."""
+    """Over the steps of this epoch so far."""
     skipped: int = 0
-    """Images of this epoch so far that could not be read."""
+    """Unreadable images of this epoch so far."""
     clock: Clock = field(default_factory=Clock)
     rollbacks: int = 0
-    """How often the run has returned to a checkpoint because something was not a finite number."""
+    """Returns to a checkpoint after a number that was not finite."""
     seconds: float = 0.0
-    """Of all work that led here."""
+    """Wall time of the run, over all processes that worked on it one after another."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """A line of metrics an epoch."""
+    """One line of metrics.jsonl per epoch."""
     data: dict[str, Any] | None = None
-    """The fingerprint of the images, where the name of their data set does not tell them."""
+    """The fingerprint of the images, if the name of their data set does not identify them."""
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
 
 
 def initial_state(config: Config, device: torch.device, world: World) -> State:
-    """Weights as the seed gives them, the same for every rung that has the same layers.
+    """The state before the first step. Weights depend on the seed and the layers alone.
 
     Raises:
-        ConfigError: its passes cannot be made to fit into training.memory_gb.
+        ConfigError: no memory plan fits into training.memory_gb.
     """
     torch.manual_seed(mix(config.seed))
     data, recipe = config.data, config.recipe
@@ -100,13 +101,13 @@ def initial_state(config: Config, device: torch.device, world: World) -> State:
         channels_last=config.training.channels_last,
     ).to(device)
     average = Average(model, recipe.model_ema_decay)
-    room = fit(model, config, device)
-    room = room._replace(twice=world.sum(room.twice)[0] > 0)  # synchronized norms wait for each other both times
-    apply(room, model)
-    if recipe.sync_bn > 1:
-        synchronize(model)
-    replica = Replica(model, world, compiled=bool(config.training.compile))
-    return State(model, world, replica, average, make_optimizer(model, recipe), room)
+    plan = make_plan(model, config, device)
+    plan = plan._replace(checkpointing=world.sum(plan.checkpointing)[0] > 0)  # SyncBatchNorm waits in each forward pass
+    apply(plan, model)
+    if recipe.sync_bn:
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    replica = Replica(model, world, compile=bool(config.training.compile))
+    return State(model, world, replica, average, make_optimizer(model, recipe), plan)
 
 
 def dump_state(state: State) -> dict[str, Any]:
@@ -119,6 +120,7 @@ def dump_state(state: State) -> dict[str, Any]:
         "seconds": state.seconds,
         "clock": vars(state.clock),
         "history": state.history,
+        "processes": state.world.size,
         **({"data": state.data} if state.data else {}),
         "model": state.model.state_dict(),
         "ema": state.ema.module.state_dict(),
@@ -128,9 +130,9 @@ def dump_state(state: State) -> dict[str, Any]:
 
 def load_state(state: State, saved: dict[str, Any]) -> None:
     """The reverse of `dump_state`."""
-    state.step, state.loss_sum, state.seconds = saved["step"], saved["loss_sum"], saved["seconds"]
-    state.skipped, state.rollbacks = saved["skipped"], saved["rollbacks"]
-    state.clock, state.history = Clock(**saved["clock"]), saved["history"]
+    for key in ("step", "loss_sum", "skipped", "rollbacks", "seconds", "history"):
+        setattr(state, key, saved[key])
+    state.clock = Clock(**saved["clock"])
     state.model.load_state_dict(saved["model"])
     state.ema.module.load_state_dict(saved["ema"])
     state.optimizer.load_state_dict(saved["optimizer"])

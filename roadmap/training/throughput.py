@@ -10,7 +10,7 @@ from roadmap.config.schema import Config
 from roadmap.data.in_memory import Images
 from roadmap.data.loader import evaluation_batches, micro_batches
 from roadmap.evals.accuracy import evaluate
-from roadmap.training.device import set_up
+from roadmap.networks.device import set_up
 from roadmap.training.distributed import World
 from roadmap.training.loop import train_step
 from roadmap.training.state import initial_state
@@ -30,7 +30,7 @@ def measure(config: Config) -> tuple[float, float, int]:
     size = min(config.recipe.bn_batch_size, config.recipe.batch_size)
     if device.type == "cpu":
         size = min(size, max(2, CPU_PIXELS // data.img_size**2 // 2 * 2))
-    recipe = replace(config.recipe, batch_size=size, bn_batch_size=size, sync_bn=1, aa="none")
+    recipe = replace(config.recipe, batch_size=size, bn_batch_size=size, sync_bn=False, aa="none")
     config = replace(config, recipe=recipe)
     state = initial_state(config, device, World())
     shape = (size, data.in_chans, data.img_size, data.img_size)

@@ -11,8 +11,8 @@ import torch
 
 from roadmap.config.compose import compose
 from roadmap.data.loader import load
-from roadmap.training.checkpointer import Keeper
-from roadmap.training.device import set_up
+from roadmap.networks.device import set_up
+from roadmap.training.checkpoint import Checkpointer
 from roadmap.training.distributed import joined
 from roadmap.training.loop import train_epoch
 from roadmap.training.progress import Progress
@@ -28,9 +28,10 @@ def first_epochs(directory: Path, jobs: dict[str, list[str]]) -> None:
             state = initial_state(config, set_up(config), world)
             torch.set_default_dtype(torch.float32)
             state.model.register_forward_pre_hook(lambda _, inputs, dtype=dtype: (inputs[0].to(dtype),))
-            keeper = Keeper(directory, config, writes=False, before=0.0)
             with Progress(config, directory, speaks=False) as progress:
-                train_epoch(state, load(config, train=True), config, keeper, progress, [])
+                checkpointer = Checkpointer(directory=directory, config=config, world=world, progress=progress)
+                training = load(config, train=True)
+                train_epoch(state, training, config, checkpointer=checkpointer, progress=progress, stop=[])
             left = {
                 "gradients": {name: p.grad for name, p in state.model.named_parameters()},
                 "buffers": dict(state.model.named_buffers()),

@@ -1,4 +1,4 @@
-"""Several processes compute what one does: real processes, started by torchrun."""
+"""Several processes compute the same as one: real processes, started by torchrun."""
 
 import json
 import os
@@ -14,21 +14,25 @@ from helpers.ranks import first_epochs
 from helpers.smoke import computed, tiny, torchrun, words
 
 from roadmap import runs
+from roadmap.config.aliases import renamed
 from roadmap.config.compose import load, to_dict
 from roadmap.errors import ConfigError
+from roadmap.networks.device import set_up
 from roadmap.training import checkpoint
-from roadmap.training.device import set_up
+from roadmap.training.checkpoint import Checkpointer
 from roadmap.training.distributed import World
-from roadmap.training.loop import train
+from roadmap.training.loop import refuse_processes
 from roadmap.training.progress import Progress
 from roadmap.training.run import execute
+from roadmap.training.state import initial_state
 
+CPU = torch.device("cpu")
 STILL = ("recipe.mixup_prob=0", "recipe.drop_path=0")
-"""What is drawn by the forward pass would differ between one pass and two."""
+"""Draws by micro-batch would differ between one micro-batch and two."""
 
 
 def one_step(directory: Path, jobs: dict[str, list[str]], *, processes: int) -> list[dict[str, Any]]:
-    """What one optimizer step of each job leaves, alike in all processes."""
+    """Gradients, buffers and loss of one optimizer step of each job, the same in all processes."""
     if processes == 1:
         first_epochs(directory, jobs)
     else:
@@ -47,7 +51,7 @@ def one_step(directory: Path, jobs: dict[str, list[str]], *, processes: int) -> 
 
 
 def apart(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
-    """How far two sets of tensors are apart, as a share of their norm."""
+    """Relative distance of two sets of tensors."""
     assert a.keys() == b.keys()
     one, other = (torch.cat([values[key].flatten().double() for key in b]) for values in (a, b))
     return float((one - other).norm() / other.norm())
@@ -56,11 +60,15 @@ def apart(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
 @pytest.mark.parametrize(
     ("device", "gpus", "refusal"),
     [
-        ("auto", 1, "training.device=auto: allowed is cpu, or no more processes here than GPUs that they see \\(1\\)"),
+        (
+            "auto",
+            1,
+            "training.device=auto: allowed is cpu, or no more processes on a machine than its visible GPUs \\(1\\)",
+        ),
         ("cuda", 0, "no CUDA here"),
     ],
 )
-def test_every_process_of_a_machine_needs_a_gpu_of_its_own(
+def test_every_process_needs_its_own_gpu(
     device: str, gpus: int, refusal: str, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny(tmp_path, data_root, f"training.device={device}")
@@ -72,18 +80,15 @@ def test_every_process_of_a_machine_needs_a_gpu_of_its_own(
 
 
 @pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> dict[str, dict[str, Any]]:
-    """What a step of 48 images leaves by one process and by two, however divided."""
-    directory = tmp_path_factory.mktemp("left")
+def steps(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> dict[str, dict[str, Any]]:
+    """A step of 48 images by one process and by two, divided in several ways."""
+    directory = tmp_path_factory.mktemp("steps")
 
-    def job(precision: str, step: str, size: int, together: int = 1) -> list[str]:
+    def job(size: int) -> list[str]:
         own = ["data.max_train=48", "budget.batch_size=48", f"budget.bn_batch_size={size}"]
-        return [precision, *words(directory, data_root, f"+step={step}", *STILL, *own, f"recipe.sync_bn={together}")]
+        return ["float32", *words(directory, data_root, "+step=layer_norm", *STILL, *own)]
 
-    plain, exact = ("float32", "layer_norm"), ("float64", "large_kernel")
-    # Exact, because dividing by small deviations batch norm makes a percent of what is an ulp in float32.
-    one = {"whole": job(*plain, 48), "accumulated": job(*plain, 24), "one": job(*exact, 48)}
-    two = {"shared": job(*plain, 24), "both": job(*plain, 12), "two": job(*exact, 24, 2)}
+    one, two = {"whole": job(48), "accumulated": job(24)}, {"shared": job(24), "both": job(12)}
     return {
         name: found
         for processes, jobs in ((1, one), (2, two))
@@ -91,16 +96,16 @@ def left(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> dict[str,
     }
 
 
-@pytest.mark.xdist_group("left")
+@pytest.mark.xdist_group("steps")
 @pytest.mark.parametrize("how", ["accumulated", "shared", "both"])
-def test_gradients_do_not_depend_on_how_the_batch_is_divided(how: str, left: dict[str, dict[str, Any]]) -> None:
-    other, whole = left[how], left["whole"]
+def test_gradients_do_not_depend_on_how_the_batch_is_divided(how: str, steps: dict[str, dict[str, Any]]) -> None:
+    other, whole = steps[how], steps["whole"]
     assert other["steps"] == whole["steps"] == 1
     assert other["loss"] == pytest.approx(whole["loss"], rel=1e-6)
     assert apart(other["gradients"], whole["gradients"]) < 1e-6
 
 
-def test_batch_norm_sees_its_own_pass_in_any_process(tmp_path: Path, data_root: Path) -> None:
+def test_batch_norm_sees_the_same_micro_batches_in_any_process(tmp_path: Path, data_root: Path) -> None:
     own = ["data.max_train=48", "budget.batch_size=48", "budget.bn_batch_size=8"]
     # With mixup and stochastic depth.
     job = {"large_kernel": ["float32", *words(tmp_path, data_root, "+step=large_kernel", *own)]}
@@ -112,16 +117,36 @@ def test_batch_norm_sees_its_own_pass_in_any_process(tmp_path: Path, data_root: 
     assert counts and all(int(count) == 6 for count in counts)
 
 
-@pytest.mark.xdist_group("left")
-def test_synchronized_batch_norm_of_two_processes_is_that_of_one_with_the_whole_batch(
-    left: dict[str, dict[str, Any]], tmp_path: Path, data_root: Path
-) -> None:
-    assert left["two"]["loss"] == pytest.approx(left["one"]["loss"], rel=1e-9)
-    assert apart(left["two"]["gradients"], left["one"]["gradients"]) < 1e-9
-    assert apart(left["two"]["buffers"], left["one"]["buffers"]) < 1e-9
-    config = tiny(tmp_path, data_root, "+step=large_kernel", "recipe.sync_bn=2")
-    with pytest.raises(ConfigError, match=r"recipe\.sync_bn=2: allowed is 1, or the number of processes: 1"):
+def test_synchronized_batch_norm_is_torchs_and_refused_without_gpus(tmp_path: Path, data_root: Path) -> None:
+    config = tiny(tmp_path, data_root, "+step=large_kernel", "recipe.sync_bn=true")
+    usual = initial_state(tiny(tmp_path, data_root, "+step=large_kernel"), CPU, World())
+    state = initial_state(config, CPU, World())
+    norms = [module for module in state.model.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
+    assert norms and all(type(module) is torch.nn.SyncBatchNorm for module in norms)
+    assert all(type(module) is not torch.nn.SyncBatchNorm for module in state.ema.module.modules())
+    for (name, a), b in zip(state.model.state_dict().items(), usual.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    with pytest.raises(ConfigError, match=r"sync_bn=True: allowed is false on a CPU: torch\.nn\.SyncBatchNorm needs"):
         execute(runs.prepare(config))
+    with pytest.raises(ConfigError, match=r"sync_bn=True: allowed is false with one process"):
+        refuse_processes(config.recipe, World(), torch.device("cuda"))
+
+
+def test_synchronized_batch_norm_keeps_its_number_of_processes(tmp_path: Path, data_root: Path) -> None:
+    config = tiny(tmp_path, data_root, "+step=large_kernel", "recipe.sync_bn=true")
+    with Progress(config, tmp_path, speaks=False) as progress:
+        checkpointer = Checkpointer(directory=tmp_path, config=config, world=World(), progress=progress)
+        state = checkpointer.begin(CPU)
+        state.world = World(0, 2)
+        checkpointer.save(state)
+        with pytest.raises(ConfigError, match=r"sync_bn=True: allowed is 2 processes, as the run began, not 1"):
+            checkpointer.begin(CPU)
+
+
+def test_the_number_of_processes_that_sync_bn_was_is_read_as_a_switch() -> None:
+    assert [renamed({"recipe": {"sync_bn": old}}) for old in (1, 8, True)] == [
+        {"recipe": {"sync_bn": new}} for new in (False, True, True)
+    ]
 
 
 @pytest.mark.slow
@@ -153,7 +178,7 @@ def waiting_for_steps(directory: Path, run: subprocess.Popen[str], *, more_than:
 
 
 @pytest.mark.parametrize("press_ctrl_c", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_stopped_by_a_signal_it_goes_on_with_another_number_of_processes(
+def test_stopped_by_a_signal_it_resumes_with_another_number_of_processes(
     press_ctrl_c: bool, tmp_path: Path, data_root: Path
 ) -> None:
     more = ["+step=layer_norm", "budget.epochs=8", "budget.bn_batch_size=8", "training.checkpoint_epochs=100"]
@@ -171,7 +196,7 @@ def test_stopped_by_a_signal_it_goes_on_with_another_number_of_processes(
     assert runs.finished(directory)
 
 
-def test_a_process_that_dies_takes_the_others_down_with_its_reason(tmp_path: Path, data_root: Path) -> None:
+def test_a_process_that_dies_ends_the_others(tmp_path: Path, data_root: Path) -> None:
     directory = tmp_path / "tiny/layer_norm/seed-0"
     run = torchrun(2, "train.py", *words(tmp_path, data_root, "+step=layer_norm", "budget.epochs=500"))
     waiting_for_steps(directory, run, more_than=0)
@@ -184,8 +209,8 @@ def test_a_process_that_dies_takes_the_others_down_with_its_reason(tmp_path: Pat
     assert "rror" in json.loads((directory / runs.FAILURE).read_text())["error"]
 
 
-def test_passes_that_cannot_be_shared_evenly_are_refused(tmp_path: Path, data_root: Path) -> None:
+def test_micro_batches_that_cannot_be_shared_evenly_are_refused(tmp_path: Path, data_root: Path) -> None:
     config = tiny(tmp_path, data_root, "+step=layer_norm")
-    shared = "recipe.bn_batch_size=16: allowed is what divides recipe.batch_size so that 3 processes share the passes"
-    with pytest.raises(ConfigError, match=shared):
-        train(config, tmp_path, Progress(config, tmp_path, speaks=False), [], World(0, 3))
+    refusal = r"recipe\.bn_batch_size=16: allowed is a size that divides a step into micro-batches \(now 2\) which 3"
+    with pytest.raises(ConfigError, match=refusal):
+        refuse_processes(config.recipe, World(0, 3), CPU)

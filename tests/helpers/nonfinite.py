@@ -1,6 +1,6 @@
-"""train.py in processes of which the last, at step 2, computes a gradient that is no number: `once` or `ever`.
+"""train.py with a NaN gradient in the last process at step 2: never (`none`), `once` or `ever`.
 
-torchrun --nproc_per_node=2 tests/helpers/spoilt.py none|once|ever key=value ...
+torchrun --nproc_per_node=2 tests/helpers/nonfinite.py none|once|ever key=value ...
 """
 
 import runpy
@@ -10,21 +10,20 @@ from typing import Any
 
 from torch import Tensor
 
-from roadmap.training import replica
-from roadmap.training.distributed import of_environment
+from roadmap.training.distributed import Replica, World
 
 if __name__ == "__main__":
     fault = sys.argv.pop(1)
-    world = of_environment()
-    genuine, taken, spoilt = replica.Replica.backward, replica.Replica.begin, [0]
+    world = World.from_env()
+    genuine, taken, spoilt = Replica.backward, Replica.begin, [0]
 
     def begin(self: Any) -> None:
-        """Count the steps; a return to the start begins to count again."""
+        """Count the steps, again from 0 after a return to the start."""
         taken(self)
         self.steps = getattr(self, "steps", -1) + 1
 
     def backward(self: Any, loss: Tensor) -> None:
-        """The genuine one, of a loss that is no number."""
+        """Backward pass of a NaN loss where a fault is due."""
         bad = (
             self.steps == 2
             and world.rank == world.size - 1
@@ -33,6 +32,6 @@ if __name__ == "__main__":
         spoilt[0] += bad
         genuine(self, loss * float("nan") if bad else loss)
 
-    replica.Replica.begin, replica.Replica.backward = begin, backward  # type: ignore[method-assign]
+    Replica.begin, Replica.backward = begin, backward  # type: ignore[method-assign]
     sys.path.insert(0, str(Path(__file__).parents[2]))
     runpy.run_path(str(Path(__file__).parents[2] / "train.py"), run_name="__main__")

@@ -1,0 +1,91 @@
+"""The command `evaluate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roadmap.data.datasets import TEST_SETS, dataset
+from roadmap.errors import require
+
+if TYPE_CHECKING:
+    from roadmap.evals.weights import Loaded
+
+OPTIONS = {"weights": "", "ema": "false", "per_class": ""}
+
+
+def main(words: list[str]) -> int:
+    """Evaluate the network in a file of weights: top-1 and top-5 accuracy, or the mean corruption error.
+
+        python scripts/evaluate.py weights=runs/fashion_mnist/gelu/seed-0/checkpoint.pt
+        python scripts/evaluate.py weights=runs/fashion_mnist/gelu/seed-0/checkpoint.pt ema=true
+        python scripts/evaluate.py weights=convnext_tiny-983f1562.pth study=imagenet data.root=/path/to/imagenet
+        python scripts/evaluate.py weights=convnext_tiny-983f1562.pth data=imagenet_r data.root=/path/to/imagenet-r
+
+    weights=FILE is the checkpoint of a run, or a file of torchvision, timm or the paper's authors, recognised by its
+    content. per_class=FILE writes a CSV with the counts of each class. All other words are options as for train.py.
+
+    A run is evaluated on its own data, with its raw weights or, with ema=true, with their average. Its data.root and
+    training.* may be changed and, for a run on ImageNet, data may be one of ImageNet's test sets: imagenet_v2,
+    imagenet_a, imagenet_r, imagenet_sketch, imagenet_c.
+
+    For other files, images are resized bilinearly if layers are named as in torchvision, else bicubically.
+    torchvision's own files are known by their hash: images are resized as published, and the published accuracy is
+    printed too.
+
+    Exit code: 0 success, 1 folders of ImageNet-C are missing and so is the mean, 2 refused.
+    """
+    given = OPTIONS | dict(word.split("=", 1) for word in words if word.partition("=")[0] in OPTIONS)
+    overrides = [word for word in words if word.partition("=")[0] not in OPTIONS]
+    files = [word for word in words if word.startswith("weights=")]
+    require(len(files) == 1 and bool(given["weights"]), "weights", " ".join(files), "one file: weights=FILE")
+    require(given["ema"] in ("true", "false"), "ema", given["ema"], "true or false")
+
+    from rich.console import Console
+
+    from roadmap.data.loader import load
+    from roadmap.evals import weights
+    from roadmap.evals.accuracy import accuracy
+    from roadmap.evals.corruptions import corruption_errors
+    from roadmap.networks.device import set_up
+
+    path, ema = Path(given["weights"]).expanduser(), given["ema"] == "true"
+    content = weights.read(path)
+    if weights.is_checkpoint(content):
+        loaded = weights.from_checkpoint(path, content, overrides, ema=ema)
+    else:
+        require(not ema, "ema", "true", "false: only a checkpoint of a run has averaged weights")
+        loaded = weights.from_file(path, content, overrides)
+    _refuse(loaded, given["per_class"])
+    config = loaded.config
+    device, console = set_up(config), Console(highlight=False, soft_wrap=True)
+    corrupted = config.data.name == "imagenet_c"
+    images = None if corrupted else load(config, train=False)  # refused before anything is printed
+    resizing = f"recipe.interpolation={config.recipe.interpolation} data.crop_pct={config.data.crop_pct:.4g}"
+    console.print(f"{path}: {loaded.description}, {resizing}")
+    network = loaded.network.to(device)
+    if corrupted:
+        metrics = corruption_errors(network, config, device, console=console)
+    else:
+        table = Path(given["per_class"]).expanduser() if given["per_class"] else None
+        metrics = accuracy(network, config, device, console=console, images=images, per_class=table)
+    names = []
+    for metric in metrics:
+        console.print(metric.text)
+        names.append(metric.name)
+    if (known := weights.published(path)) and config.data.name not in TEST_SETS:
+        published = known.meta["_metrics"]["ImageNet-1K"]
+        console.print(f"published by torchvision for {known}: {published['acc@1']} % and {published['acc@5']} %")
+    return 1 if corrupted and "mce" not in names else 0
+
+
+def _refuse(loaded: "Loaded", table: str) -> None:
+    """Refuse images that are missing or do not fit the weights, and a table by class of several sets of images."""
+    config = loaded.config
+    name, root = config.data.name, Path(config.data.root).expanduser()
+    folders = dataset(name).class_folders
+    require(root.is_dir() or not folders, "data.root", config.data.root, f"a folder that exists, with {name}")
+    for key in ("num_classes", "in_chans"):
+        here, known = getattr(config.data, key), getattr(loaded, key)
+        hint = "; for ImageNet: study=imagenet" if known == 1000 else ""
+        require(here == known, f"data.{key}", here, f"{known}, as in the weights{hint}")
+    one_set = name != "imagenet_c" or not table
+    require(one_set, "per_class", table, "for one set of images, not imagenet_c")
