@@ -87,7 +87,7 @@ def accuracy(
     device: torch.device,
     *,
     console: Console,
-    images: Part | None = None,
+    images: "Part | None" = None,
     per_class: Path | None = None,
 ) -> Iterator[Metric]:
     """Top-1 and top-5 on the test images of a configuration; `per_class` is a CSV to write with the counts by class.
