@@ -1,13 +1,16 @@
-"""The words of a command line: the same ones for a sweep and for what looks at it, whatever letters a path has."""
+"""One grammar: every command takes key=value words, names a study like its sweep, and refuses with suggestions."""
 
+import importlib
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from helpers.smoke import inside
 
-from roadmap.cli import name_of_study, study_options
+from roadmap.__main__ import COMMANDS
+from roadmap.cli import choice, flag, name_of_study, positive, run, study_options, whole
 from roadmap.config.compose import compose
 from roadmap.errors import ConfigError
 from roadmap.sweep.plan import make_plan
@@ -20,7 +23,15 @@ FOUR = "data.num_classes=4"
     "words",
     [
         ["study=smoke"],
-        ["study=smoke", "seeds=3", "jobs=2", "steps=[gelu,resnet]", "only=path", "tracking=none", "data.root=a b"],
+        [
+            "study=smoke",
+            "seeds=3",
+            "jobs=2",
+            "steps=[gelu,resnet]",
+            "only=main_sequence",
+            "tracking=none",
+            "data.root=a b",
+        ],
         ["study=smoke", "cluster=slurm", "cluster.partition=gpu", "training.threads=2"],
         ["study=photos", FOUR, "budget.epochs=1", "steps=[gelu]"],
         ["study=imagenet", "data=webdataset", "recipe.lr=0.1", "data.train=x-{0..3}.tar", "steps=[gelu]"],
@@ -31,16 +42,16 @@ FOUR = "data.num_classes=4"
     ],
     ids=" ".join,
 )
-def test_the_words_of_a_sweep_name_its_study(words: list[str]) -> None:
+def test_the_name_of_a_study_follows_from_the_words_of_its_sweep(words: list[str]) -> None:
     assert name_of_study(words) == make_plan(words).study.name
 
 
-def test_a_name_may_be_given_whole() -> None:
+def test_the_whole_name_of_a_study_may_be_given() -> None:
     assert name_of_study(["study=fashion_mnist,recipe.smoothing=0"]) == "fashion_mnist,recipe.smoothing=0"
     assert name_of_study(["study=imagenet,7edd9f3634eb", "jobs=2"]) == "imagenet,7edd9f3634eb"
 
 
-def test_what_looks_at_a_study_takes_the_words_of_its_sweep(tmp_path: Path) -> None:
+def test_commands_that_read_a_study_take_the_words_of_its_sweep(tmp_path: Path) -> None:
     name = "fashion_mnist,budget.epochs=4"
     words = ["study=fashion_mnist", "budget.epochs=4", "jobs=1", f"runs_dir={tmp_path}", f"results_dir={tmp_path}"]
     shutil.copytree(ROOT / "results" / "fashion_mnist", tmp_path / name)
@@ -50,7 +61,7 @@ def test_what_looks_at_a_study_takes_the_words_of_its_sweep(tmp_path: Path) -> N
     assert code == 0 and str(tmp_path / name / "index.html") in said
     code, said = inside("scripts/collate.py", *words)
     assert code == 2 and f"study={name}: no finished run in {tmp_path / name}" in said
-    code, said = inside("scripts/push.py", *words, "only=path")
+    code, said = inside("scripts/push.py", *words, "only=main_sequence")
     assert code == 2 and f"study={name}: no run in {tmp_path / name}" in said
 
 
@@ -67,7 +78,7 @@ def test_what_looks_at_a_study_takes_the_words_of_its_sweep(tmp_path: Path) -> N
         (["seeds=many"], "seeds=many"),
     ],
 )
-def test_a_study_that_is_not_there_is_refused_with_those_that_are(
+def test_an_unknown_study_or_word_is_refused_with_those_there_are(
     words: list[str], message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "my_study" / "gelu" / "seed-0").mkdir(parents=True)
@@ -75,7 +86,46 @@ def test_a_study_that_is_not_there_is_refused_with_those_that_are(
         study_options([*words, f"runs_dir={tmp_path}"], {})
 
 
-def test_make_hands_the_same_words_to_all() -> None:
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_misspelt_key_is_refused_by_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    others = {
+        "compare": "results_dir",
+        "costs": "regime",
+        "paper": "results_dir",
+        "prepare": "quality",
+        "show": "regime",
+    }
+    likely = others.get(name, "study")
+    key = likely[:-2] + likely[-1]
+    assert run(name, importlib.import_module(COMMANDS[name]).main, [f"{key}=1"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{name}: ") and key in said and len(said.splitlines()) <= 2
+    assert f"(did you mean {likely}?)" in said
+
+
+def test_an_unknown_command_is_refused_with_the_likely_one() -> None:
+    command = [sys.executable, "-m", "roadmap", "colate"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("colate: no such command; allowed is check_data collate ")
+    assert done.stderr.endswith("(did you mean collate?)\n")
+
+
+def test_numbers_choices_and_flags_are_checked() -> None:
+    chosen = {"a": "3", "b": "0.5", "c": "wall", "d": "true", "bad": "-1"}
+    assert (whole(chosen, "a", most=3), positive(chosen, "b"), flag(chosen, "d")) == (3, 0.5, True)
+    assert choice(chosen, "c", ("wall", "cpu")) == "wall"
+    for check, message in (
+        (lambda: whole(chosen, "a", most=2), "a=3: allowed is 1 to 2"),
+        (lambda: whole(chosen, "bad"), "bad=-1: allowed is a whole number more than 0"),
+        (lambda: positive(chosen, "bad"), "bad=-1: allowed is a number more than 0"),
+        (lambda: choice(chosen, "c", ("walk", "cpu")), r"c=wall: allowed is one of walk cpu \(did you mean walk\?\)"),
+        (lambda: flag(chosen, "c"), "c=wall: allowed is one of true false"),
+    ):
+        with pytest.raises(ConfigError, match=f"^{message}$"):
+            check()
+
+
+def test_make_passes_the_same_words_to_all_commands() -> None:
     asked = ["STUDY=photos", "ROOT=Anna's (2024)", "OPTIONS=data.num_classes=4", "DESIGN=add_one", "TRACKING=wandb"]
     make = ["make", "-n", "-o", ".venv/installed", *asked, "roadmap", "collate", "plot", "push", "view"]
     said = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -85,12 +135,12 @@ def test_make_hands_the_same_words_to_all() -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["/tmp/café", "Anna's", "~/photos", "Photos (2024)", "a=b&c", "a,b", "x-{000..146}.tar", "back\\", "'x y'"]
+    "path", ["/tmp/café", "Anna's", "~/photos", "Photos (2024)", "a=b&c", "a,b", "x-{000..146}.tar", "back\\", "'x y'"]
 )
-def test_a_place_may_have_any_letters(place: str) -> None:
-    words = [f"{key}={place}" for key in ("data.root", "data.train", "data.cache", "runs_dir")]
+def test_a_path_may_have_any_characters(path: str) -> None:
+    words = [f"{key}={path}" for key in ("data.root", "data.train", "data.cache", "runs_dir")]
     config = compose([*words, "data.val=null", "study=imagenet", "data=webdataset"])
-    plain = "x y" if place == "'x y'" else place  # whoever has put quotes there meant them for the command line
+    plain = "x y" if path == "'x y'" else path  # quotes that the user typed
     assert [config.data.root, config.data.train, config.data.cache, config.runs_dir] == [plain] * 4
     assert config.data.val is None and config.study.name == "imagenet,data=webdataset"
 
@@ -104,7 +154,7 @@ def test_a_place_may_have_any_letters(place: str) -> None:
         ("bogus", "bogus: write key=value"),
     ],
 )
-def test_what_needs_quotes_is_told_so(word: str, message: str) -> None:
+def test_a_value_that_needs_quotes_is_refused_with_them(word: str, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         compose([word])
     assert str(refusal.value).startswith(message)
