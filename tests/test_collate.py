@@ -22,14 +22,6 @@ def test_every_step_has_a_row_and_missing_ones_stay_blank() -> None:
     assert by_step["gelu"].n == 0 and by_step["gelu"].top1 is by_step["gelu"].params is None
 
 
-def test_one_seed_has_changes_without_intervals() -> None:
-    for row in rows(ladder()):
-        assert (row.n, row.top1_std, row.change_low, row.change_high, row.significant) == (1, *[None] * 4)
-        assert row.p is row.p_holm is row.seeds_needed is None
-        if row.step == "gelu":
-            assert row.change == pytest.approx(1.5)  # three steps after its parent: 150 of 10,000 images
-
-
 def test_a_step_without_step_file_comes_last_with_its_parent() -> None:
     own = result("wide", like="gelu", correct=8100, step__parent="layer_norm", model__width=48)
     named = result("tall", like="gelu", step__title="Taller")

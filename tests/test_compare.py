@@ -11,7 +11,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from roadmap.report.compare import agreement, draw, paired, rows_of
 from roadmap.report.style import style
 from roadmap.results.collate import collate
-from roadmap.results.paper import published
 from roadmap.results.table import Row, read_csv
 
 
@@ -29,13 +28,6 @@ def results(tmp_path: Path) -> Path:
 
 def row(step: str, **known: Any) -> Row:
     return Row("s", "network", "micro", "d", step, None, "own", step, True, **known)
-
-
-def test_the_paper_is_a_study(results: Path) -> None:
-    paper = {each.step: each for each in rows_of("paper", results)}
-    assert {name: each.top1 for name, each in paper.items()} == {n: p.top1 for n, p in published("resnet50").items()}
-    assert (paper["gelu"].n, paper["gelu"].top1_std) == (3, 0.14)
-    assert paper["gelu"].change_low is not None and paper["resnet"].top1_std is None
 
 
 def test_steps_are_paired_in_the_order_of_the_first_study() -> None:

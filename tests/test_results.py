@@ -1,4 +1,4 @@
-"""The committed results: made from the result files beside them, and what the README shows."""
+"""The committed results: made from the result files beside them, and shown in the README."""
 
 import csv
 import shutil
@@ -24,10 +24,10 @@ def test_the_committed_table_is_what_its_result_files_say(study: str, committed:
         assert path.read_text() == (kept / path.name).read_text()
 
 
-def test_every_rung_has_three_seeds_and_stands_above_a_linear_classifier(results: Path) -> None:
+def test_every_step_has_three_seeds_and_stands_above_a_linear_classifier(results: Path) -> None:
     with (results / "ladder.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["step"] for row in rows] == [rung.name for rung in steps() if rung.section != "own"]
+    assert [row["step"] for row in rows] == [step.name for step in steps() if step.section != "own"]
     assert all(int(row["n"]) == 3 for row in rows)
     assert all(float(row["top1"]) > 84 for row in rows)
     assert (results / "ladder.png").stat().st_size > 10_000
@@ -40,7 +40,7 @@ def test_the_loop_was_not_waiting(results: Path) -> None:
     assert max(shares) < 0.05
 
 
-@pytest.mark.parametrize("step", [rung.name for rung in steps() if rung.section != "own"])
+@pytest.mark.parametrize("step", [step.name for step in steps() if step.section != "own"])
 def test_the_readme_shows_the_committed_numbers(step: str, committed: Path, results: Path) -> None:
     with (results / "ladder.csv").open() as stream:
         row = next(row for row in csv.DictReader(stream) if row["step"] == step)

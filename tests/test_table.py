@@ -93,7 +93,7 @@ def test_tables_in_old_names_are_read() -> None:
     [
         (lambda text: text.replace("main_sequence", "main", 1), "not a table of a study: column main_sequence is mis"),
         (lambda text: text.replace("1640000", "many", 1), "line 2: invalid literal"),
-        (lambda text: text.replace(",yes,", ",maybe,", 1), "line 2: maybe: allowed is yes or no"),
+        (lambda text: text.replace(",yes,", ",maybe,", 1), "line 2: 'maybe'"),
         (lambda text: text[:-40], "line 19: cells are missing"),
         (lambda text: text + "more," * 99, "not a table: "),
         (lambda text: "", "not a table: "),

@@ -69,7 +69,7 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
         "finished_at": max(result["finished_at"] for result in results),
         "metrics": metrics,
         "steps": _records(table, results, metrics),
-        "curves": [point._asdict() for point in curves.read(directory / curves.CURVES)],
+        "curves": curves.read(directory / curves.CURVES),
         "agreement": [agreement, facts.pop(agreement)],
         "deviations": [list(line) for line in deviations(results)],
         "facts": facts,

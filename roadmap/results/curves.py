@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from roadmap.config.aliases import COLUMNS
 from roadmap.errors import ConfigError
@@ -11,24 +11,13 @@ from roadmap.files import write_atomic
 from roadmap.runs import METRICS
 
 CURVES = "curves.csv"
-
-
-class Point(NamedTuple):
-    """An epoch of a run."""
-
-    step: str
-    seed: int
-    epoch: int
-    loss: float
-    """Training loss, mean over the epoch."""
-    top1: float
-    """On the test set in percent, raw weights."""
-    ema_top1: float
-    """The same, averaged weights."""
+KINDS = {"step": str, "seed": int, "epoch": int, "loss": float, "top1": float, "ema_top1": float}
+"""Columns: per epoch of a run, the mean training loss and the top-1 in percent on the test set."""
+Point = dict[str, Any]
 
 
 def from_runs(study: Path, results: Iterable[Mapping[str, Any]]) -> list[Point]:
-    """The epochs of the runs of these results, in their order; runs without metrics file are left out.
+    """The epochs of the runs of these results, in their order; runs without a metrics file are left out.
 
     Raises:
         ConfigError: a damaged line in a metrics file.
@@ -48,9 +37,9 @@ def write(points: Iterable[Point], path: Path) -> None:
     """Write points as a CSV file; without points, there is no file."""
     import pandas
 
-    rows = [[round(value, 6) if isinstance(value, float) else value for value in point] for point in points]
+    rows = [{k: round(v, 6) if isinstance(v, float) else v for k, v in point.items()} for point in points]
     if rows:
-        write_atomic(path, pandas.DataFrame(rows, columns=Point._fields).to_csv(index=False, lineterminator="\n"))
+        write_atomic(path, pandas.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
     else:
         path.unlink(missing_ok=True)
 
@@ -67,11 +56,10 @@ def read(path: Path) -> list[Point]:
         return []
     try:
         frame = pandas.read_csv(path, dtype=str, keep_default_na=False).rename(columns=COLUMNS)
-        return [_point(line) for line in frame[list(Point._fields)].to_dict("records")]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path}: not curves with the columns {','.join(Point._fields)}: {error}") from error
+        return [_point(line) for line in frame[list(KINDS)].to_dict("records")]
+    except (KeyError, ValueError) as error:
+        raise ConfigError(f"{path}: not curves with the columns {','.join(KINDS)}: {error}") from error
 
 
 def _point(line: Mapping[Any, Any]) -> Point:
-    whole = int(line["seed"]), int(line["epoch"])
-    return Point(str(line["step"]), *whole, float(line["loss"]), float(line["top1"]), float(line["ema_top1"]))
+    return {name: kind(line[name]) for name, kind in KINDS.items()}

@@ -23,8 +23,7 @@ class Sample(NamedTuple):
     """The runs of a step."""
 
     mean: float
-    std: float | None
-    """Sample standard deviation (n - 1); None for one run."""
+    std: float | None  # sample standard deviation (n - 1); None for one run
     n: int
 
 
@@ -33,13 +32,10 @@ class Difference:
     """A difference of two means; None where there are too few runs for an interval."""
 
     mean: float
-    low: float | None = None
+    low: float | None = None  # of the confidence interval
     high: float | None = None
-    """Confidence interval."""
-    p: float | None = None
-    """Two-sided."""
-    p_holm: float | None = None
-    """`p` corrected for all differences of the family."""
+    p: float | None = None  # two-sided
+    p_holm: float | None = None  # corrected for all differences of the family
 
     @property
     def significant(self) -> bool | None:
@@ -67,8 +63,8 @@ def changes(samples: Mapping[str, Sample], parents: Mapping[str, str | None]) ->
     return {step: replace(change, p_holm=corrected.get(step)) for step, change in found.items()}
 
 
-def welch(before: Sample, after: Sample, *, confidence: float = 0.95) -> Difference:
-    """Mean of `after` minus mean of `before`, with Welch's interval and p value (unequal variances).
+def welch(before: Sample, after: Sample) -> Difference:
+    """Mean of `after` minus mean of `before`, with Welch's 95 % interval and p value (unequal variances).
 
     Interval and p value need a standard deviation on both sides. If both are zero, the interval is the difference
     itself and p is 0, or 1 without a difference.
@@ -82,7 +78,7 @@ def welch(before: Sample, after: Sample, *, confidence: float = 0.95) -> Differe
         return Difference(mean, mean, mean, float(mean == 0))
     # Welch-Satterthwaite
     freedom = sum(errors) ** 2 / (errors[0] ** 2 / (before.n - 1) + errors[1] ** 2 / (after.n - 1))
-    margin = error * float(stdtrit(freedom, (1 + confidence) / 2))
+    margin = error * float(stdtrit(freedom, 1 - LEVEL / 2))
     return Difference(mean, mean - margin, mean + margin, 2 * float(stdtr(freedom, -abs(mean) / error)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -34,38 +34,25 @@ class Row:
     group: str
     title: str
     main_sequence: bool
-    n: int = 0
-    """Seeds."""
-    top1: float | None = None
-    """Mean over the seeds."""
+    n: int = 0  # seeds
+    top1: float | None = None  # mean over the seeds
     top1_std: float | None = None
-    change: float | None = None
-    """Mean top-1 minus that of the parent."""
+    change: float | None = None  # mean top-1 minus that of the parent, with Welch's 95 % confidence interval
     change_low: float | None = None
     change_high: float | None = None
-    """Welch's 95 % confidence interval of the change."""
-    significant: bool | None = None
-    """Whether `p_holm` is below 0.05."""
-    p: float | None = None
-    """Of the change alone: Welch's test, two-sided."""
-    p_holm: float | None = None
-    """`p` with Holm's correction for all changes of the ladder."""
-    seeds_needed: int | None = None
-    """Seeds per step that find 0.2 points with 80 % power, from the standard deviation pooled over the ladder."""
-    one_run_low: float | None = None
+    significant: bool | None = None  # p_holm below 0.05
+    p: float | None = None  # of the change alone: Welch's test, two-sided
+    p_holm: float | None = None  # with Holm's correction for all changes of the ladder
+    seeds_needed: int | None = None  # per step to find 0.2 points with 80 % power, from the pooled std
+    one_run_low: float | None = None  # 95 % interval of one run on the test set at this accuracy
     one_run_high: float | None = None
-    """95 % interval of one run on the test set at this accuracy."""
-    seconds: float | None = None
-    """Mean wall time of a run."""
+    seconds: float | None = None  # mean wall time of a run
     params: int | None = None
-    gflops: float | None = None
-    """Multiply-adds in units of 1e9."""
-    images_per_second: float | None = None
-    """In training."""
+    gflops: float | None = None  # multiply-adds in units of 1e9
+    images_per_second: float | None = None  # in training
     paper_top1: float | None = None
     paper_change: float | None = None
-    design: str = Design.ladder.name
-    """In leave_one_out and add_one all rows but the first are variants of the first."""
+    design: str = Design.ladder.name  # in others, all rows but the first are variants of the first
     metrics: dict[str, tuple[float, float | None]] = field(default_factory=dict)
     """All further metrics: mean and standard deviation. Columns `<metric>` and `<metric>_std` of the CSV file."""
 
@@ -156,8 +143,7 @@ def read_csv(path: Path) -> list[Row]:
     except ValueError as error:
         raise ConfigError(f"{path}: not a table: {error}") from error
     frame = frame.rename(columns=COLUMNS).replace(COLUMN_VALUES)
-    needed = [each.name for each in fields(Row) if each.default is MISSING and each.default_factory is MISSING]
-    if missing := [name for name in needed if name not in frame]:
+    if missing := [name for name in kinds if name not in frame and not hasattr(Row, name)]:  # no default
         raise ConfigError(f"{path}: not a table of a study: column {missing[0]} is missing")
     further = [str(name) for name in frame if name not in kinds]
     means = [name for name in further if not (name.endswith("_std") and name.removesuffix("_std") in further)]
@@ -166,7 +152,7 @@ def read_csv(path: Path) -> list[Row]:
         try:
             known = {name: _value(line[name], kind) for name, kind in kinds.items() if name in line}
             values = {name: _value(line[name], float | None) for name in further}
-        except ValueError as error:
+        except (KeyError, ValueError) as error:
             raise ConfigError(f"{path}: line {number}: {error}") from error
         metrics = {name: (values[name], values.get(f"{name}_std")) for name in means if values[name] is not None}
         rows.append(Row(**known, metrics=metrics))
@@ -198,13 +184,9 @@ def _text(value: Any) -> Any:
 
 
 def _value(text: object, kind: Any) -> Any:
-    kinds = get_args(kind) or (kind,)
     if not isinstance(text, str):
         raise ValueError("cells are missing")
-    if text == "" and type(None) in kinds:
+    known, *optional = get_args(kind) or (kind,)
+    if optional and not text:
         return None
-    if bool in kinds:
-        if text not in ("yes", "no"):
-            raise ValueError(f"{text}: allowed is yes or no")
-        return text == "yes"
-    return kinds[0](text)
+    return {"yes": True, "no": False}[text] if known is bool else known(text)
