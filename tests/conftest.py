@@ -58,3 +58,11 @@ def committed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path
         stream.extractall(directory, filter="data")
     (directory / "data").symlink_to(data_root.resolve())
     return directory
+
+
+@pytest.fixture(scope="session")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results directory of a half-finished study."""
+    from helpers.report import half_finished
+
+    return half_finished(tmp_path_factory.mktemp("half"))

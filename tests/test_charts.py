@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from helpers.report import RESULTS, drawn, half_finished
+from helpers.report import RESULTS, drawn
 
 from roadmap.report.charts import front
 from roadmap.report.content import gather
@@ -14,12 +14,12 @@ def test_no_step_beats_the_pareto_front() -> None:
     assert [step["step"] for step in front(steps, "images_per_second")] == ["e"]
 
 
-def test_charts_are_drawn_as_far_as_the_data_go(tmp_path: Path) -> None:
+def test_charts_are_drawn_as_far_as_the_data_go(half: Path) -> None:
     cost = {"gflops", "images_per_second", "seconds"}
     assert set(drawn("fashion_mnist")) >= {"levels", "changes", "agreement"} | cost
     # All steps of the recipe ladder have one network, and the paper has no accuracies of the parts of its recipe.
     assert set(drawn("fashion_mnist_recipe")) == {"levels", "changes"} | cost - {"gflops"}
-    found = drawn("smoke", half_finished(tmp_path))
+    found = drawn("smoke", half)
     assert {"curve_top1", "curve_loss", "agreement"} < set(found)
     assert all(chart["width"] == "container" for chart in found.values())
 

@@ -1,18 +1,13 @@
 from pathlib import Path
 
 import pytest
-from helpers.report import RESULTS, by_step, half_finished
+from helpers.report import RESULTS, by_step
 from helpers.synthetic import result, write
 
 from roadmap.errors import ConfigError
 from roadmap.report.content import gather
 from roadmap.results.collate import collate
 from roadmap.results.table import read_csv
-
-
-@pytest.fixture(scope="module")
-def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return half_finished(tmp_path_factory.mktemp("half"))
 
 
 def test_the_numbers_are_those_of_the_table(half: Path) -> None:

@@ -40,7 +40,7 @@ def test_damaged_metrics_are_refused_before_anything_is_written(tmp_path: Path, 
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("text", ["", "rung,seed\n", "rung,seed,epoch,loss,top1,ema_top1\ngelu,0,1,2.0\n"])
+@pytest.mark.parametrize("text", ["", "step,seed\n", "step,seed,epoch,loss,top1,ema_top1\ngelu,0,1,2.0\n"])
 def test_damaged_curves_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "curves.csv").write_text(text)
     with pytest.raises(ConfigError, match=r"curves.csv: "):

@@ -7,17 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.report import RESULTS, drawn, half_finished
+from helpers.report import RESULTS, drawn
 from helpers.synthetic import run
 
 from roadmap.errors import ConfigError
 from roadmap.report.content import gather
 from roadmap.report.page import build, render
-
-
-@pytest.fixture(scope="module")
-def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return half_finished(tmp_path_factory.mktemp("half"))
 
 
 def page_of(study: str, directory: Path = RESULTS) -> str:
