@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from roadmap.config.compose import compose
 from roadmap.config.schema import Config, Opt, Precision
+from roadmap.config.steps import PAPER_STUDIES
 from roadmap.data.loader import channels_last
 from roadmap.networks.device import arithmetic
 from roadmap.networks.ladder import build
@@ -36,7 +37,7 @@ Step = Callable[[], object]
 
 def configured(step: str, regime: str, *, batch: int, threads: int, words: Sequence[str] = ()) -> Config:
     """A step's configuration in the study of a regime, with one micro-batch of `batch` images."""
-    study = STUDIES.get(regime, "fashion_mnist")
+    study = PAPER_STUDIES.get(regime, "fashion_mnist")
     all_words = [f"study={study}", f"regime={regime}", f"training.threads={threads}", *words]
     all_words += [f"budget.batch_size={batch}", f"budget.bn_batch_size={batch}", "budget.batch_rule=keep"]
     return compose([*all_words, *([f"+step={step}"] if step != "resnet" else [])])

@@ -15,9 +15,9 @@ from typing import cast
 
 from roadmap.config.aliases import renamed_override
 from roadmap.config.checks import NAME
+from roadmap.config.conf import CONF
 from roadmap.config.overrides import STEP_WORDS, parse_overrides, study_name
 from roadmap.config.schema import Config, SweepOptions
-from roadmap.config.steps import CONF
 from roadmap.errors import ConfigError, DataError, Locked, NoSpace, did_you_mean, require
 
 Main = Callable[[list[str]], int]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from roadmap.config.compose import compose, load, save, to_dict
+from roadmap.config.compose import as_yaml, compose, load, to_dict
 from roadmap.config.identity import difference, digest, identity
 from roadmap.config.schema import StepConfig
 from roadmap.config.steps import steps
@@ -28,7 +28,7 @@ BAD = [
     (["recipe=nope"], "recipe/nope", "modern original"),
     (["regime=nope"], "regime/nope", "micro nano resnet200 resnet50"),
     (["data=nope"], "data/nope", "cifar10"),
-    (["seed=1,2"], "seed=1,2", "one value a run"),
+    (["seed=1,2"], "seed=1,2", "one value per run"),
     (["bogus"], "bogus", "write key=value"),
     (["=3"], "=3", "key=value"),
     (["model=3"], "group", "string"),
@@ -208,7 +208,7 @@ def test_what_a_run_computes_names_it() -> None:
 
 def test_a_frozen_configuration_comes_back_as_it_was(tmp_path: Path) -> None:
     config = compose(["study=imagenet_r200", "+step=layer_scale", "seed=7"])
-    save(config, tmp_path / "config.yaml")
+    (tmp_path / "config.yaml").write_text(as_yaml(config))
     assert load(tmp_path / "config.yaml") == config
 
 

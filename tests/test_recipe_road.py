@@ -74,7 +74,10 @@ def test_ingredients_of_the_imagenet_recipe_by_hand() -> None:
         (["+recipe_step=mixup"], r"\+recipe_step=mixup: allowed is \+step=NAME in a study with study.ladder=network"),
         (["study=smoke_recipe", "+step=gelu"], r"\+step=gelu: allowed is \+recipe_step=NAME in a study with"),
         (["study=smoke_recipe", "recipe=modern"], "recipe=modern: allowed is original: on the recipe ladder"),
-        (["study=smoke_recipe", "recipe_step=mixup"], r"a step is added to the ResNet, write \+recipe_step=mixup"),
+        (
+            ["study=smoke_recipe", "recipe_step=mixup"],
+            r"added to the start of the ladder, write \+recipe_step=mixup",
+        ),
         (["study=smoke_recipe", "+recipe_step=mixup", "+recipe_step=cutmix"], r"allowed is one \+recipe_step=NAME"),
         (["study=smoke_recipe", "+recipe_step=mixup", "step.name=cutmix"], "allowed is a name of its own"),
     ],

@@ -1,9 +1,14 @@
 """Old names of options, result keys and table columns, and their names now. Files are written in the new names."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-CONFIG = {"study.road": "study.ladder"}
+CONFIG = {
+    "study.road": "study.ladder",
+    "regime.stage_ratio": "regime.steps.stage_ratio",
+    "regime.increase_width": "regime.steps.increase_width",
+}
 """Dotted keys of a configuration."""
 CONFIG_VALUES = {"study.design": {"path": "ladder"}}
 """Values of a configuration, by the new dotted key."""
@@ -51,15 +56,16 @@ def renamed_result(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def renamed_override(override: str) -> str:
     """A command-line override in the new names."""
-    key, equals, value = override.partition("=")
-    override = CONFIG.get(key, key) + equals + value
+    for old, new in CONFIG.items():
+        if re.match(rf"{re.escape(old)}[.=]", override):
+            override = new + override.removeprefix(old)
     return OVERRIDES.get(override, override)
 
 
 def _renamed(
     nested: Mapping[str, Any], keys: Mapping[str, str], values: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Any]:
-    new = {key: dict(value) if isinstance(value, Mapping) else value for key, value in nested.items()}
+    new = _copied(nested)
     for old, name in keys.items():
         group, key = _at(new, old)
         if key in group:
@@ -73,10 +79,14 @@ def _renamed(
     return new
 
 
+def _copied(nested: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in nested.items()}
+
+
 def _at(nested: dict[str, Any], dotted: str, *, create: bool = False) -> tuple[dict[str, Any], str]:
-    """The dictionary that holds a dotted key of one or two parts, and the key in it."""
-    group, dot, key = dotted.partition(".")
-    if not dot:
-        return nested, dotted
-    found = nested.setdefault(group, {}) if create else nested.get(group)
-    return (found if isinstance(found, dict) else {}), key
+    """The dictionary that holds the last part of a dotted key, and that part; an empty one where there is none."""
+    *groups, key = dotted.split(".")
+    for group in groups:
+        found = nested.setdefault(group, {}) if create else nested.get(group)
+        nested = found if isinstance(found, dict) else {}
+    return nested, key

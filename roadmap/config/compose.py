@@ -1,56 +1,40 @@
-"""From words on a command line to one checked, resolved configuration; and that configuration as a file.
-
-With `overrides` all that knows Hydra. `compose` is for command lines; `load` reads a frozen configuration back.
-"""
+"""From the overrides of a command line to a checked configuration, and a configuration as a file."""
 
 import importlib.util
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from roadmap.config import formulas
-from roadmap.config.aliases import renamed
+from roadmap.config.aliases import renamed, renamed_override
 from roadmap.config.checks import check
-from roadmap.config.messages import explain
-from roadmap.config.overrides import STEP_WORDS, in_quotes, named, parse_overrides
+from roadmap.config.conf import MISSING, composed, instance, plain, typed
+from roadmap.config.identity import flatten
+from roadmap.config.overrides import STEP_WORDS, explain, parse_overrides, study_name
 from roadmap.config.schema import Config, Ladder, StepConfig, Tracking
-from roadmap.config.steps import CONF, regimes, steps
+from roadmap.config.steps import regimes, steps
 from roadmap.data.datasets import class_folders
 from roadmap.errors import ConfigError, require
-from roadmap.files import write_atomic
+
+Data = dict[str, Any]
 
 
-def compose(overrides: list[str], *, config_name: str = "config") -> Config:
-    """Build the configuration that Hydra override words such as `+step=gelu recipe.lr=0.1` ask for.
+def compose(overrides: Sequence[str]) -> Config:
+    """The configuration of overrides such as `+step=gelu recipe.lr=0.1`, as Hydra reads them.
 
     A study with overrides is another study, named after them: `fashion_mnist,recipe.lr=0.1`.
 
     Raises:
         ConfigError: one or two lines that name the key and the allowed values.
     """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.errors import HydraException
-
-    _register()
-    try:
-        given = parse_overrides(overrides)
-        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            composed = hydra_compose(config_name, [in_quotes(word) for word in overrides])
-        config = parse(_with_classes(cast(dict[str, Any], OmegaConf.to_container(composed))))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error)) from error
-    except ValueError as error:  # Hydra's own checks of some words
-        raise error if isinstance(error, ConfigError) else ConfigError(explain(error)) from error
+    words = [renamed_override(word) for word in overrides]
+    given = parse_overrides(words)
+    config = _config(_with_classes(composed(words), words))
     require(config.regime.name in regimes(), "regime.name", config.regime.name, f"one of {' '.join(regimes())}")
     _check_ladder(config.study.ladder, given)
     _check_tracking(config.tracking)
-    if "study.name" not in given:
-        config.study.name = named(config.study.name, given)
+    config.study.name = study_name(config.study.name, given)
     if "step.name" in given:
         config.step = _own_step(config.step, given, config.study.ladder)
         if config.study.ladder is Ladder.recipe:
@@ -59,25 +43,31 @@ def compose(overrides: list[str], *, config_name: str = "config") -> Config:
     return config
 
 
-def parse(raw: dict[str, Any]) -> Config:
-    """Type and resolve a plain dictionary; an unknown key or a wrong type is an OmegaConf error."""
-    merged = OmegaConf.merge(_register(), raw)
-    missing = sorted(OmegaConf.missing_keys(merged))
-    if missing:
-        raise ConfigError(f"{missing[0]}: a value is needed")
-    OmegaConf.resolve(cast(DictConfig, merged))
-    return cast(Config, OmegaConf.to_object(merged))
-
-
-def _with_classes(raw: dict[str, Any]) -> dict[str, Any]:
-    """A composed configuration, with the classes of a tree of folders counted if nobody has said how many.
+def parse(raw: Data) -> Config:
+    """A configuration from plain data; an unknown key or a wrong type is an OmegaConf error.
 
     Raises:
-        ConfigError: there are none to be counted.
+        ConfigError: a value is missing.
     """
-    data = raw["data"]
-    if data["name"] != "imagefolder" or data["num_classes"] != "???" or data["root"] == "???":
-        return raw
+    return _config(typed(raw))
+
+
+def _config(data: Data) -> Config:
+    missing = sorted(key for key, value in flatten(data).items() if value == MISSING)
+    if missing:
+        raise ConfigError(f"{missing[0]}: a value is needed")
+    return instance(Config, data)
+
+
+def _with_classes(config: Data, overrides: Sequence[str]) -> Data:
+    """The configuration, with the number of class folders if it is not set.
+
+    Raises:
+        ConfigError: there are no class folders.
+    """
+    data = config["data"]
+    if data["name"] != "imagefolder" or data["num_classes"] != MISSING or data["root"] == MISSING:
+        return config
     root = Path(data["root"]).expanduser()
     found = len(class_folders(root / "train"))
     if not found:
@@ -85,12 +75,13 @@ def _with_classes(raw: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"data.num_classes: a value is needed, or {root / 'train'} (and val) with a folder for every class{flat}"
         )
-    return raw | {"data": data | {"num_classes": found}}
+    return composed([*overrides, f"data.num_classes={found}"])
 
 
-def to_dict(config: Config) -> dict[str, Any]:
+def to_dict(config: Config) -> Data:
     """A configuration as plain data."""
-    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True))
+    data: Data = plain(config)
+    return data
 
 
 def as_yaml(config: Config) -> str:
@@ -98,27 +89,24 @@ def as_yaml(config: Config) -> str:
     return yaml.safe_dump(to_dict(config), sort_keys=False)
 
 
-def save(config: Config, path: Path) -> None:
-    """Freeze a configuration into a YAML file."""
-    write_atomic(path, as_yaml(config))
-
-
 def load(path: Path) -> Config:
-    """Read a frozen configuration back.
+    """Read a frozen configuration.
 
     Raises:
-        ConfigError: the file is missing, damaged or of another shape.
+        ConfigError: the file is missing or damaged, or holds an illegal configuration.
     """
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
         config = parse(renamed(yaml.safe_load(path.read_text())))
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+    except (OSError, ValueError, AttributeError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{path}: {explain(error)}") from error
     check(config)
     return config
 
 
 def _check_ladder(ladder: Ladder, given: dict[str, str]) -> None:
-    """See that a step is of the study's ladder, and that on the recipe ladder nothing else changes the recipe."""
+    """Refuse a step of another ladder, and another recipe on the recipe ladder."""
     require("study.design" not in given, "study.design", given.get("study.design"), "design=NAME, of scripts/sweep.py")
     for word in given.keys() & {*STEP_WORDS} - {ladder.value}:
         other = f"+{ladder.value}=NAME in a study with study.ladder={ladder.name}"
@@ -128,33 +116,21 @@ def _check_ladder(ladder: Ladder, given: dict[str, str]) -> None:
 
 
 def _check_tracking(tracking: Tracking) -> None:
-    """See that what a tracker needs is installed; only here, for a frozen run may be looked at without it."""
+    """Refuse a tracker that is not installed; not for frozen runs, which are read without it."""
     there = tracking is Tracking.none or importlib.util.find_spec(tracking.name) is not None
     require(there, "tracking", tracking.name, f"none, or {tracking.name} after pip install {tracking.name}")
 
 
 def _own_step(step: StepConfig, given: dict[str, str], ladder: Ladder) -> StepConfig:
-    """A rung from the command line: by default it builds on the step it was made from.
+    """A step made on the command line; its parent is by default the step it was made from.
 
     Raises:
-        ConfigError: its name is taken, or there is no such parent.
+        ConfigError: its name is that of a step file, or its parent is unknown.
     """
-    known = [rung.name for rung in steps(ladder=ladder)]
+    known = [each.name for each in steps(ladder=ladder)]
     if step.name in known:
         raise ConfigError(f"step.name={step.name}: allowed is a name of its own, not one of {' '.join(known)}")
-    parent = given.get("step.parent", given.get(ladder.value, "resnet"))
-    if parent not in known:
-        raise ConfigError(f"step.parent={parent}: allowed is one of {' '.join(known)}")
+    parent = given.get("step.parent", given.get(ladder.value, known[0]))
+    require(parent in known, "step.parent", parent, f"one of {' '.join(known)}")
     title, section = given.get("step.title", step.name), given.get("step.section", "own")
     return StepConfig(step.name, parent, section, step.group, title)
-
-
-@cache
-def _register() -> DictConfig:
-    """The schema; it and the formulas of the recipes are known to Hydra and OmegaConf from now on."""
-    from hydra.core.config_store import ConfigStore
-
-    typed: DictConfig = OmegaConf.structured(Config)
-    ConfigStore.instance().store("schema", typed)
-    formulas.register()
-    return typed

@@ -7,12 +7,12 @@ from typing import Any
 
 from roadmap.config.aliases import renamed
 
-WHERE_DATA_LIE = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"))
+DATA_LOCATION = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"))
 # What configurations from before a key existed meant by leaving it out.
 UNSAID = {"recipe.precision": "float32", "recipe.sync_bn": False}
 # Not part of what a run computes, so not of its identity either.
 OUTSIDE_IDENTITY = (
-    "study.seeds", "study.ladder", "study.design", "training", "tracking", "runs_dir", *WHERE_DATA_LIE, "budget",
+    "study.seeds", "study.ladder", "study.design", "training", "tracking", "runs_dir", *DATA_LOCATION, "budget",
     "regime", "step",
 )  # fmt: skip
 

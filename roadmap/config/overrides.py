@@ -1,22 +1,30 @@
-"""The words of a command line, as Hydra reads them, and the name that they give a study."""
+"""Overrides on a command line as Hydra reads them, the study's name they give, and Hydra's errors in plain words."""
 
 import hashlib
 import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 
-from roadmap.config.identity import WHERE_DATA_LIE, under
-from roadmap.config.messages import explain_word
+from roadmap.config import schema
+from roadmap.config.identity import DATA_LOCATION, under
 from roadmap.config.schema import Design, Ladder
-from roadmap.errors import ConfigError
+from roadmap.errors import ConfigError, did_you_mean
 
 STEP_WORDS = tuple(ladder.value for ladder in Ladder)
-PLACES = ("runs_dir", *WHERE_DATA_LIE)
+PATHS = ("runs_dir", *DATA_LOCATION)
+# Lines of Hydra's and OmegaConf's messages that do not help the person who typed the overrides.
+NOISE = re.compile(
+    r"full_key:|object_type=|reference_type=|Config search path|provider="
+    r"|Set the env|See https|To append|Available options|\w+$"
+)
+NEEDS_QUOTES = re.compile(r"LexerNoViableAlt|mismatched input|no viable alternative|extraneous input|token recognition")
 
 
 def parse_overrides(overrides: list[str]) -> dict[str, str]:
-    """Override words as key to value text, with what Hydra would let pass refused.
+    """Keys and values of overrides, as text.
 
     Raises:
-        ConfigError: two steps at once, a step without its plus, several values for one key.
+        ConfigError: syntax; two steps; a step without its plus; several values for one key.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -27,52 +35,75 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
         try:
             override = parser.parse_overrides([in_quotes(word)])[0]
         except HydraException as error:
-            raise ConfigError(explain_word(word, error)) from error
+            raise ConfigError(_explain_syntax(word, error)) from error
         key = override.key_or_group
         if not key:
             raise ConfigError(f"{override.input_line}: write key=value")
         if override.is_sweep_override():
-            raise ConfigError(
-                f"{override.input_line}: one value a run; to train several rungs: scripts/sweep.py steps=[a,b]"
-            )
+            line = override.input_line
+            raise ConfigError(f"{line}: one value per run; to train several steps: scripts/sweep.py steps=[a,b]")
         value = override.get_value_element_as_str()
         if key in STEP_WORDS and (key in given or value.startswith("[")):
             raise ConfigError(f"{key}={value}: allowed is one +{key}=NAME; a step contains all steps before it")
         if key in STEP_WORDS and not override.is_add():
-            raise ConfigError(f"{key}={value}: a step is added to the ResNet, write +{key}={value}")
+            raise ConfigError(f"{key}={value}: a step is added to the start of the ladder, write +{key}={value}")
         given[key] = value
     return given
 
 
 def in_quotes(word: str) -> str:
-    """A word of a place, such as `data.root=Photos (2024)`, as Hydra takes it whatever letters it has."""
+    """The override of a path, quoted so that Hydra accepts any character: `data.root=Photos (2024)`."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
     key, equals, value = word.partition("=")
     plain = not value or value == "null" or (value[0] == value[-1] and value[0] in "'\"" and len(value) > 1)
-    if not equals or key not in PLACES or plain:
+    if not equals or key not in PATHS or plain:
         return word
     return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
 
 
-def study_name(study: str, given: dict[str, str], design: Design = Design.ladder) -> str:
-    """Name of the study that overrides and a design make of `study`; `compose` gives the same name."""
-    name = given["study.name"].strip("'\"") if "study.name" in given else named(study, given)
+def study_name(study: str, given: Mapping[str, str], design: Design = Design.ladder) -> str:
+    """The name of the study that overrides and a design make of `study`, such as `smoke,recipe.lr=0.1`.
+
+    Overrides that change nothing a run computes are left out, and those that make a step of one's own.
+    """
+    name = given["study.name"].strip("'\"") if "study.name" in given else _named(study, given)
     return name if design is Design.ladder else f"{name},design={design.value}"
 
 
-def named(name: str, given: dict[str, str]) -> str:
-    """`name` with the words that make it another study; a rung of one's own keeps its model to itself."""
-    inside = [
-        "study",
-        *STEP_WORDS,
-        "seed",
-        "training",
-        "tracking",
-        *PLACES,
-        "data.num_classes",
-        *(["model" if "recipe_step" not in given else "recipe"] if "step.name" in given else []),
-    ]
-    other = [f"{key}={value}" for key, value in sorted(given.items()) if not under(key, inside)]
-    full = re.sub(r"[^\w.,=+\[\]-]", "_", ",".join([name, *other]))
-    return full if len(full) < 120 else f"{name},{hashlib.sha256(full.encode()).hexdigest()[:12]}"
+def _named(study: str, given: Mapping[str, str]) -> str:
+    outside = ["study", *STEP_WORDS, "seed", "training", "tracking", *PATHS, "data.num_classes"]
+    if "step.name" in given:
+        outside.append("recipe" if Ladder.recipe.value in given else "model")
+    kept = [f"{key}={value}" for key, value in sorted(given.items()) if not under(key, outside)]
+    name = re.sub(r"[^\w.,=+\[\]-]", "_", ",".join([study, *kept]))
+    return name if len(name) < 120 else f"{study},{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def explain(error: BaseException) -> str:
+    """The helpful part of an error of Hydra or OmegaConf in one or two lines: what and where, then what is allowed."""
+    texts = [str(error)]
+    while (error_cause := error.__cause__) is not None:
+        error = error_cause
+        texts.append(str(error))
+    whole = "\n".join(texts)
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    kept = [line for line in lines if line and not NOISE.match(line)]
+    text = " ".join(dict.fromkeys([kept[0], kept[-1]])) if kept else type(error).__name__
+    if options := re.findall(r"^\t(\w+)$", whole, flags=re.MULTILINE):
+        text = f"{kept[0]}\nallowed: {' '.join(options)}"
+    unknown = re.search(r"Key '(\w+)' (?:is )?not in '(\w+)'", whole)
+    owner = getattr(schema, unknown[2], None) if unknown else None
+    if unknown and is_dataclass(owner):
+        allowed = [field.name for field in fields(owner)]
+        text += f"\nallowed: {' '.join(allowed)}{did_you_mean(unknown[1], allowed)}"
+    return text
+
+
+def _explain_syntax(word: str, error: BaseException) -> str:
+    key, equals, value = word.partition("=")
+    if not equals:
+        return f"{word}: write key=value"
+    if value[:1] not in ("[", "{") and NEEDS_QUOTES.search(str(error)):
+        return f"{word}: this value needs quotes: \"{key}='{value}'\""
+    return explain(error)

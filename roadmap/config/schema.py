@@ -5,8 +5,10 @@ Options are named as in timm where timm has a word for them.
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
-from omegaconf import MISSING
+MISSING: Any = "???"
+"""As in OmegaConf, which takes half a second to import."""
 
 
 class Ladder(Enum):
@@ -93,20 +95,20 @@ class Device(Enum):
 
 @dataclass
 class StepConfig:
-    """Which rung of the ladder this is; a step's file states all five."""
+    """The step of a run; a step's file states all five."""
 
-    name: str = "resnet"
-    parent: str | None = None
-    section: str = ""
+    name: str = MISSING
+    parent: str | None = MISSING
+    section: str = MISSING
     """Section of the paper."""
-    group: str = "start"
-    """The rungs of a group stand together in the figure."""
-    title: str = "ResNet"
+    group: str = MISSING
+    """Steps of one group stand together in the figure."""
+    title: str = MISSING
 
 
 @dataclass
 class RegimeValues:
-    """The numbers that a step takes from the regime."""
+    """Numbers that a step takes from the regime."""
 
     depths: list[int] | None = None
     width: int = MISSING
@@ -114,13 +116,13 @@ class RegimeValues:
 
 @dataclass
 class RegimeConfig:
-    """A size of network: where it starts and the numbers that depend on the size."""
+    """A size of network: the numbers of the start, and of the steps that depend on the size."""
 
     name: str = MISSING
     depths: list[int] = MISSING
     width: int = MISSING
-    stage_ratio: RegimeValues = field(default_factory=RegimeValues)
-    increase_width: RegimeValues = field(default_factory=RegimeValues)
+    steps: dict[str, RegimeValues] = field(default_factory=dict)
+    """By name of step; its file refers to them as ${regime.steps.NAME.width}."""
     drop_path: float = MISSING
     img_size: int = MISSING
     """Height and width of the input in pixels."""

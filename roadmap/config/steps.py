@@ -1,28 +1,25 @@
-"""The ladders as data: the rungs in conf/step and conf/recipe_step, their order, and what each is.
-
-Needs neither Hydra nor torch.
-"""
+"""The ladders as data: the step files of conf/, their order, and what each changes."""
 
 import re
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import dataclass, fields
+from functools import cache, cached_property
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+import yaml
 
-from roadmap.config import formulas
 from roadmap.config.checks import check_model
-from roadmap.config.schema import BudgetConfig, Init, Ladder, ModelConfig, RecipeConfig, StepConfig
-from roadmap.errors import ConfigError
+from roadmap.config.conf import CONF, Data, choices, composed, instance
+from roadmap.config.identity import flatten
+from roadmap.config.schema import Init, Ladder, ModelConfig, StepConfig
+from roadmap.errors import ConfigError, did_you_mean, require
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
+PAPER_STUDIES = {"resnet50": "imagenet", "resnet200": "imagenet_r200"}
+"""Regimes of the paper and the studies in conf/ that train them as published."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A rung of the ladder."""
+    """A step of a ladder, read from its file."""
 
     name: str
     parent: str | None
@@ -31,141 +28,122 @@ class Step:
     group: str
     title: str
     main_sequence: bool
-    """Whether it lies on the longest chain, of equals the one that is not of section own; the others are side rungs."""
+    """Whether later steps build on it; the others are side steps."""
     declares: frozenset[str]
-    """Dotted keys that its file sets, or the name of a group that it replaces."""
-    changes: dict[str, tuple[Any, Any]]
-    """Dotted key to its value before and after, in the regime asked for."""
+    """Dotted keys that its file sets, or the group that it replaces."""
+    regime: str
+    ladder: Ladder
+
+    @cached_property
+    def changes(self) -> dict[str, tuple[Any, Any]]:
+        """Dotted key to (value before, value after) in the regime, as published; of a replaced group, its name."""
+        if self.parent is None:
+            return {}
+        parent = find(self.parent, self.regime, self.ladder)
+        before, after = (_values(published(each), self.declares) for each in (parent, self))
+        return {key: (before[key], value) for key, value in after.items() if before[key] != value}
 
 
 def regimes() -> list[str]:
     """Names of the sizes of network."""
-    return sorted(path.stem for path in (CONF / "regime").glob("*.yaml"))
+    return choices("regime")
 
 
 @cache
 def steps(regime: str = "resnet50", ladder: Ladder = Ladder.network) -> list[Step]:
-    """All rungs of a ladder in ladder order: by distance from the ResNet, alternatives of one parent by title.
+    """All steps of a ladder, by distance from its start, then by title.
+
+    The main sequence is the longest chain of parents, and of chains of one length the one that ends in a step of the
+    paper (any section but "own").
 
     Raises:
         ConfigError: an unknown regime, or a step file that contradicts itself.
     """
-    parents: dict[str, str | None] = {"resnet": None}
-    parents |= {name: _parent(name, ladder) for name in _names(ladder)}
+    require(regime in regimes(), "regime", regime, f"one of {' '.join(regimes())}")
+    start = _start()
+    files = {name: _read(name, ladder, start.name) for name in choices(ladder.value)}
+    parents = {start.name: None} | {name: content["step"]["parent"] for name, content in files.items()}
     chains = {name: _chain(name, parents, ladder) for name in parents}
-    tips = {
-        name: (len(chain), _body(name, ladder).step.section != "own") for name, chain in chains.items() if chain[1:]
-    }
-    path = chains[max(sorted(tips), key=tips.__getitem__)]
-    rungs = [_step(name, parents[name], regime, ladder=ladder, main_sequence=name in path) for name in parents]
-    return sorted(rungs, key=lambda rung: (len(chains[rung.name]), _natural(rung.title)))
+    ends = {name: (len(chains[name]), files[name]["step"]["section"] != "own") for name in sorted(files)}
+    main = chains[max(ends, key=ends.__getitem__, default=start.name)]
+
+    def step(name: str) -> Step:
+        content = files.get(name, {"step": vars(start)})
+        own = {field.name: content["step"][field.name] for field in fields(StepConfig)}
+        return Step(**own, main_sequence=name in main, declares=_declares(content), regime=regime, ladder=ladder)
+
+    return sorted(map(step, parents), key=lambda each: (len(chains[each.name]), _natural(each.title)))
 
 
 def find(name: str, regime: str = "resnet50", ladder: Ladder = Ladder.network) -> Step:
-    """The rung of that name.
+    """The step of that name.
 
     Raises:
-        ConfigError: naming the rungs there are.
+        ConfigError: an unknown name or regime.
     """
-    rungs = {rung.name: rung for rung in steps(regime, ladder)}
-    if name not in rungs:
-        raise ConfigError(f"{ladder.value}={name}: allowed is one of {' '.join(rungs)}")
-    return rungs[name]
+    known = {step.name: step for step in steps(regime, ladder)}
+    require(name in known, ladder.value, name, f"one of {' '.join(known)}{did_you_mean(name, known)}")
+    return known[name]
 
 
-def model_config(step: str = "resnet", regime: str = "resnet50") -> ModelConfig:
-    """The network of a rung in a regime, as data.
+def words(step: Step) -> list[str]:
+    """The override that adds a step; none for the start of the ladder."""
+    return [f"+{step.ladder.value}={step.name}"] if step.parent else []
+
+
+def published(step: Step) -> Data:
+    """The configuration of a step as published, in the size of its regime, as plain data."""
+    sized = [] if step.regime in PAPER_STUDIES else [f"regime={step.regime}"]
+    return composed([f"study={PAPER_STUDIES.get(step.regime, 'imagenet')}", *sized, *words(step)])
+
+
+def model_config(step: str | None = None, regime: str = "resnet50") -> ModelConfig:
+    """The network of a step in a regime, as data; without a step, where the ladder starts.
 
     Raises:
         ConfigError: an unknown step or regime, or an illegal network.
     """
-    find(step, regime)
-    model = cast(ModelConfig, OmegaConf.to_object(_composed(step, regime, Ladder.network).model))
+    model = instance(ModelConfig, published(find(step or _start().name, regime))["model"])
     check_model(model)
     return model
 
 
-def initial_weights(step: str = "resnet") -> Init:
-    """How the recipe that a rung trains with sets its initial weights."""
-    return cast(Init, _composed(step, "resnet50", Ladder.network).recipe.init)
+def initial_weights(step: str | None = None) -> Init:
+    """How the recipe of a step initializes weights."""
+    return Init[published(find(step or _start().name))["recipe"]["init"]]
 
 
 @cache
-def _composed(step: str, regime: str, ladder: Ladder) -> DictConfig:
-    """What a step's chain of files makes of `model` and `recipe`, as published."""
-    if regime not in regimes():
-        raise ConfigError(f"regime={regime}: allowed is one of " + " ".join(regimes()))
-    if step == "resnet":
-        model = OmegaConf.merge(OmegaConf.structured(ModelConfig), _read("model/resnet"))
-        base = {"regime": _read(f"regime/{regime}"), "model": model, "recipe": _recipe("original")}
-        return cast(DictConfig, OmegaConf.merge({"budget": OmegaConf.structured(BudgetConfig)}, base))
-    body = _body(step, ladder)
-    own = OmegaConf.masked_copy(body, [str(key) for key in body if key != "defaults"])
-    for default in body.defaults:
-        if isinstance(default, DictConfig) and "override /recipe" in default:
-            own["recipe"] = _recipe(default["override /recipe"])
-    try:
-        return cast(DictConfig, OmegaConf.merge(_composed(_parent(step, ladder) or "resnet", regime, ladder), own))
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"conf/{ladder.value}/{step}.yaml: {str(error).splitlines()[0]}") from error
+def _start() -> StepConfig:
+    """Where both ladders start: the `step` of conf/config.yaml."""
+    return StepConfig(**_yaml("config")["step"])
 
 
-def _recipe(name: str) -> DictConfig:
-    return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(RecipeConfig), _read(f"recipe/{name}")))
-
-
-def _step(name: str, parent: str | None, regime: str, *, ladder: Ladder, main_sequence: bool) -> Step:
-    if parent is None:
-        own, declares, changes = OmegaConf.structured(StepConfig), frozenset[str](), {}
-    else:
-        body = _body(name, ladder)
-        own = body.step
-        groups = [str(key).removeprefix("override /") for d in body.defaults if isinstance(d, DictConfig) for key in d]
-        keys = [f"{part}.{key}" for part in ("model", "recipe") for key in body.get(part, {})]
-        declares = frozenset([*groups, *keys])
-        before, after = (_values(_resolved(step, regime, ladder), whole=groups) for step in (parent, name))
-        changes = {key: (before[key], value) for key, value in after.items() if before[key] != value}
-    identity = {key: own[key] for key in ("name", "parent", "section", "group", "title")}
-    return Step(**identity, main_sequence=main_sequence, declares=declares, changes=changes)
-
-
-@cache
-def _resolved(step: str, regime: str, ladder: Ladder) -> dict[str, dict[str, Any]]:
-    """The same as plain data, to be looked at only."""
-    formulas.register()
-    composed = _composed(step, regime, ladder)
-    parts: dict[str, Any] = {
-        part: OmegaConf.to_container(composed[part], resolve=True, enum_to_str=True) for part in ("model", "recipe")
-    }
-    return parts
-
-
-def _values(parts: dict[str, dict[str, Any]], *, whole: list[str]) -> dict[str, Any]:
-    """Dotted key to value; of a recipe nothing but its name where it is `whole`, all but its name where it is not."""
-    values = {f"{part}.{key}": value for part in parts for key, value in parts[part].items()}
-    name = values.pop("recipe.name")
-    if "recipe" in whole:
-        values = {key: value for key, value in values.items() if not key.startswith("recipe.")}
-    return values | {group: name for group in whole}
-
-
-def _names(ladder: Ladder) -> list[str]:
-    return sorted(path.stem for path in (CONF / ladder.value).glob("*.yaml"))
-
-
-def _parent(name: str, ladder: Ladder) -> str | None:
-    """The step that a file builds on: the first of its defaults, which it must also call its parent."""
-    body, file = _body(name, ladder), f"conf/{ladder.value}/{name}.yaml"
-    listed = next((d for d in body.defaults if isinstance(d, str) and d != "_self_"), "resnet")
-    stated = OmegaConf.select(body, "step.parent")
-    if (OmegaConf.select(body, "step.name"), stated) != (name, listed):
+def _read(name: str, ladder: Ladder, start: str) -> Data:
+    """The content of a step's file, which names its parent twice: first in its defaults, and as step.parent."""
+    file, content = f"conf/{ladder.value}/{name}.yaml", _yaml(f"{ladder.value}/{name}")
+    needed, own = [field.name for field in fields(StepConfig)], content.get("step")
+    if "defaults" not in content or not isinstance(own, dict) or not {*needed} <= own.keys():
+        raise ConfigError(f"{file}: needs defaults and step with {', '.join(needed)}")
+    listed = next((each for each in content["defaults"] if isinstance(each, str) and each != "_self_"), start)
+    if (own["name"], own["parent"]) != (name, listed):
         raise ConfigError(f"{file}: step.name must be {name} and step.parent {listed}, as in its defaults")
-    if listed not in (known := ["resnet", *_names(ladder)]):
+    known = [start, *choices(ladder.value)]
+    if listed not in known:
         raise ConfigError(f"{file}: step.parent={listed}: allowed is one of {' '.join(known)}")
-    return listed
+    return content
+
+
+def _yaml(name: str) -> Data:
+    try:
+        content = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"conf/{name}.yaml: {' '.join(str(error).split())[:200]}") from error
+    return content if isinstance(content, dict) else {}
 
 
 def _chain(name: str, parents: dict[str, str | None], ladder: Ladder) -> list[str]:
+    """The steps from the start of a ladder to `name`."""
     chain = [name]
     while (parent := parents[chain[0]]) is not None:
         if parent in chain:
@@ -174,23 +152,21 @@ def _chain(name: str, parents: dict[str, str | None], ladder: Ladder) -> list[st
     return chain
 
 
-@cache
-def _body(name: str, ladder: Ladder) -> DictConfig:
-    """What is in a step's file, to be looked at only."""
-    body = _read(f"{ladder.value}/{name}")
-    needed = ("name", "parent", "section", "group", "title")
-    if "defaults" not in body or any(OmegaConf.select(body, f"step.{key}") is None for key in needed):
-        raise ConfigError(f"conf/{ladder.value}/{name}.yaml: needs defaults and step with {', '.join(needed)}")
-    return body
+def _declares(content: Data) -> frozenset[str]:
+    overrides = [key for each in content.get("defaults", []) if isinstance(each, dict) for key in each]
+    groups = [key.removeprefix("override /") for key in overrides]
+    return frozenset([*groups, *flatten({part: content.get(part, {}) for part in ("model", "recipe")})])
 
 
-def _read(name: str) -> DictConfig:
-    try:
-        return cast(DictConfig, OmegaConf.load(CONF / f"{name}.yaml"))
-    except Exception as error:  # YAML has many ways to be broken; all of them are the file's
-        raise ConfigError(f"conf/{name}.yaml: {' '.join(str(error).split())[:200]}") from error
+def _values(config: Data, declares: frozenset[str]) -> Data:
+    """Dotted keys of model and recipe; of a recipe that is replaced as a whole only its name."""
+    values = flatten({part: config[part] for part in ("model", "recipe")})
+    name = values.pop("recipe.name")
+    if "recipe" not in declares:
+        return values
+    return {key: value for key, value in values.items() if key.startswith("model.")} | {"recipe": name}
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
-    """A sorting key that takes numbers as numbers."""
-    return [(int(part or 0), word) for word, part in re.findall(r"(\D+)(\d*)", text)]
+    """A sorting key that orders numbers in a text by their value."""
+    return [(int(number or 0), letters) for letters, number in re.findall(r"(\D+)(\d*)", text)]

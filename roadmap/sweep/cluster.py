@@ -9,7 +9,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from roadmap.config.steps import CONF
+from roadmap.config.conf import CONF
 from roadmap.errors import ConfigError, require
 
 

@@ -1,0 +1,187 @@
+"""The files of conf/, composed by Hydra and cached: a composed configuration as plain data."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import time
+from enum import Enum, EnumType
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from shutil import rmtree
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from roadmap.config.overrides import explain, in_quotes
+from roadmap.config.schema import BatchRule, Config
+from roadmap.errors import ConfigError
+from roadmap.files import write_atomic
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+MISSING = "???"
+FORMULAS = ("budget", "shrink", "share", "scaled")
+OUTSIDE = re.compile(rf"\$\{{(?!({'|'.join(FORMULAS)}):)[\w.]+:")
+"""Interpolations whose value does not follow from the configuration: environment variables, the time."""
+DAYS_KEPT = 30
+Data = dict[str, Any]
+T = TypeVar("T")
+
+
+def choices(group: str) -> list[str]:
+    """Names of the files in a folder of conf/."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def composed(overrides: list[str]) -> Data:
+    """The configuration of these overrides as plain data, typed and resolved; missing values are "???".
+
+    Composing takes a quarter of a second, so its outcome is kept in the user's cache directory under everything it
+    depends on: the overrides, conf/, this package's schema, the versions of Hydra and OmegaConf.
+
+    Raises:
+        ConfigError: one or two lines that name the key and the allowed values.
+    """
+    path = _cache_path(overrides)
+    if (cached := _read(path)) is not None:
+        return cached
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    _register()
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            raw = cast(Data, OmegaConf.to_container(compose("config", [in_quotes(each) for each in overrides])))
+        config = typed(raw)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from error
+    except ValueError as error:  # Hydra's own checks of some overrides
+        raise ConfigError(explain(error)) from error
+    if not OUTSIDE.search(str(raw)):
+        _write(path, config)
+    return config
+
+
+def typed(raw: Data) -> Data:
+    """Plain data with the types and defaults of the schema, interpolations resolved.
+
+    Raises:
+        OmegaConfBaseException: an unknown key or a wrong type.
+    """
+    from omegaconf import OmegaConf
+
+    merged = OmegaConf.merge(_register(), raw)
+    OmegaConf.resolve(cast("DictConfig", merged))
+    return cast(Data, OmegaConf.to_container(merged, enum_to_str=True))
+
+
+def instance(kind: type[T], value: Any) -> T:
+    """A dataclass of the schema from the plain data that `typed` returns."""
+    return cast(T, _instance(kind, value))
+
+
+def _instance(kind: Any, value: Any) -> Any:
+    if value is None or kind is Any:
+        return value
+    if get_origin(kind) in (Union, UnionType):
+        return _instance(get_args(kind)[0], value)
+    if get_origin(kind) is list:
+        return [_instance(get_args(kind)[0], each) for each in value]
+    if get_origin(kind) is dict:
+        return {key: _instance(get_args(kind)[1], each) for key, each in value.items()}
+    if isinstance(kind, EnumType):
+        return kind[value]
+    return kind(**{k: _instance(_hints(kind)[k], v) for k, v in value.items()}) if isinstance(value, dict) else value
+
+
+def plain(value: Any) -> Any:
+    """A dataclass of the schema as plain data: the inverse of `instance`."""
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    items = value.items() if isinstance(value, dict) else vars(value).items() if hasattr(value, "__dict__") else None
+    return value if items is None else {key: plain(each) for key, each in items}
+
+
+_hints = cache(get_type_hints)
+
+
+def budget(key: str, published: Any, *, _root_: "DictConfig") -> Any:
+    """The study's budget of `key`, or the published value where the study has none."""
+    value = _root_.budget[key]
+    return published if value is None else value
+
+
+def shrink(published: float, neutral: float = 0.0, *, _root_: "DictConfig") -> float:
+    """The published strength, linearly towards the neutral value: all of it at budget.strength 1, none at 0."""
+    strength = _root_.budget.strength
+    return published * strength + neutral * (1 - strength)
+
+
+def share(part: float, whole: float, *, _root_: "DictConfig") -> float:
+    """The share part/whole of this run's epochs."""
+    return _root_.recipe.epochs * part / whole
+
+
+def scaled(lr: float, *, _root_: "DictConfig") -> float:
+    """The published learning rate, scaled to this run's batch size by recipe.batch_rule."""
+    recipe = _root_.recipe
+    power = {BatchRule.linear: 1.0, BatchRule.sqrt: 0.5}.get(recipe.batch_rule, 0.0)
+    return lr * (recipe.batch_size / recipe.lr_base_size) ** power
+
+
+@cache
+def _register() -> "DictConfig":
+    """The schema. Hydra knows it, and OmegaConf the formulas that conf/ writes as ${name:...}, from now on."""
+    from hydra.core.config_store import ConfigStore
+    from omegaconf import OmegaConf
+
+    schema: DictConfig = OmegaConf.structured(Config)
+    ConfigStore.instance().store("schema", schema)
+    for formula in (budget, shrink, share, scaled):
+        OmegaConf.register_new_resolver(formula.__name__, formula, replace=True)
+    return schema
+
+
+@cache
+def _fingerprint() -> str:
+    """A hash of everything but the overrides that a composed configuration depends on."""
+    total = hashlib.sha256(f"{version('hydra-core')} {version('omegaconf')}".encode())
+    for path in sorted([*CONF.rglob("*.yaml"), *Path(__file__).parent.glob("*.py")]):
+        content = path.read_bytes()
+        total.update(f"\0{path.parent.name}/{path.name} {len(content)}\0".encode() + content)
+    return total.hexdigest()[:16]
+
+
+def _cache_path(overrides: list[str]) -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    name = hashlib.sha256("\0".join(overrides).encode()).hexdigest()[:16]
+    return Path(home).expanduser() / "convnet-roadmap" / _fingerprint() / f"{name}.json"
+
+
+def _read(path: Path) -> Data | None:
+    """What `_write` wrote; None where nothing was written or it is damaged."""
+    try:
+        digest, _, text = path.read_text().partition("\n")
+        return cast(Data, json.loads(text)) if digest == hashlib.sha256(text.encode()).hexdigest() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _write(path: Path, config: Data) -> None:
+    """Keep a composed configuration, and remove those of files that have changed since; without a cache all works."""
+    text = json.dumps(config)
+    with contextlib.suppress(OSError):
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for other in path.parents[1].iterdir():
+                if other.stat().st_mtime < time.time() - DAYS_KEPT * 86400:
+                    rmtree(other, ignore_errors=True)
+        write_atomic(path, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
