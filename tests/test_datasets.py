@@ -6,7 +6,8 @@ import pytest
 import yaml
 from torchvision import datasets as torchvision_datasets
 
-from roadmap.config.compose import CONF, compose
+from roadmap.config.compose import compose
+from roadmap.config.conf import CONF
 from roadmap.data.datasets import DATASETS, dataset
 from roadmap.errors import ConfigError
 

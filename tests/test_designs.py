@@ -184,7 +184,7 @@ def test_the_plan_of_a_design(tmp_path: Path, data_root: Path) -> None:
         ("recipe=original", "recipe=original: allowed is not in design=add_one, which sets it"),
         ("steps=[x]", "step=x: allowed is one of training_recipe"),
         ("study.design=add_one", "study.design=add_one: allowed is design=NAME"),
-        ("study=smoke_recipe", "design=add_one: allowed is path in a study with study.ladder=recipe"),
+        ("study=smoke_recipe", "design=add_one: allowed is ladder in a study with study.ladder=recipe"),
     ],
 )
 def test_what_is_no_design_is_refused(word: str, message: str) -> None:
