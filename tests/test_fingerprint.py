@@ -11,7 +11,7 @@ from helpers.smoke import inside
 
 from roadmap import runs
 from roadmap.config.compose import compose
-from roadmap.data.fingerprint import listed
+from roadmap.data.records import listed
 from roadmap.errors import ConfigError
 from roadmap.results.compatibility import refuse_incompatible
 from roadmap.training.run import execute

@@ -27,7 +27,6 @@ DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 META, TRUTH = "data/meta.mat", "data/ILSVRC2012_validation_ground_truth.txt"
 FLAT = ("val", "ILSVRC2012_img_val", ".")  # folders that may hold the validation images side by side
 UNPACKED = ("train/*.tar", "n????????.tar", "ILSVRC2012_img_train/*.tar")  # archives of single classes
-LOCK_SECONDS = 600.0
 
 
 class Unsorted(NamedTuple):
@@ -45,7 +44,7 @@ def sort(root: Path) -> None:
 
     Raises:
         DataError: something is missing or damaged, or the disk is too full; complete classes stay.
-        Locked: another process is still at work after LOCK_SECONDS.
+        Locked: another process is still at work after ten minutes.
     """
     with _train(root) as train, _val(root) as val:
         if train and not val and not class_folders(root / "val"):
@@ -53,7 +52,7 @@ def sort(root: Path) -> None:
         for part, classes in (("train", train), ("val", val)):
             if not classes:
                 continue
-            with lock(root, wait=LOCK_SECONDS):
+            with lock(root, wait=600.0):
                 _write(root / part, [each for each in classes if not (root / part / each.wnid).is_dir()])
 
 

@@ -1,5 +1,6 @@
-"""Encoded images of one part of a data set: the interface of every reader, and checks before any image is decoded."""
+"""Encoded images of one part of a data set: the interface of every reader, checks, and the fingerprint."""
 
+import hashlib
 import importlib
 import io
 import re
@@ -7,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, UnidentifiedImageError
 
@@ -17,6 +18,8 @@ from roadmap.errors import DataError, require
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from roadmap.data.loader import Part
 
 PARTS = {"train": "train(ing)?", "val": "val(id(ation)?)?"}
 """The parts of a data set, and the pattern of a word in the names of their files."""
@@ -85,6 +88,33 @@ def check(records: Records, data: DataConfig, *, train: bool) -> None:
             raise DataError(f"{records.name(int(records.labels.argmin()))}: no class")
         enough = given == high + 1 if train else given > high
         require(enough, key, given, f"{high + 1}, one more than the last class of {where}")
+
+
+def fingerprint(training: "Part", test: "Part") -> dict[str, Any] | None:
+    """The fingerprint of the image files of a run: counts, and a hash of labels and names in order; None in memory.
+
+    Pixels and the location of the files do not count: a resized copy has the fingerprint of its source, unless files
+    were left out of it.
+    """
+    if training.records is None or test.records is None:
+        return None
+    return {"train": _of_part(training.records), "val": _of_part(test.records)}
+
+
+def listed(data: DataConfig) -> dict[str, Any] | None:
+    """The fingerprint of the files on disk now; None for data sets that their name identifies."""
+    return None if dataset(data.name).named else {part: _of_part(find(data, part)) for part in PARTS}
+
+
+def _of_part(part: Records) -> dict[str, Any]:
+    digest = hashlib.blake2b(part.labels.numpy().tobytes(), digest_size=8)
+    for name in part.relative_names():
+        digest.update(f"{name}\0".encode(errors="surrogateescape"))
+    return {
+        "images": len(part.labels),
+        "classes": len(part.classes) or len(part.labels.unique()),
+        "names": digest.hexdigest(),
+    }
 
 
 def open_image(encoded: bytes) -> Image.Image:

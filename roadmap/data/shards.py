@@ -5,21 +5,29 @@ shards, downloads them and groups files to samples. The offset of each image is 
 one by one and an epoch has the same order and the same bits as from folders.
 """
 
-from collections.abc import Iterable
+import contextlib
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor
 
 from roadmap.config.schema import DataConfig
-from roadmap.data import records, shard_index
+from roadmap.data import records
+from roadmap.data.archives import regular_files
+from roadmap.data.folders import EXTENSIONS
 from roadmap.errors import ConfigError, DataError, Locked, require
-from roadmap.files import lock
+from roadmap.files import lock, write_atomic
 
 SCHEMES = ("http", "https", "gs")
-LOCK_SECONDS = 600.0
+Sample = tuple[str, int, int, int]
+"""Name inside the shard, offset, bytes, label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +61,7 @@ def find(data: DataConfig, part: str) -> Shards:
     """
     root, cache = Path(data.root).expanduser(), Path(data.cache).expanduser()
     paths = [_local(url, cache) for url in urls(data, part)]
-    indexes = [shard_index.index(path, cache / "index") for path in paths]
+    indexes = [_index(path, cache / "index") for path in paths]
     found = [(shard, *sample) for shard, (samples, _) in enumerate(indexes) for sample in samples]
     return Shards(
         where=f"{part} of {data.root}",
@@ -101,7 +109,7 @@ def _local(url: str, cache: Path) -> Path:
         return path
     download = records.library("webdataset.cache", "webdataset").download
     try:
-        with lock(path.parent, wait=LOCK_SECONDS):
+        with lock(path.parent, wait=600.0):
             try:
                 if not path.is_file():
                     print(f"webdataset: fetching {url}", flush=True)
@@ -112,3 +120,50 @@ def _local(url: str, cache: Path) -> Path:
     except (OSError, Locked) as error:
         raise DataError(f"{url}: cannot be fetched to {path}: {error}") from error
     return path
+
+
+def _index(shard: Path, folder: Path) -> tuple[list[Sample], list[str]]:
+    """The samples of a shard and its errors, read from a file in `folder` if the shard has not changed since."""
+    state = shard.stat()
+    known = repr((str(shard.absolute()), state.st_size, state.st_mtime_ns)).encode()
+    kept = folder / f"{shard.stem}-{hashlib.blake2b(known, digest_size=8).hexdigest()}.json"
+    with contextlib.suppress(OSError, ValueError):  # missing or damaged
+        listed, complaints = json.loads(kept.read_text())
+        return [(name, offset, size, label) for name, offset, size, label in listed], complaints
+    samples, errors = list[Sample](), list[str]()
+    try:
+        for sample in _samples(shard):
+            errors.append(sample) if isinstance(sample, str) else samples.append(sample)
+    except DataError as error:
+        errors.append(str(error))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(kept, json.dumps([samples, errors]))
+    return samples, errors
+
+
+def _samples(shard: Path) -> Iterator[Sample | str]:
+    """The samples in the order of the shard; a line instead of one that is malformed."""
+    group = records.library("webdataset.tariterators", "webdataset").group_by_keys
+    try:
+        with tarfile.open(shard, "r:") as tar, shard.open("rb") as stream:
+            members = regular_files(tar, str(shard))
+            for sample in group({"fname": member.name, "data": member, "__url__": ""} for member in members):
+                yield _sample(sample, f"{shard}:{sample['__key__']}", stream)
+    except (tarfile.TarError, OSError) as error:
+        raise DataError(f"{shard}: cannot be read: {error}") from error
+    except ValueError as error:  # a duplicate name
+        raise DataError(f"{shard}: {error.args[0]}") from error
+
+
+def _sample(sample: dict[str, Any], name: str, stream: BinaryIO) -> Sample | str:
+    """One sample from its files by extension. Only an image and a number are read; nothing is unpickled."""
+    files = {ending: member for ending, member in sample.items() if isinstance(member, tarfile.TarInfo)}
+    images = [member for ending, member in files.items() if f".{ending}".endswith(EXTENSIONS)]
+    there = " ".join(f".{ending}" for ending in files)
+    if len(images) != 1 or "cls" not in files:
+        return f"{name}: one image (.jpg, .png, ...) and its class (.cls) are needed, there is {there}"
+    stream.seek(files["cls"].offset_data)
+    text = stream.read(min(files["cls"].size, 20)).decode("ascii", "replace").strip()
+    if not text.isdecimal():
+        return f"{name}.cls: allowed is a number from 0 on, not {text!r}"
+    return images[0].name, images[0].offset_data, images[0].size, int(text)

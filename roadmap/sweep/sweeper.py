@@ -71,7 +71,7 @@ def _print_plan(plan: Plan, console: Console) -> None:
 def _sweep(plan: Plan, console: Console) -> int:
     """Prepare the data, sweep, and print the outcome; returns the exit code."""
     from roadmap.data.fetch import prepare
-    from roadmap.data.fingerprint import listed
+    from roadmap.data.records import listed
 
     data = plan.configs[0].data
     prepare(data)

@@ -9,7 +9,7 @@ from pathlib import Path
 from roadmap import cli, runs
 from roadmap.config import compose as configuration
 from roadmap.data.fetch import prepare
-from roadmap.data.fingerprint import listed
+from roadmap.data.records import listed
 from roadmap.errors import NonFiniteLoss, require
 from roadmap.signals import Interrupted
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from roadmap.config.schema import Config, OnNonfinite, RecipeConfig
-from roadmap.data.fingerprint import fingerprint
 from roadmap.data.loader import (
     Batch,
     Part,
@@ -23,6 +22,7 @@ from roadmap.data.loader import (
     micro_batches,
     micro_batches_per_step,
 )
+from roadmap.data.records import fingerprint
 from roadmap.data.rng import mix
 from roadmap.errors import NonFiniteLoss, require
 from roadmap.evals.accuracy import evaluate
