@@ -95,13 +95,7 @@ def test_only_a_damaged_file_is_fetched_again(root: Path, mirror: Mirror, damage
 
 @pytest.mark.parametrize(
     "bad",
-    [
-        gzip.compress(b"other data"),
-        gzip.compress(CONTENTS[NAMES[3]])[:-12],
-        b"<html>Please log in</html>",
-        b"",
-        None,
-    ],
+    [gzip.compress(b"other data"), gzip.compress(CONTENTS[NAMES[3]])[:-12], b"<html>Please log in</html>", b"", None],
     ids=["other data", "cut short", "a login page", "empty", "404"],
 )
 def test_downloads_are_verified(root: Path, mirror: Mirror, bad: bytes | None, monkeypatch, tmp_path) -> None:

@@ -16,13 +16,7 @@ from roadmap.errors import ConfigError, DataError
 
 
 def config(root: Path, **changes: object) -> DataConfig:
-    values = {
-        "name": "fashion_mnist",
-        "in_chans": 1,
-        "num_classes": 10,
-        "mean": [0.2860],
-        "std": [0.3530],
-    }
+    values = {"name": "fashion_mnist", "in_chans": 1, "num_classes": 10, "mean": [0.2860], "std": [0.3530]}
     return DataConfig(**{**values, "root": str(root), "img_size": 32, **changes})
 
 
@@ -36,17 +30,9 @@ def test(data_root: Path) -> Images:
     return load(config(data_root, img_size=28), train=False)
 
 
-def test_fashion_mnist_is_whole(training: Images, test: Images) -> None:
-    for images, n in ((training, 60_000), (test, 10_000)):
-        assert images.images.shape == (n, 1, 28, 28)
-        assert images.images.dtype == torch.uint8
-        assert images.labels.dtype == torch.int64
-        assert images.labels.bincount().tolist() == [n // 10] * 10
-        assert len(images) == n
-
-
-def test_fashion_mnist_is_what_torchvision_reads(training: Images, test: Images, data_root: Path) -> None:
-    for images, train in ((training, True), (test, False)):
+def test_fashion_mnist_is_complete_and_equals_torchvisions(training: Images, test: Images, data_root: Path) -> None:
+    for images, train, n in ((training, True, 60_000), (test, False, 10_000)):
+        assert images.labels.bincount().tolist() == [n // 10] * 10 and len(images) == n
         peer = FashionMNIST(str(data_root), train=train)
         assert torch.equal(images.images[:, 0], peer.data) and torch.equal(images.labels, peer.targets)
 
