@@ -74,7 +74,7 @@ def test_the_figure_has_the_changes_of_both(results: Path) -> None:
     for marker, side in (("o", 1), ("D", 2)):
         wanted = [pair[side].change for pair in pairs if pair[side] and pair[side].change is not None]
         assert [x for each, x in marks if each == marker] == wanted and wanted
-    assert [[p[s].change_low, p[s].change_high] for p in pairs for s in (1, 2) if p[s] and p[s].change_low] == lines
+    assert [[p[s].change_low, p[s].change_high] for s in (1, 2) for p in pairs if p[s] and p[s].change_low] == lines
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["smoke (fashion_mnist, 3 seeds)", "other (cifar10, 1 to 2 seeds)"]
 

@@ -21,6 +21,8 @@ Pair = tuple[Row, Row | None, Row | None]
 Sides = tuple[str, str]
 ABOVE, OFFSET = 0.55, 0.19  # inches above the rows; of the marks of both sides, in rows
 TITLES, CHANGES = 0.36, (0.38, 0.985)  # fractions of the width: right edge of the titles, panel
+TITLE = "The change of each step in two ladders"
+NOTE = "Filled marks: significant, with Holm's correction within each ladder. Lines: Welch's 95 % intervals."
 MARKS: tuple[dict[str, Any], ...] = ({"marker": "o", "color": "#222222"}, {"marker": "D", "color": "#D55E00"})
 
 
@@ -100,8 +102,7 @@ def draw(pairs: Sequence[Pair], names: Sides) -> Figure:
 
     from roadmap.report import style
 
-    rows = [row for row, _, _ in pairs]
-    placed = list(zip(rows, style.heights(rows), strict=True))
+    placed = list(zip([row for row, *_ in pairs], style.heights([row for row, *_ in pairs]), strict=True))
     span = placed[-1][1] + 1
     height = ABOVE + style.ROW * span + style.BELOW
     figure = Figure(figsize=(style.WIDTH, height), facecolor="white")
@@ -109,27 +110,22 @@ def draw(pairs: Sequence[Pair], names: Sides) -> Figure:
     style.draw_groups(background, placed)
     style.axis(changes, "change to the parent, points of top-1", ticks=8)
     changes.axvline(0, color=style.INK, linewidth=0.9)
-    for (row, *sides), (_, y) in zip(pairs, placed, strict=True):
+    for row, y in placed:
         background.text(TITLES, y, style.short(row.title, 30), ha="right", va="center_baseline", color=style.INK)
-        for side, mark, offset in zip(sides, MARKS, (-OFFSET, OFFSET), strict=True):
-            if side is None or side.change is None:
-                continue
-            if side.change_low is not None and side.change_high is not None:
-                ends = [side.change_low, side.change_high]
-                changes.plot(ends, [y + offset] * 2, color=mark["color"], linewidth=1.4)
-            face = mark["color"] if side.significant else "white"
-            changes.plot(side.change, y + offset, **mark, markersize=4.6, markerfacecolor=face, linestyle="", zorder=4)
+    handles = []
+    for name, side, mark, offset in zip(names, (1, 2), MARKS, (-OFFSET, OFFSET), strict=True):
+        rows = [(each, y + offset) for pair, (_, y) in zip(pairs, placed, strict=True) if (each := pair[side])]
+        label = f"{style.short(name, 50)} ({_about([row for row, _ in rows])})"
+        handles.append(Line2D([], [], linestyle="", markersize=5, label=label, **mark))
+        for row, y in rows:
+            if row.change_low is not None and row.change_high is not None:
+                changes.plot([row.change_low, row.change_high], [y, y], color=mark["color"], linewidth=1.4)
+            if row.change is not None:
+                face = mark["color"] if row.significant else "white"
+                changes.plot(row.change, y, **mark, markersize=4.6, markerfacecolor=face, linestyle="", zorder=4)
     changes.autoscale(axis="x")
-    title, note = (
-        "The change of each step in two ladders",
-        ("Filled marks: significant, with Holm's correction within each ladder. Lines: Welch's 95 % intervals."),
-    )
-    figure.text(style.MARGIN, 1 - 0.31 / height, title, fontsize=13, fontweight="bold")
-    figure.text(style.MARGIN, 0.12 / height, note, fontsize=8, color=style.FAINT)
-    handles = [
-        Line2D([], [], linestyle="", markersize=5, label=f"{style.short(name, 50)} ({_about(rows_of_side)})", **mark)
-        for name, mark, rows_of_side in zip(names, MARKS, list(zip(*pairs, strict=True))[1:], strict=True)
-    ]
+    figure.text(style.MARGIN, 1 - 0.31 / height, TITLE, fontsize=13, fontweight="bold")
+    figure.text(style.MARGIN, 0.12 / height, NOTE, fontsize=8, color=style.FAINT)
     corner: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (style.MARGIN, 0.29 / height)}
     figure.legend(handles=handles, ncols=2, frameon=False, borderpad=0, borderaxespad=0, **corner)
     return figure
@@ -157,10 +153,10 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def _about(side: Sequence[Row | None]) -> str:
-    rows = [row for row in side if row is not None]
-    seeds = sorted({row.n for row in rows if row.n})
-    return f"{rows[0].data}, {' to '.join(map(str, sorted({seeds[0], seeds[-1]})))} seeds" if seeds else rows[0].data
+def _about(rows: Sequence[Row]) -> str:
+    seeds = [row.n for row in rows if row.n]
+    ends = " to ".join(map(str, sorted({min(seeds), max(seeds)})))
+    return f"{rows[0].data}, {ends} seeds"
 
 
 def _cells(row: Row | None) -> list[str]:

@@ -53,6 +53,7 @@ def collate(
     if results[0]["study"] != study:
         raise ConfigError(f"study={study}: {source} holds runs of another study, {results[0]['study']}")
     say(f"{len(results)} finished in {source}")
+    refuse_incompatible(results)
     runs = long_rows(results)
     table = summarize(runs, blank_rows(results), results[0]["test_images"])
     if source != kept:
@@ -74,7 +75,7 @@ def read(directory: Path) -> list[Result]:
     """All results in the directory of a study, by step and seed.
 
     Raises:
-        ConfigError: a damaged result, one in the wrong place, or runs that do not belong into one table.
+        ConfigError: a damaged result, or one in the wrong place.
     """
     results = []
     for path in find_results(directory):
@@ -82,7 +83,6 @@ def read(directory: Path) -> list[Result]:
         if path.relative_to(directory) != _place(result):
             raise ConfigError(f"{path}: holds the result of {_place(result).parent}")
         results.append(result)
-    refuse_incompatible(results)
     return results
 
 

@@ -9,9 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-# scipy.special instead of scipy.stats, which takes a second to import.
-from scipy.special import nctdtr, stdtr, stdtrit
-
 LEVEL = 0.05
 """A change is significant if its p value, corrected for all changes of its ladder, is below this."""
 EFFECT, POWER = 0.2, 0.8
@@ -69,6 +66,8 @@ def welch(before: Sample, after: Sample) -> Difference:
     Interval and p value need a standard deviation on both sides. If both are zero, the interval is the difference
     itself and p is 0, or 1 without a difference.
     """
+    from scipy.special import stdtr, stdtrit  # scipy is slow to import
+
     mean = after.mean - before.mean
     if before.std is None or after.std is None:
         return Difference(mean)
@@ -102,6 +101,8 @@ def pooled(samples: Sequence[Sample]) -> float | None:
 
 def power(n: int, std: float, effect: float = EFFECT) -> float:
     """Probability that a t test at `LEVEL` finds a difference of `effect` between two steps of n seeds each."""
+    from scipy.special import nctdtr, stdtrit
+
     freedom, shift = 2 * n - 2, effect / (std * math.sqrt(2 / n))
     edge = stdtrit(freedom, 1 - LEVEL / 2)
     return float(1 - nctdtr(freedom, shift, edge) + nctdtr(freedom, shift, -edge))
