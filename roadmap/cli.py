@@ -200,13 +200,13 @@ def counted(number: float, thing: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration to read: 42 s, 3 min 20 s, 5 h 12 min."""
+    """A duration to read: 42 s, 3 min 20 s, 5 h 12 min, 2.5 days."""
     whole, minutes = round(seconds), round(seconds / 60)
     if whole < 60:
         return f"{whole} s"
     if minutes < 60:
         return f"{whole // 60} min {whole % 60} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 2 * 24 * 60 else f"{seconds / 86400:.1f} days"
 
 
 def _require_study(study: str, directories: Sequence[Path]) -> None:

@@ -16,12 +16,13 @@ from roadmap import runs
 
 
 @pytest.mark.slow
-def test_chaos_changes_nothing(tmp_path: Path, data_root: Path) -> None:
-    command = [sys.executable, "-m", "chaos", "n=5", "seed=3", f"data={data_root}", f"place={tmp_path}"]
+@pytest.mark.parametrize("words", ["n=5 seed=3", "n=20 only=kill"])
+def test_chaos_changes_nothing(words: str, tmp_path: Path, data_root: Path) -> None:
+    command = [sys.executable, "-m", "chaos", *words.split(), f"data={data_root}", f"place={tmp_path}"]
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"all +│ 5 +│ 5 ", done.stdout), done.stdout
+    assert re.search(r"all +│ (5|20) +│ \1 ", done.stdout), done.stdout
     assert working_on(tmp_path) == []
 
 

@@ -21,7 +21,7 @@ def test_time_left_follows_from_the_mean_of_known_runs() -> None:
     assert seconds_left(states, 1) == 150
     assert seconds_left(states, 2) == 75
     assert seconds_left([RunState(run)], 1) is None
-    assert [duration(s) for s in (4.4, 200, 18720)] == ["4 s", "3 min 20 s", "5 h 12 min"]
+    assert [duration(s) for s in (4.4, 200, 18720, 216000)] == ["4 s", "3 min 20 s", "5 h 12 min", "2.5 days"]
 
 
 def test_status_composes_only_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def main(words: list[str]) -> int:
     for line in summary(costs, devices, **rates):
         console.print(line)
     if here:
-        console.print(f"on this machine, {here} at a time: {days(max(ends(costs, here)))}")
+        console.print(f"on this machine, {here} at a time: {duration(max(ends(costs, here)))}")
     if seconds:
         console.print(f"{chosen['budget']} on {counted(devices, 'device')} is enough for:")
         console.print("\n".join(fitting(costs, devices, seconds)))
@@ -197,7 +197,7 @@ def summary(costs: Sequence[RunCost], devices: int, *, watts: float, co2: float,
     hours, sizes = sum(cost.seconds for cost in costs) / 3600, sorted(cost.bytes for cost in costs)
     # A run in progress also keeps its previous checkpoint.
     gigabytes, kwh = (sum(sizes) + sum(sizes[-devices:])) / 1e9, hours * watts / 1000
-    time_needed = f"{days(max(ends(costs, devices)))} on {counted(devices, 'device')}"
+    time_needed = f"{duration(max(ends(costs, devices)))} on {counted(devices, 'device')}"
     return [
         f"{counted(len(costs), 'run')}: {amount(hours)} device hours, {time_needed}",
         f"disk: {amount(gigabytes)} GB of checkpoints",
@@ -245,10 +245,6 @@ def percent_within(costs: Sequence[RunCost], devices: int, seconds: float) -> in
         return max(ends([cost._replace(work=cost.work * percent / 100) for cost in costs], devices))
 
     return max(0, bisect_right(range(101), seconds, key=end) - 1)
-
-
-def days(seconds: float) -> str:
-    return duration(seconds) if seconds < 2 * SECONDS["d"] else f"{seconds / SECONDS['d']:.1f} days"
 
 
 def amount(value: float) -> str:

@@ -7,8 +7,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -21,7 +22,7 @@ from roadmap import cli
 from roadmap.data.fetch import fetch
 from roadmap.errors import require
 
-DEFAULTS = {"n": "200", "seed": "0", "data": "data", "place": ""}
+DEFAULTS = {"n": "200", "seed": "0", "only": "", "data": "data", "place": ""}
 FAULTS_PER_SWEEP = 20
 TINY = (
     "study=smoke", "steps=[resnet,gelu]", "seeds=2", "jobs=2", "data.max_train=128", "data.max_test=70",
@@ -34,6 +35,7 @@ def main(words: list[str]) -> int:
 
         PYTHONPATH=.:tests python -m chaos               200 faults, 20 per sweep
         PYTHONPATH=.:tests python -m chaos n=20 seed=7   fewer, and others
+        PYTHONPATH=.:tests python -m chaos only=kill     faults with this word in their names
         PYTHONPATH=.:tests python -m chaos data=/path/to/data place=/path/to/scratch
 
     Where it may mount a small file system (root on Linux), it also fills the disk.
@@ -42,25 +44,28 @@ def main(words: list[str]) -> int:
     chosen = cli.options(words, DEFAULTS)
     n, data = cli.whole(chosen, "n"), Path(chosen["data"]).resolve()
     require(chosen["seed"].isdecimal(), "seed", chosen["seed"], "a whole number")
+    kinds = [name for name in FAULTS if chosen["only"] in name]
+    require(bool(kinds), "only", chosen["only"], f"part of a fault's name: {', '.join(FAULTS)}")
     fetch("fashion_mnist", data)
     place = Path(chosen["place"] or tempfile.mkdtemp(prefix="chaos-")).resolve()
     place.mkdir(parents=True, exist_ok=True)
     with small_disk(place / "device") as disk:
-        survived = run_trials(n, Random(int(chosen["seed"])), place, disk=disk, words=(*TINY, f"data.root={data}"))
+        make = partial(Trial, words=(*TINY, f"data.root={data}"), random=Random(int(chosen["seed"])), kinds=kinds)
+        survived = run_trials(n, make, place, disk=disk)
     if survived and not chosen["place"]:
         shutil.rmtree(place)
     return 0 if survived else 1
 
 
-def run_trials(n: int, random: Random, place: Path, *, disk: Path | None, words: Sequence[str]) -> bool:
+def run_trials(n: int, make: Callable[..., Trial], place: Path, *, disk: Path | None) -> bool:
     """Run sweeps until `n` faults were injected, and print a table; returns whether all sweeps survived."""
     console, started = Console(soft_wrap=True, highlight=False), time.monotonic()
-    undisturbed = Trial(place / "quiet", words, random, place / "quiet.txt")
+    undisturbed = make(place / "quiet", log=place / "quiet.txt")
     undisturbed.run(faults=0)
     expected = undisturbed.outcome()
     injected, survived = Counter[str](), Counter[str]()
     for number in itertools.count(1):
-        trial = Trial((disk or place) / f"sweep-{number}", words, random, place / f"sweep-{number}.txt", disk)
+        trial = make((disk or place) / f"sweep-{number}", log=place / f"sweep-{number}.txt", disk=disk)
         try:
             trial.run(faults=min(FAULTS_PER_SWEEP, n - injected.total()))
             complaint = "" if trial.outcome() == expected else "its results differ from the undisturbed sweep"

@@ -30,6 +30,7 @@ class Trial:
     random: Random
     log: Path
     """Output of the sweeps."""
+    kinds: Sequence[str] = tuple(FAULTS)
     disk: Path | None = None
     """Root of a small file system that may be filled."""
     injected: list[str] = field(default_factory=list)
@@ -81,7 +82,7 @@ class Trial:
     def inject(self, target: Target) -> None:
         """Inject one random fault that is possible now."""
         self.check_finished()
-        names = self.random.sample(list(FAULTS), len(FAULTS))
+        names = self.random.sample(self.kinds, len(self.kinds))
         name = next((name for name in names if FAULTS[name](target)), None)
         if name is None:
             return
