@@ -1,18 +1,21 @@
-"""The life of a run as files: one directory a run, finished exactly when its result is there."""
+"""The files of a run: one directory per run, finished exactly when its result is there."""
 
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-from roadmap.config import compose as configuration
 from roadmap.config.aliases import renamed_result
-from roadmap.config.identity import digest, identity, told
+from roadmap.config.compose import as_yaml, load, to_dict
+from roadmap.config.conf import CONF
+from roadmap.config.deviations import Deviations, deviations
+from roadmap.config.identity import digest, identity, listed_difference
 from roadmap.config.schema import Config
 from roadmap.errors import ConfigError
 from roadmap.files import in_use, write_atomic
 
 CONFIG = "config.yaml"
+DEVIATIONS = "deviations.json"
 METRICS = "metrics.jsonl"
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
@@ -20,9 +23,9 @@ PROGRESS = "progress.json"
 LOG = "log.txt"
 FAILURE = "failure.json"
 RESULT = "result.json"
-DATA = "data.json"  # the fingerprint of the images, where the name of a data set does not tell them
-JOB = "job.json"  # of a cluster, as long as the sweep has not seen its end
-TRACKING = "tracking"  # a directory: what a tracker keeps of the run, and what its process had to say
+DATA = "data.json"  # fingerprint of the images, for data sets whose name does not identify them
+JOB = "job.json"  # cluster job, until the sweep has seen its end
+TRACKING = "tracking"  # directory of the tracker's files and of its process's log
 EXIT = "exit.json"  # how the training command of a job ended
 
 CHECKSUM = "checksum"
@@ -34,97 +37,114 @@ REQUIRED = (
 
 
 def study_directory(config: Config) -> Path:
-    """Where the runs of a study live."""
+    """The directory of a study's runs."""
     return Path(config.runs_dir).expanduser() / config.study.name
 
 
 def run_directory(config: Config) -> Path:
-    """Where a run lives: the same for every process that works on it."""
+    """The directory of a run."""
     return directory_of(study_directory(config), config.step.name, config.seed)
 
 
 def directory_of(study: Path, step: str, seed: int) -> Path:
-    """Where a run lives in the directory of its study."""
+    """The directory of a run in that of its study."""
     return study / step / f"seed-{seed}"
 
 
 def begun(directory: Path) -> bool:
-    """Whether there is anything of a run that another set of images must not be mixed with."""
+    """Whether a directory holds trained weights or a result, which belong to one set of images."""
     return any((directory / name).exists() for name in (RESULT, CHECKPOINT, PREVIOUS_CHECKPOINT))
 
 
 def refuse_other_data(where: Path, there: dict[str, Any] | None, now: dict[str, Any] | None) -> None:
-    """See that two fingerprints of images are the same, where both are known: runs of before had none.
+    """Refuse two different fingerprints of images; older runs have none.
 
     Raises:
-        ConfigError: they are not.
+        ConfigError: they differ.
     """
     if there and now and there != now:
         raise ConfigError(
             f"{where} is of other images: {count_of(there)}, and now {count_of(now)}\n"
-            "say their place (data.root=...), or give these a study of their own (study.name=...)"
+            "set data.root=..., or give these images a study of their own (study.name=...)"
         )
 
 
 def count_of(data: dict[str, Any]) -> str:
-    """A fingerprint in words."""
+    """A fingerprint of images as text."""
     return ", ".join(
         f"{part}: {of['images']:,} in {of['classes']:,} classes, names {of['names'][:8]}" for part, of in data.items()
     )
 
 
-def refuse_mixing(config: Config, data: dict[str, Any] | None = None) -> None:
-    """See that a run's directory is free, or holds the same run, of the images with this fingerprint if it is known.
+def refuse_other_run(config: Config, data: dict[str, Any] | None = None) -> None:
+    """Refuse a run whose directory holds another run, or the same run of other images than `data`.
 
     Raises:
-        ConfigError: another configuration lives there, and it names the keys that differ; or it is of other images.
+        ConfigError: naming the options that differ, or the images.
     """
     directory = run_directory(config)
-    if not (directory / CONFIG).exists() or _came_to_nothing(directory):
+    if not (directory / CONFIG).exists() or _without_work(directory):
         return
-    there, wanted = (
-        configuration.to_dict(configuration.load(directory / CONFIG)),
-        configuration.to_dict(config),
-    )
-    listed = told(identity(there), identity(wanted))
-    if listed:
+    different = listed_difference(identity(to_dict(load(directory / CONFIG))), identity(to_dict(config)))
+    if different:
         raise ConfigError(
-            f"{directory} holds another run: {listed}\n"
+            f"{directory} holds another run: {different}\n"
             "give this one a study of its own (study.name=...), or move the old directory away"
         )
     if begun(directory):
         refuse_other_data(directory, read_json(directory / DATA), data)
 
 
-def _came_to_nothing(directory: Path) -> bool:
-    """Whether a run was frozen there and left no work behind, such as one that failed at once for its words."""
-    left = begun(directory) or any((directory / name).exists() for name in (METRICS, JOB))
-    return not left and not in_use(directory)
+def _without_work(directory: Path) -> bool:
+    """Whether no work was saved there, for example because an illegal option stopped the run."""
+    saved = begun(directory) or any((directory / name).exists() for name in (METRICS, JOB))
+    return not saved and not in_use(directory)
 
 
 def prepare(config: Config, data: dict[str, Any] | None = None) -> Path:
-    """Make a run's directory and freeze its configuration there; how it is carried out may change, what it is may not.
+    """Create a run's directory and freeze its configuration there.
 
     Raises:
-        ConfigError: another configuration lives there already, or a run of other images.
+        ConfigError: the directory holds another run, or a run of other images.
     """
-    refuse_mixing(config, data)
+    refuse_other_run(config, data)
     return freeze(config)
 
 
 def freeze(config: Config) -> Path:
-    """`prepare` for a directory that is known to be free, or to hold the same run."""
+    """Write config.yaml and deviations.json; the directory must be free or hold the same run.
+
+    A finished run keeps the configuration that its result was produced with.
+    """
     directory = run_directory(config)
     directory.mkdir(parents=True, exist_ok=True)
-    text = configuration.as_yaml(config)
-    same = (directory / CONFIG).exists() and (directory / CONFIG).read_text() == text
-    if not same and not _told(directory, configuration.to_dict(config)):  # beside a result stays what it was made with
-        write_atomic(directory / CONFIG, text)
+    text, path = as_yaml(config), directory / CONFIG
+    same = path.exists() and path.read_text() == text
+    kept = (directory / RESULT).exists() if same else finished(directory) and _finished_as(directory, to_dict(config))
+    if kept:
+        return directory
+    if not same:
+        write_atomic(path, text)
+    if _stored_deviations(directory, config) is None:
+        write_json(directory / DEVIATIONS, {"config_hash": digest(to_dict(config)), "deviations": deviations(config)})
     return directory
 
 
+def read_deviations(directory: Path, config: Config) -> Deviations | None:
+    """The deviations from the paper of a frozen run; None if they are neither stored nor computable without conf/."""
+    stored = _stored_deviations(directory, config)
+    return deviations(config) if stored is None and CONF.is_dir() else stored
+
+
+def _stored_deviations(directory: Path, config: Config) -> Deviations | None:
+    stored = read_json(directory / DEVIATIONS) or {}
+    if stored.get("config_hash") != digest(to_dict(config)):
+        return None
+    return {key: (here, paper) for key, (here, paper) in stored["deviations"].items()}
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object from a file; None where there is no file or no whole object in it."""
+    """A JSON object from a file; None if there is no file or no whole object in it."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -133,14 +153,19 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object, atomically."""
+    """Write a JSON object atomically."""
     write_atomic(path, json.dumps(content, indent=1) + "\n")
 
 
+def json_lines(rows: list[dict[str, Any]]) -> str:
+    """Rows as text, one JSON object per line."""
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
 def checksum(result: dict[str, Any]) -> str:
-    """Of all that a result says but its own checksum."""
-    said = {key: value for key, value in result.items() if key != CHECKSUM}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    """SHA-256 of a result without its checksum."""
+    content = {key: value for key, value in result.items() if key != CHECKSUM}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_result(path: Path, result: dict[str, Any]) -> dict[str, Any]:
@@ -148,11 +173,6 @@ def write_result(path: Path, result: dict[str, Any]) -> dict[str, Any]:
     whole = result | {CHECKSUM: checksum(result)}
     write_json(path, whole)
     return whole
-
-
-def json_lines(rows: list[dict[str, Any]]) -> str:
-    """Rows as text, a JSON object a line."""
-    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -180,26 +200,23 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def finished(directory: Path) -> bool:
-    """Whether a run directory holds a whole result of the configuration and of the step that are frozen there."""
+    """Whether a run directory holds a sound result of the configuration that is frozen there."""
     if not (directory / RESULT).exists():
         return False
     try:
-        frozen = configuration.to_dict(configuration.load(directory / CONFIG))
+        frozen = to_dict(load(directory / CONFIG))
+    except ConfigError:
+        return False
+    return _finished_as(directory, frozen)
+
+
+def _finished_as(directory: Path, config: dict[str, Any]) -> bool:
+    """Whether a directory holds a sound result of a configuration, its step's parent, group and title included."""
+    try:
         result = read_result(directory / RESULT)
     except ConfigError:
         return False
-    return _is_of(result, frozen)
-
-
-def _told(directory: Path, config: dict[str, Any]) -> bool:
-    """Whether a directory holds the result of a configuration, and the configuration that it came from."""
-    return finished(directory) and _is_of(read_result(directory / RESULT), config)
-
-
-def _is_of(result: dict[str, Any], config: dict[str, Any]) -> bool:
-    """Whether a result is of a configuration, and of its step with all that is said of it."""
-    same_run = bool(result["config_hash"] == digest(config))
-    return same_run and bool(result["config"]["step"] == config["step"])
+    return bool(result["config_hash"] == digest(config) and result["config"]["step"] == config["step"])
 
 
 def find_results(study: Path) -> list[Path]:

@@ -1,11 +1,17 @@
 """A run's directory: what may be taken over, and what is another run's."""
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from helpers.smoke import ROOT, tiny
 
 from roadmap import runs
 from roadmap.config.compose import compose, load
+from roadmap.config.deviations import deviations
 from roadmap.errors import ConfigError
 from roadmap.files import lock
 
@@ -28,3 +34,41 @@ def test_what_has_done_anything_is_not_taken_over(work: str, tmp_path: Path) -> 
     (runs.prepare(there) / work).write_text("")
     with pytest.raises(ConfigError, match=r"holds another run: recipe\.lr"):
         runs.prepare(wanted)
+
+
+def test_deviations_are_stored_when_a_run_is_frozen(tmp_path: Path) -> None:
+    config = compose(["+step=gelu", f"runs_dir={tmp_path}"])
+    directory = runs.prepare(config)
+    assert runs.read_deviations(directory, config) == deviations(config)
+    before = (directory / runs.DEVIATIONS).read_bytes()
+    runs.write_json(directory / runs.DEVIATIONS, {"config_hash": "of another run", "deviations": {"seed": [0, 1]}})
+    assert runs.read_deviations(directory, config) == deviations(config)
+    assert (runs.prepare(config) / runs.DEVIATIONS).read_bytes() == before
+
+
+def test_without_stored_deviations_and_conf_they_are_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = compose(["+step=gelu", f"runs_dir={tmp_path}"])
+    directory = runs.prepare(config)
+    monkeypatch.setattr(runs, "CONF", tmp_path / "nowhere")
+    assert runs.read_deviations(directory, config) == deviations(config)
+    (directory / runs.DEVIATIONS).unlink()
+    assert runs.read_deviations(directory, config) is None
+
+
+def test_a_frozen_run_starts_and_finishes_without_conf(tmp_path: Path, data_root: Path) -> None:
+    package = tmp_path / "code" / "roadmap"
+    shutil.copytree(ROOT / "roadmap", package, ignore=shutil.ignore_patterns("__pycache__"))
+    directory = runs.prepare(tiny(tmp_path / "runs", data_root))
+    (package / "conf").rename(package / "conf.away")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "roadmap", "train", f"run={directory}"],
+        env=os.environ | {"PYTHONPATH": str(package.parent), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert runs.finished(directory)
+    stored = runs.read_json(directory / runs.DEVIATIONS)
+    assert stored is not None and runs.read_result(directory / runs.RESULT)["deviations"] == stored["deviations"]

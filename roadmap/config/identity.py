@@ -1,4 +1,4 @@
-"""What makes two runs the same: the part of a configuration that decides what they compute."""
+"""Which runs are the same: the options that decide what a run computes, and differences between configurations."""
 
 import hashlib
 import json
@@ -8,9 +8,8 @@ from typing import Any
 from roadmap.config.aliases import renamed
 
 DATA_LOCATION = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"))
-# What configurations from before a key existed meant by leaving it out.
-UNSAID = {"recipe.precision": "float32", "recipe.sync_bn": False}
-# Not part of what a run computes, so not of its identity either.
+# Values of options that configurations do not have that were written before the option existed.
+OLD_DEFAULTS = {"recipe.precision": "float32", "recipe.sync_bn": False}
 OUTSIDE_IDENTITY = (
     "study.seeds", "study.ladder", "study.design", "training", "tracking", "runs_dir", *DATA_LOCATION, "budget",
     "regime", "step",
@@ -18,33 +17,35 @@ OUTSIDE_IDENTITY = (
 
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a plain configuration that decides what a run computes: dotted key to value."""
+    """The options that decide what a run computes: dotted key to value."""
     flat = flatten(renamed(config))
     kept = {
-        key: value for key, value in flat.items() if not under(key, OUTSIDE_IDENTITY) and UNSAID.get(key, ...) != value
+        key: value
+        for key, value in flat.items()
+        if not under(key, OUTSIDE_IDENTITY) and OLD_DEFAULTS.get(key, ...) != value
     }
     return kept | {"step.name": flat["step.name"], "regime.name": flat["regime.name"]}
 
 
 def digest(config: dict[str, Any]) -> str:
-    """A name for what a run computes: equal exactly when `identity` is."""
+    """A hash of `identity`: 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def difference(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Dotted keys in which two plain configurations differ, with both values."""
-    left, right = UNSAID | flatten(a), UNSAID | flatten(b)
+    left, right = OLD_DEFAULTS | flatten(a), OLD_DEFAULTS | flatten(b)
     return {k: (left.get(k), right.get(k)) for k in left | right if left.get(k) != right.get(k)}
 
 
-def told(there: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """In which keys two identities differ, in words; empty if in none."""
+def listed_difference(there: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """The options in which two identities differ, as text; empty if they are equal."""
     changed = sorted(difference(there, wanted).items())
     return ", ".join(f"{key} ({old} there, now {new})" for key, (old, new) in changed)
 
 
 def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested dictionary as dotted keys; lists stay whole."""
+    """A nested dictionary with dotted keys; lists stay as they are."""
     flat: dict[str, Any] = {}
     for key, value in nested.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -52,5 +53,5 @@ def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def under(key: str, parts: Sequence[str]) -> bool:
-    """Whether a dotted key is one of `parts` or lies below one."""
+    """Whether a dotted key equals one of `parts` or begins with one and a dot."""
     return any(f"{key}.".startswith(f"{part}.") for part in parts)

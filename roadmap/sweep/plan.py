@@ -67,7 +67,7 @@ class Plan:
             ConfigError: a directory holds another run, or a run of images with another fingerprint than `data`.
         """
         for config in self.configs:
-            runs.refuse_mixing(config, data)
+            runs.refuse_other_run(config, data)
         for config in self.configs:
             runs.freeze(config)
 

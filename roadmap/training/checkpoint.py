@@ -10,7 +10,7 @@ import torch
 
 from roadmap import runs
 from roadmap.config.compose import to_dict
-from roadmap.config.identity import digest, identity, told
+from roadmap.config.identity import digest, identity, listed_difference
 from roadmap.config.schema import Config
 from roadmap.errors import ConfigError, require
 from roadmap.files import write_atomic
@@ -131,7 +131,7 @@ def _refuse_other(path: Path, state: dict[str, Any], config: dict[str, Any]) -> 
             "finish the run with the version that began it, or move the file away to start again"
         )
     if state["config_hash"] != digest(config):
-        keys = told(state["identity"], identity(config))
+        keys = listed_difference(state["identity"], identity(config))
         raise ConfigError(f"{path}: a checkpoint of another run: {keys}: move it away to start again")
 
 

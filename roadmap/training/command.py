@@ -46,7 +46,7 @@ def main(words: list[str]) -> int:
     if "--cfg" in words:
         print(configuration.as_yaml(config), end="")
         return 0
-    runs.refuse_mixing(config)
+    runs.refuse_other_run(config)
     from roadmap.training.distributed import World
 
     data, world = None, World.from_env()

@@ -1,5 +1,6 @@
 """A run as a whole: held by one process, resumed where it was, recorded as finished or as failed."""
 
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 from roadmap import runs
 from roadmap.config.compose import load, to_dict
-from roadmap.config.deviations import Deviations, deviations
+from roadmap.config.deviations import Deviations
 from roadmap.config.identity import digest
 from roadmap.config.schema import Config
 from roadmap.data.resize import finished_copy
@@ -44,7 +45,7 @@ def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
         origin = provenance.commit()  # of the loaded code: files may change while the run works
         try:
             config = load(directory / runs.CONFIG)
-            listed = deviations(config) | resized(config)
+            listed = deviations_of(directory, config)
             if world.first:
                 last.enter_context(mirrored(directory, config.tracking))
             with Progress(config, directory, speaks=world.first) as progress:
@@ -100,17 +101,23 @@ def reason(error: Exception) -> str:
     return text
 
 
-def resized(config: Config) -> Deviations:
-    """Whether a run reads a resized copy (scripts/prepare.py), as what the paper does not.
+def deviations_of(directory: Path, config: Config) -> Deviations | None:
+    """The run's deviations from the paper, a resized copy of the images among them; None if they are unknown.
 
     Raises:
         DataError: the copy is not finished.
     """
     copy = finished_copy(Path(config.data.root).expanduser())
-    return {"data.resized": (str(copy), "originals")} if copy else {}
+    frozen = runs.read_deviations(directory, config)
+    if frozen is None:
+        print(f"{directory}: deviations from the paper unknown: no {runs.DEVIATIONS}, no conf/", file=sys.stderr)
+        return None
+    return frozen | ({"data.resized": (str(copy), "originals")} if copy else {})
 
 
-def make_result(config: Config, state: State, origin: tuple[str | None, bool], listed: Deviations) -> dict[str, Any]:
+def make_result(
+    config: Config, state: State, origin: tuple[str | None, bool], listed: Deviations | None
+) -> dict[str, Any]:
     """What is kept of a run: its last epoch's counts, what it cost, and where it comes from."""
     plain, last = to_dict(config), state.history[-1]
     step, data = config.step, config.data
@@ -139,7 +146,7 @@ def make_result(config: Config, state: State, origin: tuple[str | None, bool], l
         "wall_seconds": state.seconds,
         "images_per_second": images / training,
         "overhead_share": sum(line["overhead_share"] * line["training_seconds"] for line in state.history) / training,
-        "deviations": {key: list(pair) for key, pair in listed.items()},
+        **({} if listed is None else {"deviations": {key: list(pair) for key, pair in listed.items()}}),
         **({"data": state.data} if state.data else {}),
         "config_hash": digest(plain),
         "config": plain,
