@@ -245,17 +245,3 @@ def _interrupted(error: BaseException | None) -> bool:
         seen.append(error)
         error = error.__cause__ or error.__context__
     return any(isinstance(each, KeyboardInterrupt) for each in seen)
-
-
-def command(main: Callable[[], int]) -> None:
-    """Run an argparse-style script and exit. Only for scripts not yet moved to `roadmap.__main__`."""
-    name = Path(sys.argv[0]).name
-    try:
-        code = main()
-    except (Exception, KeyboardInterrupt) as error:
-        ending = _ending(error)
-        if ending is None:
-            raise
-        code = ending[0]
-        print(f"{name}: {ending[1]}", file=sys.stderr)
-    sys.exit(code)

@@ -24,7 +24,7 @@ from helpers.powercut import Disk, lay_out
 from helpers.smoke import ROOT, computed, script, tiny, words, working_on
 
 from roadmap import runs
-from roadmap.cli import command
+from roadmap.cli import run
 from roadmap.config.checks import check
 from roadmap.config.compose import compose, load, to_dict
 from roadmap.errors import ConfigError, DataError, NoSpace
@@ -359,7 +359,7 @@ def test_a_config_edited_during_a_sweep_is_not_looked_at(undisturbed: Path, tmp_
 
 
 def test_ctrl_c_while_a_configuration_is_read_is_not_called_an_error_in_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:
         try:
@@ -369,17 +369,15 @@ def test_ctrl_c_while_a_configuration_is_read_is_not_called_an_error_in_it(
 
     monkeypatch.setattr("omegaconf.OmegaConf.merge", interrupted)
 
-    def main() -> int:
+    def main(_: list[str]) -> int:
         try:
-            compose(["study=smoke"])
+            compose(["study=smoke", f"runs_dir={tmp_path}"])
         except AttributeError as error:
             raise ConfigError(str(error)) from error
         return 0
 
-    with pytest.raises(SystemExit) as end:
-        command(main)
-    assert end.value.code == 130
-    assert capsys.readouterr().err.endswith(": interrupted\n")
+    assert run("train", main, []) == 130
+    assert capsys.readouterr().err == "train: interrupted\n"
 
 
 def test_a_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
