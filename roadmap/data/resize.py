@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -28,6 +28,8 @@ from roadmap.files import LOCK, lock, remove_leftovers, write_atomic
 MANIFEST = "resized.json"
 PARTS = ("train", "val")
 DEFAULTS = {"data.root": "", "to": "", "short_side": "256", "quality": "90", "parts": "train", "workers": "1"}
+Outcome = tuple[Path, str | None]
+"""A file, relative to its root, and why it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -126,19 +128,23 @@ def resize(wanted: Resized, to: Path, *, workers: int) -> Iterator[tuple[int, in
         for folder in {path.parent for path in files}:
             remove_leftovers(to / folder)
         unreadable: dict[Path, str] = {}
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)
-        try:
-            job = partial(_resize_file, source, to, wanted.short_side, wanted.quality)
-            for done, (path, error) in enumerate(pool.map(job, files, chunksize=8), start=1):
-                if error:
-                    unreadable[path] = error
-                yield done, len(files), list(unreadable.values())
-        finally:
-            pool.shutdown(cancel_futures=True)
+        job = partial(_resize_file, source, to, wanted.short_side, wanted.quality)
+        for done, (path, error) in enumerate(_in_processes(job, files, workers), start=1):
+            if error:
+                unreadable[path] = error
+            yield done, len(files), list(unreadable.values())
         count = sum(1 for part in wanted.parts for _ in image_files(to / part))
         if count != len(files) - len(unreadable):
             raise DataError(f"{to}: {count} images, not {len(files) - len(unreadable)} as in {source}")
         write_manifest(to, replace(wanted, images=count, unreadable=tuple(map(str, unreadable))))
+
+
+def _in_processes(job: Callable[[Path], Outcome], files: list[Path], workers: int) -> Iterator[Outcome]:
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)
+    try:
+        yield from pool.map(job, files, chunksize=8)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def image_files(folder: Path) -> Iterator[Path]:
@@ -200,8 +206,8 @@ def _exit_with_parent() -> None:
     os._exit(1)
 
 
-def _resize_file(source: Path, to: Path, short_side: int, quality: int, path: Path) -> tuple[Path, str | None]:
-    """Write one file of the copy and decode it, unless it is there and intact; the path, and why it cannot be read."""
+def _resize_file(source: Path, to: Path, short_side: int, quality: int, path: Path) -> Outcome:
+    """Write one file of the copy and decode it, unless it is there and intact."""
     original, target = source / path, to / path
     try:
         with Image.open(original) as image:
