@@ -111,3 +111,13 @@ def test_stages_are_those_of_the_results(tmp_path: Path) -> None:
     collate("smoke", tmp_path / "runs", tmp_path / "results")
     steps = by_step(gather("smoke", tmp_path / "results"))
     assert (steps["resnet"]["stages"], steps["training_recipe"]["stages"]) == ([stage], [])
+
+
+def test_a_network_is_never_compared_with_one_of_another_size(tmp_path: Path) -> None:
+    write(tmp_path / "runs", [result(step, model__width=6) for step in ("gelu", "fewer_activations")])
+    collate("smoke", tmp_path / "runs", tmp_path / "results")
+    steps = by_step(gather("smoke", tmp_path / "results"))
+    widths = {name: [part["part"] for part in steps[name]["drawings"]] for name in ("gelu", "fewer_activations")}
+    assert widths == {"gelu": ["block"], "fewer_activations": ["block"]}  # the stem is the same
+    assert "1×1 conv, 96" in steps["gelu"]["drawings"][0]["after"]  # its parent has no run
+    assert "1×1 conv, 24" in steps["fewer_activations"]["drawings"][0]["after"]

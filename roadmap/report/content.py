@@ -117,7 +117,11 @@ def _records(table: Sequence[Row], results: Sequence[Data], metrics: Sequence[st
     records = []
     for row in table:
         own, parent = runs.get(row.step, []), titles.get(row.parent or "", row.parent)
-        before, after = (network(name and (shared or name), row.regime, runs) for name in (row.parent, row.step))
+        # Sizes of a study's own are only in its runs: both networks are from runs, or both from files.
+        both = {row.parent or row.step, row.step} <= runs.keys() or network(row.step, row.regime, {}) is None
+        before, after = (
+            network(name and (shared or name), row.regime, runs if both else {}) for name in (row.parent, row.step)
+        )
         changes, in_runs = _spelt(changes_of(row, runs)), _spelt(changes_in_runs(row, runs))
         record = asdict(row) | {
             "title": titles[row.step],
