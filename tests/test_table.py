@@ -12,7 +12,7 @@ from scipy.stats import ttest_ind
 from roadmap.errors import ConfigError
 from roadmap.results.collate import rows
 from roadmap.results.statistics import one_run
-from roadmap.results.table import COSTS, Row, long_rows, read_csv, to_csv, to_frame
+from roadmap.results.table import COSTS, Row, long_rows, read_csv, to_csv
 
 OLD = Path(__file__).parent / "data" / "old_results"
 
@@ -66,7 +66,7 @@ def test_a_metric_of_some_runs_is_averaged_over_those(tmp_path: Path) -> None:
     (tmp_path / "ladder.csv").write_text(to_csv(table))
     line = next(line for line in read_csv(tmp_path / "ladder.csv") if line.step == "gelu")
     assert line.metrics["ece"] == (0.03, 0.014142)
-    assert list(to_frame(table).columns[-2:]) == ["ece", "ece_std"]
+    assert to_csv(table).splitlines()[0].endswith(",train_loss,train_loss_std,ece,ece_std")
 
 
 def test_csv_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from roadmap.cli import duration
 from roadmap.results.markup import p_value
-from roadmap.results.statistics import EFFECT, LEVEL, MOST_SEEDS, POWER, pooled
+from roadmap.results.statistics import EFFECT, LEVEL, MOST_SEEDS, POWER, kendall_tau, pooled
 from roadmap.results.table import Row, samples_of
 
 Result = Mapping[str, Any]
@@ -33,6 +33,12 @@ def significance(table: Sequence[Row]) -> dict[str, str]:
         for title, answer in groups.items()
         if (rows := [row for row in changed if row.significant is answer])
     }
+
+
+def agreement(levels: Sequence[tuple[float, float]]) -> str:
+    """Kendall's tau of two rankings of steps, by pairs of accuracies."""
+    tau = kendall_tau([a for a, _ in levels], [b for _, b in levels])
+    return f"Kendall's tau {'not defined' if tau is None else f'{tau:.2f}'} over {len(levels)} steps"
 
 
 def sensitivity(table: Sequence[Row], images: int) -> dict[str, str]:

@@ -13,7 +13,7 @@ from roadmap.data.datasets import DATASETS
 from roadmap.files import write_atomic
 from roadmap.results import notes
 from roadmap.results.markup import page
-from roadmap.results.statistics import kendall_tau, same_sign
+from roadmap.results.statistics import same_sign
 from roadmap.results.table import Row, to_csv, with_changes
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
@@ -80,8 +80,7 @@ def agreement(table: Sequence[Row]) -> str:
         return _agreement_of_ends(table)
     levels = [(row.top1, row.paper_top1) for row in table if row.top1 is not None and row.paper_top1 is not None]
     changed = [row for row in table if row.change is not None and row.paper_change is not None]
-    tau = kendall_tau([here for here, _ in levels], [paper for _, paper in levels])
-    text = f"Kendall's tau {'not defined' if tau is None else f'{tau:.2f}'} over {len(levels)} steps"
+    text = notes.agreement(levels)
     if changed:
         agree = _same_sign(changed)
         text += f"; {agree} of {len(changed)} changes have the same sign ({agree / len(changed):.0%})"

@@ -109,8 +109,8 @@ def samples_of(rows: Iterable[Row]) -> dict[str, Sample]:
     return {row.step: Sample(row.top1, row.top1_std, row.n) for row in rows if row.top1 is not None}
 
 
-def to_frame(rows: Iterable[Row]) -> DataFrame:
-    """Rows as a frame with the columns of the CSV file."""
+def to_csv(rows: Iterable[Row]) -> str:
+    """Rows as CSV text; unknown values are blank."""
     import pandas
 
     records = []
@@ -119,13 +119,7 @@ def to_frame(rows: Iterable[Row]) -> DataFrame:
         for name, (mean, std) in record.pop("metrics").items():
             record |= {name: mean, f"{name}_std": std}
         records.append({name: _text(value) for name, value in record.items()})
-    return pandas.DataFrame(records, dtype=object)
-
-
-def to_csv(rows: Iterable[Row]) -> str:
-    """Rows as CSV text; unknown values are blank."""
-    text: str = to_frame(rows).to_csv(index=False, lineterminator="\n")
-    return text
+    return str(pandas.DataFrame(records, dtype=object).to_csv(index=False, lineterminator="\n"))
 
 
 def read_csv(path: Path) -> list[Row]:
