@@ -115,7 +115,7 @@ def test_it_is_swept_collated_and_drawn_by_the_same_code(tmp_path: Path, data_ro
     assert [(row.step, row.ladder, row.n) for row in rows] == [(name, "recipe", 1) for name in ROAD]
     assert [row.paper_top1 for row in rows] == [76.13, *[None] * 7, 78.82]
     change = (results["stochastic_depth"]["counts"]["top1"] - results["resnet"]["counts"]["top1"]) / 0.7
-    assert f"the whole recipe {change:+.2f}, in the paper +2.69" in page.read_text()
+    assert f"from resnet to stochastic_depth {change:+.2f}, in the paper +2.69" in page.read_text()
     assert drawing.stat().st_size > 10_000
 
 

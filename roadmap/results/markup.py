@@ -60,22 +60,13 @@ def to_latex(rows: Sequence[Row]) -> str:
         r" & & \multicolumn{2}{c}{change} & & \multicolumn{2}{c}{paper}" + " &" * len(more) + " \\\\\n"
         "\\cmidrule(lr){3-4} \\cmidrule(lr){6-7}\nstep"
     )
-    headings = [
-        spanning,
-        r"top-1, \%",
-        "mean",
-        r"95\,\% interval",
-        "GFLOPs",
-        r"top-1, \%",
-        "change",
-        *map(escape, more),
-    ]
+    headings = [r"top-1, \%", r"mean", r"95\,\% interval", r"GFLOPs", r"top-1, \%", r"change"]
     cells: list[list[str]] = []
     for _, members in groupby(rows, lambda row: row.group):
         lines = [_latex_cells(row, more) for row in members]
         lines[0][0] = "\\addlinespace\n" * bool(cells) + lines[0][0]
         cells += lines
-    frame = pandas.DataFrame(cells, columns=headings)
+    frame = pandas.DataFrame(cells, columns=[spanning, *headings, *map(escape, more)])
     body: str = frame.to_latex(index=False, escape=False, column_format="lrrcrrr" + "r" * len(more))
     return f"% The ladder of study {rows[0].study}. Needs \\usepackage{{booktabs}}.\n{body}"
 

@@ -137,12 +137,11 @@ def write_paper_table(results_dir: Path = Path("results")) -> list[Path]:
         "GFLOPs as printed.",
         notes.intervals(table),
     ]
-    directory = results_dir / STUDY
-    directory.mkdir(parents=True, exist_ok=True)
+    (results_dir / STUDY).mkdir(parents=True, exist_ok=True)
     written = {"ladder.csv": to_csv(table), "ladder.md": page("the paper", lines, table, facts)}
     for name, text in written.items():
-        write_atomic(directory / name, text)
-    return [directory / name for name in written]
+        write_atomic(results_dir / STUDY / name, text)
+    return [results_dir / STUDY / name for name in written]
 
 
 def main(words: list[str]) -> int:
@@ -162,11 +161,10 @@ def main(words: list[str]) -> int:
 
 def _agreement_of_ends(table: Sequence[Row]) -> str:
     """The change from the first to the last step that the paper has."""
-    ends = [row for row in table if row.paper_top1 is not None]
-    first, last = ends[0], ends[-1]
-    here = None if first.top1 is None or last.top1 is None else last.top1 - first.top1
+    first, *_, last = [row for row in table if row.paper_top1 is not None]
+    known = first.top1 is not None and last.top1 is not None
+    change = f"{(last.top1 or 0) - (first.top1 or 0):+.2f}" if known else "not known yet"
     paper = (last.paper_top1 or 0) - (first.paper_top1 or 0)
-    change = "not known yet" if here is None else f"{here:+.2f}"
     return f"from {first.step} to {last.step} {change}, in the paper {paper:+.2f}; it has no steps between them"
 
 

@@ -3,8 +3,7 @@
 import math
 import statistics
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,40 +23,18 @@ class Sample(NamedTuple):
     n: int
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A difference of two means; None where there are too few runs for an interval."""
+class Difference(NamedTuple):
+    """A difference of two means; its 95 % confidence interval and two-sided p value are None for too few runs."""
 
     mean: float
-    low: float | None = None  # of the confidence interval
+    low: float | None = None
     high: float | None = None
-    p: float | None = None  # two-sided
-    p_holm: float | None = None  # corrected for all differences of the family
-
-    @property
-    def significant(self) -> bool | None:
-        """Whether `p_holm` is below `LEVEL`."""
-        return None if self.p_holm is None else self.p_holm < LEVEL
+    p: float | None = None
 
 
 def deviation(values: Sequence[float]) -> float | None:
     """Sample standard deviation (n - 1); None for fewer than two values."""
     return statistics.stdev(values) if len(values) > 1 else None
-
-
-def changes(samples: Mapping[str, Sample], parents: Mapping[str, str | None]) -> dict[str, Difference]:
-    """The change of each step to its parent, of the steps that have a sample of both.
-
-    All changes with a p value, side steps included, are the family that Holm's correction counts.
-    """
-    found = {
-        step: welch(samples[parent], sample)
-        for step, sample in samples.items()
-        if (parent := parents.get(step)) is not None and parent in samples
-    }
-    tested = {step: change.p for step, change in found.items() if change.p is not None}
-    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
-    return {step: replace(change, p_holm=corrected.get(step)) for step, change in found.items()}
 
 
 def welch(before: Sample, after: Sample) -> Difference:

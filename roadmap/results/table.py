@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from roadmap.config.aliases import COLUMN_VALUES, COLUMNS
 from roadmap.config.schema import Design
 from roadmap.errors import ConfigError
-from roadmap.results.statistics import Sample, changes, deviation, one_run, pooled, seeds_needed
+from roadmap.results.statistics import LEVEL, Sample, deviation, holm, one_run, pooled, seeds_needed, welch
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # half a second to import: inside functions
@@ -87,9 +87,15 @@ def summarize(runs: DataFrame, blank: Sequence[Row], images: int) -> list[Row]:
 
 
 def with_changes(rows: Sequence[Row], images: int) -> list[Row]:
-    """Rows with everything that follows from n, top1 and top1_std of the steps and their parents."""
+    """Rows with everything that follows from n, top1 and top1_std of the steps and their parents.
+
+    All changes with a p value, side steps included, are the family that Holm's correction counts.
+    """
     samples = samples_of(rows)
-    found = changes(samples, {row.step: row.parent for row in rows})
+    parents = {row.step: row.parent for row in rows if row.parent in samples and row.step in samples}
+    found = {step: welch(samples[str(parent)], samples[step]) for step, parent in parents.items()}
+    tested = {step: change.p for step, change in found.items() if change.p is not None}
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
     std = pooled(list(samples.values()))
     needed = None if std is None else seeds_needed(std)
     filled = []
@@ -98,8 +104,9 @@ def with_changes(rows: Sequence[Row], images: int) -> list[Row]:
             low, high = one_run(row.top1, images)
             row = replace(row, seeds_needed=needed, one_run_low=low, one_run_high=high)
         if change := found.get(row.step):
-            row = replace(row, change=change.mean, change_low=change.low, change_high=change.high)
-            row = replace(row, p=change.p, p_holm=change.p_holm, significant=change.significant)
+            row = replace(row, change=change.mean, change_low=change.low, change_high=change.high, p=change.p)
+        if (p_holm := corrected.get(row.step)) is not None:
+            row = replace(row, p_holm=p_holm, significant=p_holm < LEVEL)
         filled.append(row)
     return filled
 
@@ -154,20 +161,18 @@ def read_csv(path: Path) -> list[Row]:
 
 
 def _measured(row: Row, values: Mapping[str, list[Any]]) -> Row:
-    def mean(name: str) -> float | None:
-        return fmean(values[name]) if name in values else None
-
-    further = {name: each for name, each in values.items() if name not in (*COSTS, "top1")}
+    known = {name: (fmean(each), deviation(each)) for name, each in values.items()}
+    unknown = (None, None)
     return replace(
         row,
+        top1=known.get("top1", unknown)[0],
+        top1_std=known.get("top1", unknown)[1],
         n=max(map(len, values.values())),
-        top1=mean("top1"),
-        top1_std=deviation(values.get("top1", [])),
         params=values["params"][0],
         gflops=values["macs"][0] / 1e9,
-        images_per_second=mean("images_per_second"),
-        seconds=mean("wall_seconds"),
-        metrics={name: (fmean(each), deviation(each)) for name, each in further.items()},
+        images_per_second=known.get("images_per_second", unknown)[0],
+        seconds=known.get("wall_seconds", unknown)[0],
+        metrics={name: each for name, each in known.items() if name not in (*COSTS, "top1")},
     )
 
 
