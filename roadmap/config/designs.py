@@ -1,7 +1,7 @@
-"""Beyond the path: its end without each change, its start with each change alone.
+"""Designs: the end of the main sequence without one change each, and its start with one change alone.
 
-What a variant is follows from the steps' own changes (`roadmap.config.edits`): the main sequence is
-walked again without one of them, or one of them is made at the start. Needs neither Hydra nor torch.
+Variants follow from the steps' own changes (`roadmap.config.edits`): all changes of the main sequence but one are made
+at its start, or only one. Needs neither Hydra nor torch.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,55 +18,54 @@ from roadmap.errors import ConfigError
 PREFIX = {Design.leave_one_out: "without", Design.add_one: "only"}
 SIGN = {Design.leave_one_out: "−", Design.add_one: "+"}
 Models = Callable[[str], ModelConfig]
-"""What network a rung is."""
-NOTHING = "nothing changes by it there"
+"""The network of a step."""
+NOTHING = "it changes nothing there"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A network that lies on no ladder, or the reason why there is none."""
+    """A network beside the ladder, or the reason why it cannot be built."""
 
     step: Step
-    """The change that is left out, or made alone."""
+    """The step that is left out, or made alone."""
     name: str
     title: str
     model: ModelConfig | None
     recipe: str
-    """Name of a recipe as published."""
+    """Name of a published recipe."""
     reason: str = ""
-    """Why it cannot be, where it cannot."""
 
 
-def base_of(design: Design, rungs: Sequence[Step]) -> Step:
-    """The rung that a design's variants are compared with: the end of the path, or its start."""
-    path = [rung for rung in rungs if rung.main_sequence]
-    return path[-1] if design is Design.leave_one_out else path[0]
+def base_of(design: Design, ladder: Sequence[Step]) -> Step:
+    """The step that variants are compared with: the end of the main sequence, or its start."""
+    main = [step for step in ladder if step.main_sequence]
+    return main[-1] if design is Design.leave_one_out else main[0]
 
 
-def changes_of(design: Design, rungs: Sequence[Step]) -> list[Step]:
-    """The steps whose changes are left out or made alone: of the path those, and beside it as well where it can be."""
-    return [rung for rung in rungs if rung.parent and (rung.main_sequence or design is Design.add_one)]
+def changes_of(design: Design, ladder: Sequence[Step]) -> list[Step]:
+    """The steps that are left out, those of the main sequence, or made alone, which includes side steps."""
+    return [step for step in ladder if step.parent and (step.main_sequence or design is Design.add_one)]
 
 
 @cache
 def variants(design: Design, regime: str = "resnet50") -> list[Variant]:
-    """All variants of a design, those that cannot be with the reason, in the published sizes of a regime."""
-    rungs, models = steps(regime), cache(partial(model_config, regime=regime))
-    return [variant(design, rung, rungs, models) for rung in changes_of(design, rungs)]
+    """All variants of a design in the published size of a regime, those that cannot be built with the reason."""
+    ladder, models = steps(regime), cache(partial(model_config, regime=regime))
+    return [variant(design, step, ladder, models) for step in changes_of(design, ladder)]
 
 
-def variant(design: Design, of: Step, rungs: Sequence[Step], models: Models) -> Variant:
-    """A step left out or made alone."""
-    base, path = base_of(design, rungs), [rung for rung in rungs if rung.main_sequence]
-    made = [of] if design is Design.add_one else [rung for rung in path[1:] if rung is not of]
-    model, recipe, whole = models(path[0].name), "original", "original"
+def variant(design: Design, of: Step, ladder: Sequence[Step], models: Models) -> Variant:
+    """The variant that leaves a step out, or makes it alone."""
+    base, main = base_of(design, ladder), [step for step in ladder if step.main_sequence]
+    made = [of] if design is Design.add_one else [step for step in main[1:] if step is not of]
+    model, recipe, whole = models(main[0].name), "original", "original"
     name, title = f"{PREFIX[design]}_{of.name}", f"{SIGN[design]} {of.title}"
-    for rung in path[1:] if design is Design.leave_one_out else []:
-        whole = rung.changes.get("recipe", (whole, whole))[1]
+    for step in main[1:] if design is Design.leave_one_out else []:
+        whole = step.changes.get("recipe", (whole, whole))[1]
     try:
-        for rung in made:
-            model = made_on(model, rung, models)
-            recipe = rung.changes.get("recipe", (recipe, recipe))[1]
+        for step in made:
+            model = made_on(model, step, models)
+            recipe = step.changes.get("recipe", (recipe, recipe))[1]
         check_model(model)
     except ConfigError as error:
         return Variant(of, name, title, None, recipe, str(error))
@@ -75,10 +74,10 @@ def variant(design: Design, of: Step, rungs: Sequence[Step], models: Models) -> 
 
 
 def made_on(model: ModelConfig, step: Step, models: Models) -> ModelConfig:
-    """A network after a step: numbers as the step sets them, lists changed as it changes its parent's.
+    """A network after a step: its numbers are set, and its changes of lists carried over.
 
     Raises:
-        ConfigError: its change cannot be carried over to this network.
+        ConfigError: a change cannot be carried over to this network.
     """
     before, after, changed = models(step.parent or ""), models(step.name), {}
     for field in fields(ModelConfig):
@@ -94,28 +93,27 @@ def made_on(model: ModelConfig, step: Step, models: Models) -> ModelConfig:
 
 
 def difference_of(model: ModelConfig, base: ModelConfig) -> dict[str, Any]:
-    """What is other in a network than in another one, by its names in a model's configuration."""
+    """The fields of `ModelConfig` in which a network differs from its base, with their values."""
     pairs = {field.name: (getattr(model, field.name), getattr(base, field.name)) for field in fields(ModelConfig)}
     return {name: here for name, (here, there) in pairs.items() if here != there}
 
 
 def listing(design: Design, regime: str = "resnet50") -> str:
-    """All variants of a design as a Markdown table: what each has other than its base, or why it cannot be."""
+    """All variants of a design as a Markdown table: how each differs from its base, or why it cannot be built."""
     base = base_of(design, steps(regime))
     network = model_config(base.name, regime)
     lines = [f"| variant | differs from `{base.name}` in |", "|---|---|"]
     for each in variants(design, regime):
-        told = [] if each.model is None else [f"{k}={_spelt(v)}" for k, v in difference_of(each.model, network).items()]
+        changed = difference_of(each.model, network) if each.model else {}
+        values = [f"`{key}={_spelled(value)}`" for key, value in changed.items()]
         if each.step.changes.get("recipe"):
-            told.append(f"recipe={each.recipe}")
-        lines.append(f"| `{each.name}` | {' '.join(f'`{word}`' for word in told) or f'cannot be: {each.reason}'} |")
+            values.append(f"`recipe={each.recipe}`")
+        lines.append(f"| `{each.name}` | {' '.join(values) or f'cannot be built: {each.reason}'} |")
     return "\n".join(lines) + "\n"
 
 
-def _spelt(value: Any) -> str:
-    if _ops(value):
-        return spell(value)
-    return str(value).replace(" ", "").lower()
+def _spelled(value: Any) -> str:
+    return spell(value) if _ops(value) else str(value).replace(" ", "").lower()
 
 
 def _ops(*values: Any) -> bool:

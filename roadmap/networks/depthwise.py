@@ -1,19 +1,19 @@
-"""Depthwise convolution past the slow paths of oneDNN and cuDNN, which torch computes it with.
+"""Depthwise convolution that avoids slow paths of oneDNN and cuDNN, measured in docs/performance.md.
 
-They were measured (docs/performance.md), and what is done instead is plain torch and exact but for rounding. On a CPU:
+The replacements are plain torch and exact up to rounding. On a CPU:
 
-- The weight gradient of kernels wider than 3 is computed as that of a dense grouped convolution, at a sixteenth of its
-  work. Three columns of the kernel at a time are a kernel that has a path of its own.
-- The weight gradient on maps smaller than the kernel falls to a reference loop. On so few pixels all products of two
-  pixels are a matrix product a channel, and a tap of the kernel is the sum of a diagonal.
-- The input gradient of a strided bfloat16 convolution falls to a reference loop. It is the convolution, without
-  stride, of the gradient with zeros between, by the kernel turned around.
+- oneDNN computes the weight gradient of kernels wider than 3 as that of a dense grouped convolution, sixteen times the
+  work. Three columns of the kernel at a time have a fast path.
+- The weight gradient on maps smaller than the kernel falls back to a reference loop. With so few pixels, all products
+  of two pixels are one matrix product per channel, and each tap of the kernel is the sum of a diagonal.
+- The input gradient of a strided bfloat16 convolution falls back to a reference loop. It equals the convolution,
+  without stride, of the gradient with zeros inserted, by the flipped kernel.
 
 On a GPU, channels last:
 
-- The float32 weight gradient of kernels of 7 is slow, and in TF32 at that. Of three by three pixels of the kernel it
-  is fast, and in float32.
-- Wider kernels are slow in all they do. torch has kernels of its own for them, in the other layout.
+- The float32 weight gradient of 7x7 kernels is slow and computed in TF32. For 3x3 tiles of the kernel it is fast and
+  in float32.
+- Wider kernels are slow throughout. torch's own kernels for the contiguous layout are faster.
 """
 
 from itertools import product
@@ -24,32 +24,32 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
 COLUMNS = 3
-"""Widest kernel that has a fast path for the weight gradient."""
+"""Widest kernel with a fast path for the weight gradient on a CPU."""
 CUDNN_FLOAT32, CUDNN = 5, 7
-"""Widest kernels whose weight gradient cuDNN is fast at in float32, and all else in any precision."""
+"""Widest kernels for which cuDNN is fast: for the float32 weight gradient, and for everything else."""
 TILE = 3
 PRODUCTS_PIXELS = 16
-"""A map of up to so many pixels is small enough for all products of two pixels."""
+"""Largest map, in pixels, for which all products of two pixels are computed."""
 
 Pair = tuple[int, int]
 
 
 def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair) -> Tensor:
-    """What F.conv2d computes with as many groups as channels: x (N, C, H, W), weight (C, 1, kh, kw), bias (C,)."""
+    """F.conv2d with one group per channel: x (N, C, H, W), weight (C, 1, kh, kw), bias (C,)."""
     if x.device.type == "cpu":
         return _on_cpu(x, weight, bias, stride, padding)
     widest = max(weight.shape[2:]) if x.is_cuda else 0
     if CUDNN_FLOAT32 < widest <= CUDNN and not torch.is_autocast_enabled("cuda"):
         return _differentiated(x, weight, bias, stride, padding)
     if widest > CUDNN:
-        own = weight.clone(memory_format=torch.contiguous_format)  # torch asks its strides, too, for the layout
+        own = weight.clone(memory_format=torch.contiguous_format)  # its strides, too, decide about the layout
         y = F.conv2d(x.contiguous(), own, bias, stride, padding, 1, weight.shape[0])
         return y.contiguous(memory_format=torch.channels_last)
     return F.conv2d(x, weight, bias, stride, padding, 1, weight.shape[0])
 
 
 def _on_cpu(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair) -> Tensor:
-    if torch.is_autocast_enabled("cpu"):  # it does not look into a function of one's own
+    if torch.is_autocast_enabled("cpu"):  # autocast does not cast inside a custom autograd.Function
         dtype = torch.get_autocast_dtype("cpu")
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     if weight.shape[2:] == (1, 1) and stride == (1, 1):
@@ -88,7 +88,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 def input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    """Gradient (N, C, H, W) of x from that of the output."""
+    """Gradient of x (N, C, H, W) from that of the output."""
     if x.dtype is not torch.bfloat16 or max(stride) == 1:
         return _torchs(grad, x, weight, stride, padding, of_weight=False)
     (n, c, h, w), (kh, kw) = x.shape, weight.shape[2:]
@@ -98,7 +98,7 @@ def input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, paddin
 
 
 def weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    """Gradient (C, 1, kh, kw) of the weight from that of the output."""
+    """Gradient of the weight (C, 1, kh, kw) from that of the output."""
     (h, w), (kh, kw) = x.shape[2:], weight.shape[2:]
     if x.is_cuda:
         return by_tiles(grad, x, weight, stride, padding)
@@ -110,9 +110,12 @@ def weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, paddi
 
 
 def _by_columns(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    """Some columns of the kernel at a time, each with what they see of the padded input; strides are taken first."""
+    """Weight gradient, COLUMNS columns of the kernel at a time, each from the padded input that they see.
+
+    A strided convolution is split into stride 1 convolutions of every stride[0]-th row and stride[1]-th column.
+    """
     (kh, kw), (oh, ow) = weight.shape[2:], grad.shape[2:]
-    rows = padding[0] if kh > x.shape[2] or max(stride) > 1 else 0  # what torch is left to pad it must do fast
+    rows = padding[0] if kh > x.shape[2] or max(stride) > 1 else 0  # padding left to torch must keep its fast path
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, padding[1], padding[1], rows, rows)).permute(0, 3, 1, 2)
     found = torch.empty_like(weight)
     for top, left in product(range(min(stride[0], kh)), range(min(stride[1], kw))):
@@ -125,7 +128,7 @@ def _by_columns(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: 
 
 
 def by_tiles(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    """The same by squares of the kernel, which may overlap, each with what it sees of the padded input."""
+    """Weight gradient by TILE x TILE tiles of the kernel, which may overlap."""
     (kh, kw), (oh, ow) = weight.shape[2:], grad.shape[2:]
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, padding[1], padding[1], padding[0], padding[0])).permute(0, 3, 1, 2)
     found = torch.empty_like(weight)
@@ -138,12 +141,12 @@ def by_tiles(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pai
 
 
 def _starts(k: int) -> list[int]:
-    """Where tiles of a kernel of k pixels begin."""
+    """First pixels of the tiles of a kernel of k pixels."""
     return [max(0, min(start, k - TILE)) for start in range(0, k, TILE)]
 
 
 def _by_products(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    """All products of a pixel of the gradient and one of the input, summed over images, then over each tap's pixels."""
+    """Weight gradient from all products of a gradient pixel and an input pixel, summed over images, then per tap."""
     (kh, kw), (h, w), (oh, ow) = weight.shape[2:], x.shape[2:], grad.shape[2:]
     a, b = _by_channels(grad), _by_channels(x)
     products = torch.bmm(a.transpose(1, 2), b).view(-1, oh, ow, h, w)
@@ -156,7 +159,7 @@ def _by_products(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding:
 def _by_channels(x: Tensor) -> Tensor:
     """(N, C, H, W) as (C, N, H * W)."""
     n, c, h, w = x.shape
-    return x.permute(0, 2, 3, 1).reshape(n * h * w, c).t().contiguous().view(c, n, h * w)  # torch is fast at this t()
+    return x.permute(0, 2, 3, 1).reshape(n * h * w, c).t().contiguous().view(c, n, h * w)  # this t() is fast
 
 
 def _torchs(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, *, of_weight: bool) -> Tensor:

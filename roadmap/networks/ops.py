@@ -7,7 +7,7 @@ the drawings, the designs and `show` read this table. Importing it does not impo
 import importlib
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,23 +31,11 @@ FOLLOWERS = ("norm", "act", "scale")
 """Kinds of ops that keep the shape and belong to the layer before them."""
 
 
-class Model(Protocol):
-    """The numbers of a `ModelConfig` that ops depend on."""
-
-    stream_ratio: int
-    hidden_ratio: int
-    kernel_size: int
-    patch_size: int
-    act: str
-    norm: str
-    conv_bias: bool
-    ls_init_value: float
-
-
 class Site(NamedTuple):
     """Where an op stands in a network."""
 
-    model: Model
+    model: Any
+    """The `ModelConfig`; here, so that `roadmap.config` can import this module, it has no type."""
     channels: int
     """Channels of its input."""
     width: int
@@ -59,22 +47,22 @@ class Site(NamedTuple):
     @property
     def hidden(self) -> int:
         """Channels inside a block."""
-        return self.width * self.model.hidden_ratio
+        return int(self.width * self.model.hidden_ratio)
 
     @property
     def stream(self) -> int:
         """Channels of the residual stream."""
-        return self.width * self.model.stream_ratio
-
-    @property
-    def kernel(self) -> int:
-        """Kernel size of the spatial op."""
-        return self.model.kernel_size
+        return int(self.width * self.model.stream_ratio)
 
     @property
     def patch(self) -> int:
         """Kernel size and stride of the patchify stem."""
-        return self.model.patch_size
+        return int(self.model.patch_size)
+
+    @property
+    def kernel(self) -> str:
+        """Kernel size of the spatial op, for labels."""
+        return f"{self.model.kernel_size}×{self.model.kernel_size}"
 
 
 @dataclass(frozen=True)
@@ -106,14 +94,6 @@ REQUIRED = {"stem": "stem's conv", "block": "spatial op", "downsample": "downsam
 """List to the role of which it holds exactly one op."""
 
 
-def _halved(size: int, at: Site) -> int:
-    return (size + 1) // 2
-
-
-def _strided(size: int, at: Site) -> int:
-    return (size - 1) // at.stride + 1
-
-
 def _norm(label: str, build: Callable[[Site], "nn.Module"]) -> Op:
     return Op(LISTS, lambda at: label, "norm", build=build)
 
@@ -123,80 +103,42 @@ def _act(label: str, build: Callable[[Site], "nn.Module"]) -> Op:
     return Op(LISTS, lambda at: label, "act", build=build)
 
 
+def _pointwise(at: Site, out: int) -> "nn.Module":
+    return layers.PatchConv2d(at.channels, out, 1, bias=at.model.conv_bias)
+
+
+def _spatial(at: Site, groups: int) -> "nn.Module":
+    k, channels = at.model.kernel_size, at.channels
+    return layers.SpatialConv2d(channels, channels, k, at.stride, k // 2, groups=groups, bias=at.model.conv_bias)
+
+
+# fmt: off
 OPS: dict[str, Op] = {
-    "stem_conv": Op(
-        ("stem",),
-        lambda at: f"7×7 conv, {at.width}, stride 2",
-        role="stem's conv",
+    "stem_conv": Op(("stem",), lambda at: f"7×7 conv, {at.width}, stride 2", role="stem's conv",
         build=lambda at: nn.Conv2d(at.channels, at.width, 7, 2, 3, bias=False),
-        channels=lambda at: at.width,
-        size=_halved,
-    ),
-    "patchify": Op(
-        ("stem",),
-        lambda at: f"{at.patch}×{at.patch} conv, {at.width}, stride {at.patch}",
-        role="stem's conv",
-        build=lambda at: layers.PatchConv2d(at.channels, at.width, at.patch, at.patch),
-        channels=lambda at: at.width,
-        size=lambda size, at: size // at.patch,
-    ),
-    "max_pool": Op(
-        ("stem",), lambda at: "3×3 max pool, stride 2", "pool", build=lambda at: nn.MaxPool2d(3, 2, 1), size=_halved
-    ),
-    "pw_hidden": Op(
-        ("block",),
-        lambda at: f"1×1 conv, {at.hidden}",
-        build=lambda at: layers.PatchConv2d(at.channels, at.hidden, 1, bias=at.model.conv_bias),
-        channels=lambda at: at.hidden,
-    ),
-    "pw_stream": Op(
-        ("block",),
-        lambda at: f"1×1 conv, {at.stream}",
-        build=lambda at: layers.PatchConv2d(at.channels, at.stream, 1, bias=at.model.conv_bias),
-        channels=lambda at: at.stream,
-    ),
-    "conv": Op(
-        ("block",),
-        lambda at: f"{at.kernel}×{at.kernel} conv",
-        role="spatial op",
-        build=lambda at: layers.SpatialConv2d(
-            at.channels, at.channels, at.kernel, at.stride, at.kernel // 2, bias=at.model.conv_bias
-        ),
-        size=_strided,
-    ),
-    "dwconv": Op(
-        ("block",),
-        lambda at: f"{at.kernel}×{at.kernel} depthwise conv",
-        "depthwise",
-        role="spatial op",
-        build=lambda at: layers.SpatialConv2d(
-            at.channels, at.channels, at.kernel, at.stride, at.kernel // 2, groups=at.channels, bias=at.model.conv_bias
-        ),
-        size=_strided,
-    ),
-    "add": Op(("block",), lambda at: "add", "add"),  # the block adds the shortcut here; no layer
-    "downsample_conv": Op(
-        ("downsample",),
-        lambda at: "2×2 conv, stride 2",
-        role="downsampling",
+        channels=lambda at: at.width, size=lambda size, at: (size + 1) // 2),
+    "patchify": Op(("stem",), lambda at: f"{at.patch}×{at.patch} conv, {at.width}, stride {at.patch}",
+        role="stem's conv", build=lambda at: layers.PatchConv2d(at.channels, at.width, at.patch, at.patch),
+        channels=lambda at: at.width, size=lambda size, at: size // at.patch),
+    "max_pool": Op(("stem",), lambda at: "3×3 max pool, stride 2", "pool",
+        build=lambda at: nn.MaxPool2d(3, 2, 1), size=lambda size, at: (size + 1) // 2),
+    "pw_hidden": Op(("block",), lambda at: f"1×1 conv, {at.hidden}",
+        build=lambda at: _pointwise(at, at.hidden), channels=lambda at: at.hidden),
+    "pw_stream": Op(("block",), lambda at: f"1×1 conv, {at.stream}",
+        build=lambda at: _pointwise(at, at.stream), channels=lambda at: at.stream),
+    "conv": Op(("block",), lambda at: f"{at.kernel} conv", role="spatial op",
+        build=lambda at: _spatial(at, groups=1), size=lambda size, at: (size - 1) // at.stride + 1),
+    "dwconv": Op(("block",), lambda at: f"{at.kernel} depthwise conv", "depthwise", role="spatial op",
+        build=lambda at: _spatial(at, groups=at.channels), size=lambda size, at: (size - 1) // at.stride + 1),
+    "add": Op(("block",), lambda at: "add", "add"),  # not a layer: here the block adds the shortcut
+    "downsample_conv": Op(("downsample",), lambda at: "2×2 conv, stride 2", role="downsampling",
         build=lambda at: layers.PatchConv2d(at.channels, at.stream, 2, 2),
-        channels=lambda at: at.stream,
-        size=lambda size, at: size // 2,
-    ),
-    "avg_pool": Op(
-        ("head",),
-        lambda at: "global average pool",
-        "pool",
-        build=lambda at: nn.AdaptiveAvgPool2d(1),
-        size=lambda size, at: 1,
-    ),
+        channels=lambda at: at.stream, size=lambda size, at: size // 2),
+    "avg_pool": Op(("head",), lambda at: "global average pool", "pool",
+        build=lambda at: nn.AdaptiveAvgPool2d(1), size=lambda size, at: 1),
     "flatten": Op(("head",), lambda at: "flatten", "pool", build=lambda at: nn.Flatten()),
-    "linear": Op(
-        ("head",),
-        lambda at: "linear",
-        build=lambda at: nn.Linear(at.channels, at.num_classes),
-        channels=lambda at: at.num_classes,
-    ),
+    "linear": Op(("head",), lambda at: "linear",
+        build=lambda at: nn.Linear(at.channels, at.num_classes), channels=lambda at: at.num_classes),
     # `norm` and `act` stand for the ops that model.norm and model.act name.
     "norm": Op(LISTS, lambda at: OPS[at.model.norm].label(at), "norm", build=lambda at: OPS[at.model.norm].build(at)),
     "act": Op(LISTS, lambda at: OPS[at.model.act].label(at), "act", build=lambda at: OPS[at.model.act].build(at)),
@@ -208,20 +150,14 @@ OPS: dict[str, Op] = {
     "silu": _act("SiLU", lambda at: nn.SiLU()),
     "leaky_relu": _act("leaky ReLU", lambda at: nn.LeakyReLU(inplace=True)),
     "hardswish": _act("hardswish", lambda at: nn.Hardswish()),
-    "layer_scale": Op(
-        ("block",),
-        lambda at: "layer scale",
-        "scale",
-        build=lambda at: layers.LayerScale(at.channels, at.model.ls_init_value),
-    ),
-    "grn": Op(
-        ("block",), lambda at: "global response norm", "scale", build=lambda at: layers.GlobalResponseNorm(at.channels)
-    ),
-    "squeeze_excite": Op(
-        ("block",), lambda at: "squeeze-excite", "scale", build=lambda at: layers.SqueezeExcite(at.channels)
-    ),
+    "layer_scale": Op(("block",), lambda at: "layer scale", "scale",
+        build=lambda at: layers.LayerScale(at.channels, at.model.ls_init_value)),
+    "grn": Op(("block",), lambda at: "global response norm", "scale",
+        build=lambda at: layers.GlobalResponseNorm(at.channels)),
+    "squeeze_excite": Op(("block",), lambda at: "squeeze-excite", "scale",
+        build=lambda at: layers.SqueezeExcite(at.channels)),
 }
-
+# fmt: on
 CHOICES = {key: tuple(name for name, op in OPS.items() if op.kind == key != name) for key in ("norm", "act")}
 """The ops that model.norm and model.act may name."""
 
