@@ -150,7 +150,6 @@ OPS: dict[str, Op] = {
     "silu": _act("SiLU", lambda at: nn.SiLU()),
     "leaky_relu": _act("leaky ReLU", lambda at: nn.LeakyReLU(inplace=True)),
     "hardswish": _act("hardswish", lambda at: nn.Hardswish()),
-    "mish": _act("Mish", lambda at: nn.Mish()),
     "layer_scale": Op(("block",), lambda at: "layer scale", "scale",
         build=lambda at: layers.LayerScale(at.channels, at.model.ls_init_value)),
     "grn": Op(("block",), lambda at: "global response norm", "scale",
