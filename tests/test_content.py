@@ -4,7 +4,6 @@ import pytest
 from helpers.report import RESULTS, by_step
 from helpers.synthetic import result, write
 
-from roadmap.errors import ConfigError
 from roadmap.report.content import gather
 from roadmap.results.collate import collate
 from roadmap.results.table import read_csv
@@ -65,16 +64,6 @@ def test_equal_titles_are_told_apart_by_name(tmp_path: Path) -> None:
     assert (steps["a"]["title"], steps["b"]["title"]) == ("Mine (a)", "Mine (b)")
 
 
-def test_deviations_from_the_paper_are_listed() -> None:
-    assert ["data.name", "fashion_mnist", "imagenet"] in gather("fashion_mnist_recipe", RESULTS)["deviations"]
-
-
-def test_without_a_table_the_message_says_how_to_make_it(tmp_path: Path) -> None:
-    message = r"^study=smoke: no .*smoke; first run: python scripts/collate.py study=smoke$"
-    with pytest.raises(ConfigError, match=message):
-        gather("smoke", tmp_path)
-
-
 def test_variants_of_a_design_are_compared_with_their_baseline(tmp_path: Path) -> None:
     named = {"study__name": "smoke,design=leave_one_out", "study__design": "leave_one_out"}
     base = [result("layer_scale", seed, **named) for seed in (0, 1)]
@@ -117,7 +106,6 @@ def test_a_network_is_never_compared_with_one_of_another_size(tmp_path: Path) ->
     write(tmp_path / "runs", [result(step, model__width=6) for step in ("gelu", "fewer_activations")])
     collate("smoke", tmp_path / "runs", tmp_path / "results")
     steps = by_step(gather("smoke", tmp_path / "results"))
-    widths = {name: [part["part"] for part in steps[name]["drawings"]] for name in ("gelu", "fewer_activations")}
-    assert widths == {"gelu": ["block"], "fewer_activations": ["block"]}  # the stem is the same
+    assert [len(steps[name]["drawings"]) for name in ("gelu", "fewer_activations")] == [1, 1]  # the stem is the same
     assert "1×1 conv, 96" in steps["gelu"]["drawings"][0]["after"]  # its parent has no run
     assert "1×1 conv, 24" in steps["fewer_activations"]["drawings"][0]["after"]

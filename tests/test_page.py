@@ -73,6 +73,14 @@ def test_deviations_from_the_paper_are_listed() -> None:
     assert '<code>data.name</code></td><td class="text">fashion_mnist</td>' in page_of("fashion_mnist_recipe")
 
 
+def test_further_metrics_are_columns() -> None:
+    report = gather("fashion_mnist", RESULTS)
+    steps = [step | {"metrics": [(0.13, "0.13 ± 0.014")]} for step in report["steps"]]
+    page = render(report | {"metrics": ["ece"], "steps": steps}, drawn("fashion_mnist"), "")
+    assert "<button>ece</button>" in page
+    assert page.count('<td data-sort="0.13">0.13 ± 0.014</td>') == len(steps)
+
+
 def test_the_command_builds_the_page_without_torch(half: Path) -> None:
     done = run("study=smoke", f"results_dir={half}", cwd=half, script="view")
     assert (done.returncode, done.stderr) == (0, "False\n")
@@ -83,6 +91,7 @@ def test_the_command_builds_the_page_without_torch(half: Path) -> None:
 
 
 def test_nothing_is_written_for_an_unknown_study(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="first run"):
+    message = r"^study=smoke: no .*smoke; first run: python scripts/collate.py study=smoke$"
+    with pytest.raises(ConfigError, match=message):
         build("smoke", tmp_path)
     assert list(tmp_path.iterdir()) == []
