@@ -48,7 +48,7 @@ def spoil(patch: pytest.MonkeyPatch, what: str, *, times: int, at: int = 6) -> N
         ("weight", r"loss is nan at step 7 of gelu: first not finite: stem\."),
     ],
 )
-def test_what_is_not_finite_once_stops_the_run_or_is_rolled_back(
+def test_one_nonfinite_number_stops_the_run_or_is_rolled_back(
     what: str, said: str, undisturbed: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A checkpoint is due after every step, so also after the one that leaves a weight that is no number.
@@ -68,7 +68,7 @@ def test_what_is_not_finite_once_stops_the_run_or_is_rolled_back(
     assert computed(stopped) == computed(undisturbed)
 
 
-def test_what_is_not_finite_every_time_stops_the_run_after_so_many_tries(
+def test_repeated_nonfinite_numbers_stop_the_run_after_the_allowed_rollbacks(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ("training.on_nonfinite=rollback", "training.rollbacks=2")
@@ -82,7 +82,7 @@ def test_what_is_not_finite_every_time_stops_the_run_after_so_many_tries(
 
 
 @pytest.mark.slow
-def test_what_is_not_finite_in_one_process_is_rolled_back_in_all(tmp_path: Path, data_root: Path) -> None:
+def test_a_nonfinite_number_in_one_process_is_rolled_back_in_all(tmp_path: Path, data_root: Path) -> None:
     more = ["+step=layer_norm", "budget.bn_batch_size=8", "training.on_nonfinite=rollback", "training.rollbacks=1"]
     more += ["training.checkpoint_minutes=0"]
     found = []

@@ -38,7 +38,7 @@ from roadmap.data.resize import (
 )
 from roadmap.errors import ConfigError, DataError
 from roadmap.files import lock
-from roadmap.training.run import execute, resized
+from roadmap.training.run import deviations_of, execute
 
 SMALL = ("short_side=100", "quality=80")
 
@@ -237,7 +237,7 @@ def test_a_run_on_a_copy_lists_it_and_one_on_an_unfinished_copy_is_refused(tmp_p
     assert "not the originals, but a resized copy (train and val: short side 100, quality 80)" in output, output
     (to / MANIFEST).write_text((to / MANIFEST).read_text().replace('"images": 24', '"images": null'))
     with pytest.raises(DataError, match="a resized copy that is not finished"):
-        resized(load(directory / runs.CONFIG))
+        deviations_of(directory, load(directory / runs.CONFIG))
     (to / MANIFEST).write_text("{")
     with pytest.raises(DataError, match=r"resized.json: damaged"):
         finished_copy(to)

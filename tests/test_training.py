@@ -1,27 +1,22 @@
-"""One run: what it leaves, and that nothing which happens to it changes what it computes."""
+"""One run: the files it writes, and resuming to the same bits."""
 
 import json
-import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from helpers.smoke import computed, interrupt, script, tiny, words
 
 from roadmap import runs
-from roadmap.config.compose import to_dict
-from roadmap.config.schema import Config
 from roadmap.errors import ConfigError, Locked, NonFiniteLoss
 from roadmap.evals.accuracy import evaluate
 from roadmap.files import lock
-from roadmap.training import checkpoint, provenance
+from roadmap.training import provenance
 from roadmap.training.diagnosis import first_nonfinite
-from roadmap.training.distributed import World
 from roadmap.training.run import execute
-from roadmap.training.state import Average, dump_state, initial_state
+from roadmap.training.state import Average
 
 GIT = ["git", "-c", "user.name=x", "-c", "user.email=x@localhost"]
 RUNG = "+step=separate_downsampling"
@@ -43,7 +38,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Pa
     return directory
 
 
-def test_a_run_leaves_its_result_and_its_metrics(undisturbed: Path) -> None:
+def test_a_run_writes_result_and_metrics(undisturbed: Path) -> None:
     result = runs.read_result(undisturbed / runs.RESULT)
     assert result["test_images"] == 70
     assert result["metrics"]["top1"] == 100 * result["counts"]["top1"] / 70
@@ -82,7 +77,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_gives_others(
 
 
 @pytest.mark.parametrize("step", [1, 3, 4, 6])
-def test_stopped_anywhere_and_started_again_it_ends_with_the_same_bits(
+def test_a_run_stopped_anywhere_resumes_to_the_same_bits(
     undisturbed: Path, tmp_path: Path, data_root: Path, step: int
 ) -> None:
     directory = runs.prepare(tiny(tmp_path, data_root, RUNG))
@@ -92,9 +87,7 @@ def test_stopped_anywhere_and_started_again_it_ends_with_the_same_bits(
     assert computed(directory) == computed(undisturbed)
 
 
-def test_killed_and_started_again_it_ends_with_the_same_bits(
-    undisturbed: Path, tmp_path: Path, data_root: Path
-) -> None:
+def test_a_killed_run_resumes_to_the_same_bits(undisturbed: Path, tmp_path: Path, data_root: Path) -> None:
     arguments = words(tmp_path, data_root, RUNG, "training.checkpoint_minutes=0.0001")
     directory = runs.run_directory(tiny(tmp_path, data_root, RUNG))
     process = script("train.py", *arguments)
@@ -118,42 +111,7 @@ def test_a_finished_run_is_not_repeated(undisturbed: Path) -> None:
     assert result == runs.read_result(undisturbed / runs.RESULT)
 
 
-def saved_twice(config: Config, directory: Path) -> dict[str, Any]:
-    """Two checkpoints, of steps 1 and 2."""
-    plain = to_dict(config)
-    state = initial_state(config, torch.device("cpu"), World())
-    for state.step in (1, 2):
-        checkpoint.save(directory, dump_state(state), plain)
-    return plain
-
-
-@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "garbage", "remove"])
-def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(damage: str, tmp_path: Path, data_root: Path) -> None:
-    plain = saved_twice(tiny(tmp_path, data_root), tmp_path)
-    path = tmp_path / runs.CHECKPOINT
-    whole = path.read_bytes()
-    middle = len(whole) // 2
-    damaged = {
-        "truncate": whole[:middle],
-        "flip": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
-        "empty": b"",
-        "garbage": b"no archive at all" * 1000,
-    }
-    path.unlink() if damage == "remove" else path.write_bytes(damaged[damage])
-    restored = checkpoint.restore(tmp_path, plain)
-    assert restored is not None
-    assert restored["step"] == 1
-
-
-def test_a_checkpoint_of_another_configuration_is_refused_with_the_difference(tmp_path: Path, data_root: Path) -> None:
-    saved_twice(tiny(tmp_path, data_root), tmp_path)
-    kept = (tmp_path / runs.CHECKPOINT).read_bytes()
-    with pytest.raises(ConfigError, match=r"checkpoint\.pt: a checkpoint of another run: seed \(0 there, now 1\)"):
-        checkpoint.restore(tmp_path, to_dict(tiny(tmp_path, data_root, "seed=1")))
-    assert (tmp_path / runs.CHECKPOINT).read_bytes() == kept
-
-
-def test_a_result_that_is_not_whole_is_not_believed(undisturbed: Path, tmp_path: Path) -> None:
+def test_an_incomplete_result_is_refused(undisturbed: Path, tmp_path: Path) -> None:
     whole = (undisturbed / runs.RESULT).read_text()
     path = tmp_path / runs.RESULT
     for text, complaint in (
@@ -167,7 +125,7 @@ def test_a_result_that_is_not_whole_is_not_believed(undisturbed: Path, tmp_path:
             runs.read_result(path)
 
 
-def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_module(tmp_path: Path, data_root: Path) -> None:
+def test_a_nonfinite_loss_fails_the_run_and_names_the_module(tmp_path: Path, data_root: Path) -> None:
     directory = runs.prepare(tiny(tmp_path, data_root, RUNG, "recipe.lr=1e38", "recipe.warmup_epochs=0"))
     with pytest.raises(NonFiniteLoss, match=r"at step [1-8] of separate_downsampling: first not finite: stem\."):
         execute(directory)
@@ -176,27 +134,6 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_module(tmp_path: 
     assert failure is not None
     assert failure["error"].startswith("NonFiniteLoss: loss is")
     assert "Traceback" in failure["traceback"]
-
-
-def test_a_signal_does_not_end_the_record_of_a_failure(
-    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """torchrun sends it to the other processes of a run as soon as one is gone."""
-
-    def signalled(error: Exception) -> str:
-        signal.raise_signal(signal.SIGTERM)
-        return str(error)
-
-    heard: list[int] = []
-    monkeypatch.setattr("roadmap.training.run.reason", signalled)
-    directory = runs.prepare(tiny(tmp_path, data_root, RUNG, "recipe.lr=1e30", "recipe.warmup_epochs=0"))
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
-    try:
-        with pytest.raises(NonFiniteLoss):
-            execute(directory)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert (directory / runs.FAILURE).exists() and not heard
 
 
 def test_the_first_module_that_is_not_finite_is_found() -> None:
@@ -243,7 +180,7 @@ def test_imagenet_without_files_says_what_to_do(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_average_is_the_formula() -> None:
+def test_the_average_follows_its_formula() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
     average = Average(model, decay=0.9)
     expected = {name: value.clone() for name, value in model.state_dict().items()}
@@ -258,7 +195,7 @@ def test_the_average_is_the_formula() -> None:
             torch.testing.assert_close(value, expected[name])
 
 
-def test_results_are_no_change_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_results_do_not_make_the_code_dirty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, table = tmp_path / "roadmap/code.py", tmp_path / "results/ladder.csv"
     for file in (code, table):
         file.parent.mkdir()

@@ -45,12 +45,12 @@ def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
         origin = provenance.commit()  # of the loaded code: files may change while the run works
         try:
             config = load(directory / runs.CONFIG)
-            listed = deviations_of(directory, config)
+            deviations = deviations_of(directory, config)
             if world.first:
                 last.enter_context(mirrored(directory, config.tracking))
             with Progress(config, directory, speaks=world.first) as progress:
                 state = train(config, directory, progress=progress, stop=stop, world=world)
-                result = make_result(config, state, origin, listed)
+                result = make_result(config, state, origin=origin, deviations=deviations)
                 if world.first:
                     result = runs.write_result(directory / runs.RESULT, result)
         except Interrupted:
@@ -116,16 +116,15 @@ def deviations_of(directory: Path, config: Config) -> Deviations | None:
 
 
 def make_result(
-    config: Config, state: State, origin: tuple[str | None, bool], listed: Deviations | None
+    config: Config, state: State, *, origin: tuple[str | None, bool], deviations: Deviations | None
 ) -> dict[str, Any]:
-    """What is kept of a run: its last epoch's counts, what it cost, and where it comes from."""
-    plain, last = to_dict(config), state.history[-1]
-    step, data = config.step, config.data
+    """The result of a finished run. Anything added to its metrics appears in the tables and the report."""
+    plain, step, data, history = to_dict(config), config.step, config.data, state.history
+    last, training = history[-1], sum(line["training_seconds"] for line in history)
+    overhead = sum(line["overhead_share"] * line["training_seconds"] for line in history)
+    counts = {key.removesuffix("_count"): last[key] for key in last if key.endswith("_count")}
     size = cost(config.model, num_classes=data.num_classes, in_chans=data.in_chans, img_size=data.img_size)
     commit, dirty = origin
-    training = sum(line["training_seconds"] for line in state.history)
-    images = config.recipe.batch_size * state.step
-    accuracies = [f"{weights}top{k}" for weights in ("", "ema_") for k in (1, 5)]
     return {
         "study": config.study.name,
         "regime": config.regime.name,
@@ -135,18 +134,19 @@ def make_result(
         "group": step.group,
         "section": step.section,
         "seed": config.seed,
-        "metrics": {**{key: last[key] for key in accuracies}, "train_loss": last["loss"]},
-        "counts": {key: last[f"{key}_count"] for key in accuracies},
+        "metrics": {name: last[name] for name in counts} | {"train_loss": last["loss"]},
+        "counts": counts,
         "test_images": last["test_images"],
-        "rollbacks": state.rollbacks,
-        "skipped_images": sum(line["skipped_images"] for line in state.history),
         "params": size.params,
         "macs": size.macs,
+        "stages": [stage._asdict() for stage in size.stages],
         "epochs": config.recipe.epochs,
         "wall_seconds": state.seconds,
-        "images_per_second": images / training,
-        "overhead_share": sum(line["overhead_share"] * line["training_seconds"] for line in state.history) / training,
-        **({} if listed is None else {"deviations": {key: list(pair) for key, pair in listed.items()}}),
+        "images_per_second": config.recipe.batch_size * state.step / training,
+        "overhead_share": overhead / training,
+        "rollbacks": state.rollbacks,
+        "skipped_images": sum(line["skipped_images"] for line in history),
+        **({} if deviations is None else {"deviations": {key: list(pair) for key, pair in deviations.items()}}),
         **({"data": state.data} if state.data else {}),
         "config_hash": digest(plain),
         "config": plain,

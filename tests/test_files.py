@@ -1,0 +1,44 @@
+"""Files are written whole or not at all, and directories are held by one process."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from helpers.powercut import Disk
+from helpers.smoke import ROOT
+
+from roadmap.files import lock, write_atomic
+
+
+def test_power_cut_while_a_file_is_written_leaves_the_old_one_or_the_new(tmp_path: Path) -> None:
+    (place := tmp_path / "disk").mkdir()
+    path = place / "result.json"
+    path.write_text("what was there before")
+    disk = Disk(place)
+    with disk.watched():
+        write_atomic(path, "what is there now")
+    assert len(disk.moments) > 4
+    found = {left[path.name] for left in disk.moments}
+    assert found == {b"what was there before", b"what is there now"}
+
+
+def test_a_write_without_fsync_would_be_noticed(tmp_path: Path) -> None:
+    (place := tmp_path / "disk").mkdir()
+    (place / "a").write_text("before")
+    disk = Disk(place)
+    with disk.watched():
+        with (place / "b").open("w") as stream:
+            stream.write("now")
+        (place / "b").replace(place / "a")
+    assert b"" in {left["a"] for left in disk.moments}
+
+
+def test_a_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
+    code = "import sys, os, signal; from pathlib import Path; from roadmap.files import lock\n"
+    code += f"with lock(Path({str(tmp_path)!r})): os.kill(os.getpid(), signal.SIGKILL)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    assert (tmp_path / ".lock").read_text().isdigit()
+    with lock(tmp_path):
+        assert (tmp_path / ".lock").read_text() == str(os.getpid())
