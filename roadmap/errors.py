@@ -1,4 +1,4 @@
-"""Every refusal: a message of one or two lines that names the key, the value and what is allowed."""
+"""The errors of the project; the message of a refusal names the key, the value and the allowed values."""
 
 import difflib
 from collections.abc import Iterable

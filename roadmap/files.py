@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and directories that one process at a time may write."""
+"""Files that are whole or absent, and directories that one process at a time may write."""
 
 import contextlib
 import errno
@@ -13,17 +13,17 @@ from typing import BinaryIO
 from roadmap.errors import Locked, NoSpace
 
 LOCK = ".lock"
-"""What a directory holds of whoever holds it."""
+"""Its lock holds the directory; its content is the process id of the holder."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]) -> None:
-    """Write text, bytes, or what a function writes into a stream: all of it under `path`, or nothing.
+    """Write text, bytes, or the output of a function that takes a stream, completely or not at all.
 
-    The content goes into a temporary file beside it, is forced to disk, and takes the name in one rename.
+    The content goes into a temporary file in the same directory, which is synced and then renamed.
 
     Raises:
-        NoSpace: there is no room for it; what was under `path` before still is.
+        NoSpace: the device is full; an earlier file at `path` is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -46,10 +46,10 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]
 
 @contextlib.contextmanager
 def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
-    """Hold `directory` for this process alone; the system lets go of it when the process ends, however it ends.
+    """Hold `directory` for this process alone; the system releases it when the process ends, however it ends.
 
     Raises:
-        Locked: another process still holds it after `wait` seconds; it is named.
+        Locked: another process still holds it after `wait` seconds.
     """
     directory.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait
@@ -60,14 +60,14 @@ def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
                 holder = stream.read().decode(errors="replace").strip() or "unknown"
                 raise Locked(f"{directory} is in use by process {holder}: wait for it, or stop it")
             time.sleep(0.1)
-        with contextlib.suppress(OSError):  # a name for who is refused, no part of the lock: it may find no room
+        with contextlib.suppress(OSError):  # only for the message to others: the disk may be full
             stream.truncate(0)
             stream.write(str(os.getpid()).encode())
         yield
 
 
 def in_use(directory: Path) -> bool:
-    """Whether a living process of this machine holds a directory."""
+    """Whether a living process of this machine holds the directory."""
     try:
         with (directory / LOCK).open() as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -79,7 +79,7 @@ def in_use(directory: Path) -> bool:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove what writers left that were killed; only for who holds the directory."""
+    """Remove the temporary files of killed writers; only for the holder of the directory."""
     for path in directory.glob(".*.tmp"):
         path.unlink()
 
@@ -93,7 +93,7 @@ def _taken(stream: FileIO) -> bool:
 
 
 def _full(error: BaseException | None) -> OSError | None:
-    """What says that there is no room, in an error or behind it: torch hides it behind one of its own."""
+    """The error of a full device, possibly behind another: torch wraps it in one of its own."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in FULL:
             return error

@@ -11,9 +11,8 @@ from helpers.synthetic import result, write
 
 from roadmap.config.checks import check_model
 from roadmap.config.compose import compose, to_dict
-from roadmap.config.designs import NOTHING, base_of, difference_of, made_on, variant, variants
+from roadmap.config.designs import NOTHING, base_of, carry, difference_of, made_on, variant, variants
 from roadmap.config.deviations import deviations
-from roadmap.config.edits import carry
 from roadmap.config.identity import digest
 from roadmap.config.schema import Design
 from roadmap.config.steps import find, model_config, steps

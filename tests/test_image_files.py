@@ -78,11 +78,11 @@ def test_a_limit_takes_images_of_every_class(photographs: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["recipe.aa=random"], "recipe.aa=random: allowed is none, or as rand-m9-mstd0.5-inc1"),
+        (["recipe.aa=random"], "recipe.aa=random: allowed is none, or timm's notation: rand-m9-mstd0.5-inc1"),
         (["recipe.interpolation=nearest"], "recipe.interpolation=nearest: allowed is bilinear or bicubic"),
         (["data.crop_pct=1.5"], "data.crop_pct=1.5: allowed is more than 0, up to 1"),
         (["data.in_chans=1", "data.mean=[0.5]", "data.std=[0.2]"], "data.in_chans=1: allowed is 3 for imagefolder"),
-        (["data.train=train.tar"], "data.train=train.tar: allowed is nothing, but for data=webdataset"),
+        (["data.train=train.tar"], "data.train=train.tar: allowed is unset, except for data=webdataset"),
         (["training.workers=-1"], "training.workers=-1: allowed is 0 or more"),
     ],
 )

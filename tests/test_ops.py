@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from roadmap.config.checks import check_model
 from roadmap.config.compose import compose
-from roadmap.config.edits import carry
+from roadmap.config.designs import carry
 from roadmap.config.schema import ModelConfig
 from roadmap.config.steps import model_config, steps
 from roadmap.errors import ConfigError

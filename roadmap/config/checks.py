@@ -1,4 +1,4 @@
-"""What is refused before work begins."""
+"""Checks of a configuration before work begins."""
 
 import math
 import re
@@ -15,7 +15,7 @@ NAME = re.compile(r"[A-Za-z0-9][\w.,=+\[\]-]*")
 
 
 def check(config: Config) -> None:
-    """Refuse what cannot be trained.
+    """Refuse a configuration that cannot be trained.
 
     Raises:
         ConfigError: in one line, naming the key and what is allowed.
@@ -70,17 +70,17 @@ def _check_recipe(r: RecipeConfig) -> None:
     require(0 <= r.model_ema_decay < 1, "recipe.model_ema_decay", r.model_ema_decay, "at least 0, below 1")
     require(len(r.scale) == 2 and 0 < r.scale[0] <= r.scale[1] <= 1, "recipe.scale", r.scale, f"{ascending} <= 1")
     require(len(r.ratio) == 2 and 0 < r.ratio[0] <= r.ratio[1], "recipe.ratio", r.ratio, ascending)
-    require(bool(RANDAUGMENT.fullmatch(r.aa)), "recipe.aa", r.aa, "none, or as rand-m9-mstd0.5-inc1")
+    require(bool(RANDAUGMENT.fullmatch(r.aa)), "recipe.aa", r.aa, "none, or timm's notation: rand-m9-mstd0.5-inc1")
     known = ("bilinear", "bicubic")
     require(r.interpolation in known, "recipe.interpolation", r.interpolation, " or ".join(known))
     followed = r.batch_size == r.lr_base_size or r.batch_rule is not None
-    rules = f"{r.lr_base_size}, the recipe's own, unless recipe.batch_rule=keep|linear|sqrt says how its rate follows"
+    rules = f"{r.lr_base_size}, the recipe's own, unless recipe.batch_rule=keep|linear|sqrt adapts the learning rate"
     require(followed, "recipe.batch_size", r.batch_size, rules)
     betas = r.opt_betas
     require(len(betas) == 2 and all(0 <= b < 1 for b in betas), "recipe.opt_betas", betas, "two numbers of 0 to 1")
     require(r.warmup_epochs < r.epochs, "recipe.warmup_epochs", r.warmup_epochs, f"below recipe.epochs = {r.epochs}")
     whole = r.batch_size % min(r.bn_batch_size, r.batch_size) == 0
-    require(whole, "recipe.bn_batch_size", r.bn_batch_size, f"what divides recipe.batch_size = {r.batch_size}")
+    require(whole, "recipe.bn_batch_size", r.bn_batch_size, f"a number that divides recipe.batch_size = {r.batch_size}")
 
 
 def _check_data(config: Config) -> None:
@@ -92,7 +92,7 @@ def _check_data(config: Config) -> None:
     least = map_sizes(config.model, d.img_size)[-1]
     require(least > 0, "data.img_size", d.img_size, "larger: stem and downsampling leave no pixel of it")
     for key, shards in (("data.train", d.train), ("data.val", d.val)):
-        require(shards is None or d.name == "webdataset", key, shards, "nothing, but for data=webdataset")
+        require(shards is None or d.name == "webdataset", key, shards, "unset, except for data=webdataset")
     require(0 < d.crop_pct <= 1, "data.crop_pct", d.crop_pct, "more than 0, up to 1")
     mixed = r.mixup_prob > 0 and (r.mixup > 0 or r.cutmix > 0)
     size, key = min((r.batch_size, "recipe.batch_size"), (r.bn_batch_size, "recipe.bn_batch_size"))

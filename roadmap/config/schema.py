@@ -12,7 +12,7 @@ MISSING: Any = "???"
 
 
 class Ladder(Enum):
-    """What a ladder changes from rung to rung; its value is the word that adds a rung on the command line."""
+    """What changes from step to step; the value is the key that adds a step on a command line."""
 
     network = "step"  # from ResNet to ConvNeXt; the recipe changes once
     recipe = "recipe_step"  # from the original recipe to the modern one; the network stays
@@ -22,8 +22,8 @@ class Design(Enum):
     """Which networks a study compares."""
 
     ladder = "ladder"  # every step with its parent
-    leave_one_out = "leave_one_out"  # the end of the path, each time without one change, with the whole
-    add_one = "add_one"  # the start of the path, each time with one change alone, with the bare one
+    leave_one_out = "leave_one_out"  # the end of the main sequence with the same network without one change
+    add_one = "add_one"  # the start of the ladder with the same network after one change
 
 
 class Init(Enum):
@@ -35,58 +35,54 @@ class Init(Enum):
 
 
 class Opt(Enum):
-    """Optimizers."""
-
     sgd = "sgd"
     adamw = "adamw"
 
 
 class Sched(Enum):
-    """Learning-rate schedules."""
-
     step = "step"
     cosine = "cosine"
 
 
 class Precision(Enum):
-    """Numbers that forward and backward passes compute with; weights, norms' statistics and averages are float32."""
+    """Number format of forward and backward passes; weights, statistics of norms and averages are float32."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
 
 
 class OnNonfinite(Enum):
-    """What becomes of a run whose loss, gradients or weights are not finite numbers."""
+    """Reaction to a loss, gradient or weight that is not finite."""
 
-    stop = "stop"  # it fails, and says where it began
-    rollback = "rollback"  # it returns to its last checkpoint, training.rollbacks times at most
+    stop = "stop"  # the run fails and names the first module
+    rollback = "rollback"  # the run returns to its last checkpoint, at most training.rollbacks times
 
 
 class OnError(Enum):
-    """What becomes of an image file for training that cannot be read."""
+    """Reaction to a training image that cannot be read."""
 
-    stop = "stop"  # the run stops, with its path
-    skip = "skip"  # the next file takes its place, and it is counted
+    stop = "stop"  # the run fails and names the file
+    skip = "skip"  # the next file takes its place; the result counts skipped images
 
 
 class Tracking(Enum):
-    """What mirrors the files of a run for people to look at; nothing reads back from it."""
+    """Tracker that mirrors the files of a run; nothing is read back from it."""
 
     none = "none"
-    wandb = "wandb"  # Weights & Biases: on its server with a key, in local files without
+    wandb = "wandb"  # Weights & Biases: its server if there is a key, else local files
     tensorboard = "tensorboard"
 
 
 class BatchRule(Enum):
-    """How the learning rate follows from a batch that is not the recipe's own."""
+    """How the learning rate follows a batch size that is not the recipe's own."""
 
     keep = "keep"
-    linear = "linear"  # with the batch (Goyal et al., arXiv 1706.02677)
-    sqrt = "sqrt"  # with its square root
+    linear = "linear"  # proportional to the batch size (Goyal et al., arXiv 1706.02677)
+    sqrt = "sqrt"  # proportional to its square root
 
 
 class Device(Enum):
-    """Where a run computes; auto takes CUDA where there is one."""
+    """auto: CUDA if available."""
 
     auto = "auto"
     cpu = "cpu"
@@ -166,39 +162,39 @@ class DataConfig:
     """A key of `roadmap.data.datasets.DATASETS`."""
     root: str = "data"
     train: str | None = None
-    """Of webdataset: the shards for training, names or URLs with {000..146} for each of them; unset: those in root."""
+    """Training shards of data=webdataset: names or URLs with {000..146}; unset: those in root."""
     val: str | None = None
-    """Likewise for evaluation."""
+    """Validation shards, likewise."""
     cache: str = "data/cache"
-    """Where what is made of shards and tables lies: downloads, indexes, unpacked tables."""
+    """Directory of downloaded shards, indexes and unpacked tables."""
     in_chans: int = MISSING
     num_classes: int = MISSING
     mean: list[float] = MISSING
     std: list[float] = MISSING
     img_size: int = "${regime.img_size}"  # type: ignore[assignment]
-    """Height and width. Images in memory that are smaller are padded with zeros, before normalization, on all sides."""
+    """Height and width. Smaller images in memory are padded with zeros on all sides before normalization."""
     crop_pct: float = 0.875
-    """Of files: for evaluation the short side is resized to img_size / crop_pct, and the middle cropped. From an
-    img_size of 384 on the whole image is resized instead."""
+    """For evaluation, the short side of an image file is resized to img_size / crop_pct and the center is cropped.
+    From img_size 384 on, the whole image is resized instead."""
     on_error: OnError = OnError.stop
-    """Of files for training that cannot be read; for evaluation one always stops the run."""
+    """For training images; a test image that cannot be read always stops the run."""
     max_train: int | None = None
-    """Only so many training images: the first of data in memory, of files some evenly spread."""
+    """Number of training images: the first ones of data in memory, evenly spread ones of files. Unset: all."""
     max_test: int | None = None
 
 
 @dataclass
 class BudgetConfig:
-    """What a small study may spend; unset values leave a recipe as published (docs/studies.md has the rule)."""
+    """Smaller values for a small study; unset values leave the recipe as published (docs/studies.md)."""
 
     epochs: int | None = None
     original_epochs: int | None = "${budget.epochs}"  # type: ignore[assignment]
-    """Of the original recipe."""
+    """Epochs of the original recipe."""
     batch_size: int | None = None
     batch_rule: BatchRule | None = None
     bn_batch_size: int | None = None
     strength: float = 1.0
-    """Factor in 0..1 on what guards against seeing an image many times: augmentation and stochastic depth."""
+    """Factor of 0 to 1 on augmentation and stochastic depth, which a short training needs less."""
     aa: str | None = None
     model_ema_decay: float | None = None
 
@@ -210,17 +206,16 @@ class RecipeConfig:
     name: str = MISSING
     epochs: int = MISSING
     batch_size: int = MISSING
-    """Images an optimizer step."""
+    """Images per optimizer step."""
     lr_base_size: int = MISSING
-    """The batch_size that the recipe's rate was published for."""
+    """The batch_size that the learning rate was published for."""
     batch_rule: BatchRule | None = None
-    """Needed for another batch_size: how the rate follows."""
+    """Required if batch_size differs from lr_base_size."""
     bn_batch_size: int = MISSING
-    """Images a forward pass, and so the batch that batch norm sees; gradients are accumulated to batch_size."""
+    """Images per micro-batch, the batch that batch norm sees; gradients are accumulated to batch_size."""
     sync_bn: bool = False
     """Batch norm over the micro-batches of all processes at once: torch.nn.SyncBatchNorm, on GPUs only."""
     init: Init = MISSING
-    """Initial weights."""
     opt: Opt = MISSING
     lr: float = MISSING
     momentum: float = 0.9
@@ -237,12 +232,12 @@ class RecipeConfig:
     smoothing: float = 0.0
     """Label smoothing."""
     scale: list[float] = MISSING
-    """Area of a random resized crop, as a share of the image."""
+    """Range of the area of a random resized crop, relative to the image."""
     ratio: list[float] = MISSING
-    """Aspect ratio of a random resized crop."""
+    """Range of its aspect ratio."""
     hflip: float = 0.0
     interpolation: str = "bicubic"
-    """How image files are resized, for training and evaluation: bilinear or bicubic."""
+    """bilinear or bicubic, for image files in training and evaluation."""
     aa: str = "none"
     """RandAugment in timm's notation, or none."""
     mixup: float = 0.0
@@ -250,54 +245,53 @@ class RecipeConfig:
     mixup_prob: float = 0.0
     mixup_switch_prob: float = 0.5
     reprob: float = 0.0
-    """Probability of random erasing, by noise a pixel."""
+    """Probability of random erasing with per-pixel noise."""
     drop_path: float = 0.0
-    """Stochastic depth of the last block; linear from 0 at the first."""
+    """Stochastic depth of the last block, linear from 0 at the first."""
     model_ema_decay: float = MISSING
     precision: Precision = Precision.float32
-    """The paper's published commands leave its code's mixed precision off."""
+    """The paper's published commands do not use mixed precision."""
 
 
 @dataclass
 class TrainingConfig:
-    """How a run is carried out; nothing here may change what it computes beyond rounding."""
+    """How a run is carried out; no option changes its outcome beyond rounding."""
 
     device: Device = Device.auto
     threads: int | None = None
-    """CPU threads; unset: all cores."""
+    """CPU threads. Unset: all cores."""
     workers: int = 0
-    """Processes that decode image files for this one; 0: none but itself."""
+    """Processes that decode image files; 0: the training process decodes."""
     channels_last: bool = True
     memory_gb: float | None = None
-    """Most memory of each process of a run, without those that decode: a pass that does not fit is computed in parts,
-    or with batch norm each block twice. Unset: whatever it takes."""
+    """Memory limit of a training process: larger micro-batches are split, or with batch norm use gradient
+    checkpointing. Unset: no limit."""
     compile: bool | None = None
-    """By torch.compile, half a minute or two before the first step; unset: on a GPU in bfloat16, if the run is long."""
+    """torch.compile, which takes one or two minutes. Unset: for long runs on a GPU in bfloat16."""
     eval_batch_size: int = 500
     checkpoint_minutes: float = 5.0
-    """At least so often in mid-epoch; 0: never."""
+    """Minutes between checkpoints within an epoch; 0: none."""
     checkpoint_epochs: int = 1
     on_nonfinite: OnNonfinite = OnNonfinite.stop
-    """Of a loss, gradient or weight that is not a finite number."""
     rollbacks: int = 3
-    """How often a run may return to its last checkpoint with on_nonfinite=rollback, all in all."""
+    """Rollbacks that on_nonfinite=rollback allows per run."""
 
 
 @dataclass
 class StudyConfig:
-    """A named experiment; its name is the directory of its runs and of its results."""
+    """A named experiment; the name is that of its directories in runs/ and results/."""
 
     name: str = MISSING
     seeds: int = 1
-    """Seeds 0 to seeds - 1 make a full sweep."""
+    """Seeds 0 to seeds - 1 are a full sweep."""
     ladder: Ladder = Ladder.network
     design: Design = Design.ladder
-    """Set by a sweep's word design=..., whose variants are no rungs."""
+    """Set by the option design=... of a sweep."""
 
 
 @dataclass
 class Config:
-    """One run, completely."""
+    """The complete configuration of a run."""
 
     study: StudyConfig = field(default_factory=StudyConfig)
     step: StepConfig = field(default_factory=StepConfig)
@@ -321,12 +315,12 @@ class Only(Enum):
 
 @dataclass
 class SweepOptions:
-    """Options of a sweep besides those of its runs."""
+    """Options of a sweep that are not options of its runs."""
 
     seeds: int | None = None
     """Seeds 0 to seeds - 1; unset: study.seeds."""
     jobs: int | str = "auto"
-    """Runs at a time; auto: as many as fit the cores with training.threads each, or cluster.array_parallelism."""
+    """Concurrent runs; auto: as many as fit the cores with training.threads each, or cluster.array_parallelism."""
     steps: list[str] = field(default_factory=list)
     """Only these steps; empty: all of `only`."""
     only: Only = Only.all

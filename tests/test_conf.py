@@ -1,0 +1,86 @@
+"""Composed configurations: cached under everything they depend on, and never trusted if damaged."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from roadmap.config import conf
+from roadmap.config.compose import compose, to_dict
+from roadmap.config.conf import composed, instance, plain, typed
+from roadmap.config.schema import Config, Init
+from roadmap.errors import ConfigError
+
+WORDS = ["study=smoke", "+step=gelu"]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache directory of the user."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def entries(cache: Path) -> list[Path]:
+    return sorted(cache.rglob("*.json"))
+
+
+def test_a_composed_configuration_is_read_from_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = composed(WORDS)
+    assert len(entries(cache)) == 1
+    monkeypatch.setattr("hydra.compose", None)  # is not called
+    assert composed(WORDS) == first
+    assert to_dict(compose(WORDS)) == first | {"study": first["study"]}
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff\xfe", b"cut"])
+def test_a_damaged_entry_is_composed_again(damage: bytes, cache: Path) -> None:
+    first = composed(WORDS)
+    (path,) = entries(cache)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20] if damage == b"cut" else damage)
+    assert composed(WORDS) == first
+    assert path.read_bytes() == whole
+    path.write_bytes(whole.replace(b'"gelu"', b'"relu"'))
+    assert composed(WORDS) == first
+
+
+def test_without_a_writable_cache_everything_works(cache: Path) -> None:
+    cache.write_text("a file, not a directory")
+    assert composed(WORDS)["step"]["name"] == "gelu"
+
+
+def test_other_files_of_conf_are_another_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    composed(WORDS)
+    monkeypatch.setattr(conf, "_fingerprint", lambda: "other")
+    composed(WORDS)
+    assert len({path.parent for path in entries(cache)}) == 2
+
+
+def test_the_environment_is_never_cached(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["runs_dir=${oc.env:WHERE}"]
+    for where in ("here", "there"):
+        monkeypatch.setenv("WHERE", where)
+        assert composed(words)["runs_dir"] == where
+    assert entries(cache) == []
+
+
+def test_a_refusal_is_not_cached(cache: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="recipe/nope"):
+            composed(["recipe=nope"])
+    assert entries(cache) == []
+
+
+def test_plain_data_becomes_a_configuration_and_back() -> None:
+    data = composed(WORDS)
+    config = instance(Config, data)
+    assert config.recipe.init is Init.torch and config.regime.steps["stage_ratio"].depths == [3, 3, 9, 3]
+    assert plain(config) == data == typed(data)
+
+
+def test_importing_the_package_is_light() -> None:
+    code = "import sys, roadmap; print(len(roadmap.steps())); sys.exit(any(m in sys.modules for m in {}))"
+    heavy = ("hydra", "omegaconf", "torch", "pandas", "matplotlib")
+    assert subprocess.run([sys.executable, "-c", code.format(heavy)], check=False).returncode == 0
