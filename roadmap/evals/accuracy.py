@@ -62,8 +62,6 @@ class Counts:
         """Name, count and percentage of each metric."""
         for name, right in (("top1", self.top1), ("top5", self.top5)):
             yield name, right, 100 * right / self.total
-        share = self.by_class[:, 1] / self.by_class[:, 0].clamp(min=1)
-        yield "top1_class_mean", self.top1, 100 * float(share.mean())
 
 
 class Among(nn.Module):
