@@ -169,8 +169,8 @@ def test_imagenet_recipes_are_the_published_ones() -> None:
         *(pytest.param(other, marks=pytest.mark.slow) for other in ("fashion_mnist_long", "smoke", "imagenet_r200")),
     ],
 )
-def test_every_rung_after_the_recipe_trains_with_the_same_recipe(study: str) -> None:
-    recipes = [compose([f"study={study}", f"+step={rung.name}"]).recipe for rung in steps()[1:]]
+def test_every_step_after_the_recipe_trains_with_the_same_recipe(study: str) -> None:
+    recipes = [compose([f"study={study}", f"+step={step.name}"]).recipe for step in steps()[1:]]
     assert all(recipe == recipes[0] for recipe in recipes)
     assert compose([f"study={study}"]).recipe.name == "original"
 
@@ -186,7 +186,7 @@ def test_a_study_with_overrides_is_another_study() -> None:
     assert compose(["recipe.lr=0.5", "study.name=mine"]).study.name == "mine"
 
 
-def test_a_rung_of_ones_own_stands_in_the_study_beside_the_others() -> None:
+def test_a_step_of_ones_own_stands_in_the_study_beside_the_others() -> None:
     own = compose(["+step=large_kernel", "step.name=kernel_13", "model.kernel_size=13"])
     assert (own.study.name, own.model.kernel_size) == ("fashion_mnist", 13)
     assert own.step == StepConfig("kernel_13", "large_kernel", "own", "kernel", "kernel_13")

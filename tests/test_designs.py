@@ -1,4 +1,4 @@
-"""Variants beyond the path: what they are, what cannot be, and their way through sweep, table and figure."""
+"""Variants beside the ladder: what they are, what cannot be, and their way through sweep, table and figure."""
 
 from dataclasses import replace
 from functools import partial
@@ -36,20 +36,20 @@ def ops(text: str) -> list[str]:
 # A change of a list, carried over
 
 
-@pytest.mark.parametrize("step", [rung.name for rung in steps() if rung.parent])
+@pytest.mark.parametrize("step", [one.name for one in steps() if one.parent])
 @pytest.mark.parametrize("regime", ["resnet50", "resnet200", "nano"])
 def test_a_change_made_where_it_was_made_is_the_step(step: str, regime: str) -> None:
-    models, rung = partial(model_config, regime=regime), find(step, regime)
-    assert rung.parent is not None
-    assert made_on(models(rung.parent), rung, models) == models(step)
-    assert made_on(models(step), rung, models) == models(step), "made twice it is made once"
+    models, one = partial(model_config, regime=regime), find(step, regime)
+    assert one.parent is not None
+    assert made_on(models(one.parent), one, models) == models(step)
+    assert made_on(models(step), one, models) == models(step), "made twice it is made once"
 
 
-def test_the_whole_path_walked_again_is_the_path() -> None:
+def test_the_changes_of_the_main_sequence_make_its_end_again() -> None:
     model = START
-    for rung in [rung for rung in steps() if rung.main_sequence and rung.parent]:
-        model = made_on(model, rung, model_config)
-        assert model == model_config(rung.name)
+    for one in [one for one in steps() if one.main_sequence and one.parent]:
+        model = made_on(model, one, model_config)
+        assert model == model_config(one.name)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_every_variant_is_a_network_that_computes(design: Design, regime: str) -
 
 
 def test_leaving_out_by_hand() -> None:
-    assert list(OUT) == [rung.name for rung in steps() if rung.main_sequence and rung.parent]
+    assert list(OUT) == [one.name for one in steps() if one.main_sequence and one.parent]
     others = {name: difference_of(each.model, END) for name, each in OUT.items() if each.model}
     assert others["stage_ratio"] == {"depths": [3, 4, 6, 3]}
     assert others["increase_width"] == {"width": 64}
@@ -122,7 +122,7 @@ def test_leaving_out_by_hand() -> None:
 
 
 def test_making_one_change_alone_by_hand() -> None:
-    assert list(ALONE) == [rung.name for rung in steps() if rung.parent]
+    assert list(ALONE) == [one.name for one in steps() if one.parent]
     others = {name: difference_of(each.model, START) for name, each in ALONE.items() if each.model}
     assert others["kernel_11"] == {"kernel_size": 11}
     assert others["fewer_norms"] == {"block": ops("pw_hidden act conv norm act pw_stream add act")}
@@ -135,7 +135,7 @@ def test_making_one_change_alone_by_hand() -> None:
 
 
 def test_what_cannot_be_has_a_reason() -> None:
-    models = {rung.name: model_config(rung.name) for rung in steps()}
+    models = {one.name: model_config(one.name) for one in steps()}
     # A ladder whose end has no layer scale: leaving it out changes nothing.
     still = models | {"layer_scale": models["separate_downsampling"]}
     assert variant(Design.leave_one_out, find("layer_scale"), steps(), still.__getitem__).reason == NOTHING
@@ -173,8 +173,8 @@ def test_the_plan_of_a_design(tmp_path: Path, data_root: Path) -> None:
     assert gelu == replace(whole, step=gelu.step, model=replace(whole.model, act="relu"))
     assert recipe.recipe.name == "original" and recipe.recipe.opt.value == "sgd" and recipe.model == whole.model
     assert gelu.model.width == 6, "as the study has it, not as the regime"
-    path = compose([*study, "+step=layer_scale"])
-    assert digest(to_dict(replace(path, study=whole.study))) == digest(to_dict(whole))
+    end = compose([*study, "+step=layer_scale"])
+    assert digest(to_dict(replace(end, study=whole.study))) == digest(to_dict(whole))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_what_is_no_design_is_refused(word: str, message: str) -> None:
         make_plan(["study=smoke", "design=add_one", word])
 
 
-def test_a_variant_departs_from_the_recipe_that_it_names(tmp_path: Path, data_root: Path) -> None:
+def test_a_variant_deviates_from_the_recipe_that_it_names(tmp_path: Path, data_root: Path) -> None:
     listed = [
         deviations(config)
         for config in make_plan(words(tmp_path, data_root, "design=add_one", "steps=[training_recipe]")).configs
@@ -234,5 +234,5 @@ def test_the_page_of_a_design_is_about_it(tmp_path: Path) -> None:
     assert 'id="step-only_layer_norm"' in page
 
 
-def test_a_design_begins_at_one_end_of_the_path() -> None:
+def test_a_design_begins_at_one_end_of_the_ladder() -> None:
     assert [base_of(design, steps()).name for design in BOTH] == ["layer_scale", "resnet"]

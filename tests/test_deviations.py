@@ -1,4 +1,4 @@
-"""Where a run departs from the paper: what is listed, shown and not mixed."""
+"""Deviations from the paper: what is listed, and with what a run is compared."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from roadmap.errors import ConfigError
 STEP = "+step=training_recipe"
 
 
-def test_the_papers_studies_depart_in_the_library_alone() -> None:
+def test_the_papers_studies_deviate_in_the_augmentation_library_alone() -> None:
     for study in ("imagenet", "imagenet_r200"):
         for words in ([], [STEP], ["+step=layer_scale"]):
             assert list(deviations(compose([f"study={study}", *words]))) == ["augmentation"]

@@ -1,4 +1,4 @@
-"""The ladder from the original recipe to the modern one: its rungs, its sweep, its table and figure."""
+"""The ladder from the original recipe to the modern one: its steps, its sweep, its table and figure."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from roadmap.results.table import read_csv
 from roadmap.sweep.plan import make_plan
 from roadmap.training.run import execute
 
-ROAD = [
+LADDER = [
     "resnet", "optimizer", "epochs", "randaugment", "mixup", "cutmix", "random_erasing", "label_smoothing",
     "stochastic_depth",
 ]  # fmt: skip
@@ -29,10 +29,10 @@ def recipe(study: str, step: str) -> RecipeConfig:
     return compose([f"study={study}", *_words(step)]).recipe
 
 
-def test_the_road_is_one_path() -> None:
-    rungs = steps(ladder=Ladder.recipe)
-    assert [rung.name for rung in rungs] == ROAD
-    assert all(rung.main_sequence for rung in rungs)
+def test_the_recipe_ladder_is_one_main_sequence() -> None:
+    ladder = steps(ladder=Ladder.recipe)
+    assert [step.name for step in ladder] == LADDER
+    assert all(step.main_sequence for step in ladder)
     assert find("cutmix", ladder=Ladder.recipe).changes == {"recipe.cutmix": (0.0, 1.0)}
     assert find("epochs", ladder=Ladder.recipe).changes["recipe.epochs"] == (90, 300)
 
@@ -40,32 +40,32 @@ def test_the_road_is_one_path() -> None:
 @pytest.mark.parametrize("study", STUDIES)
 def test_it_leads_from_the_original_recipe_to_the_modern_one(study: str) -> None:
     base = compose([f"study={study}", "study.ladder=network", "study.name=other", "+step=training_recipe"])
-    assert replace(recipe(study, ROAD[-1]), name="modern") == base.recipe
+    assert replace(recipe(study, LADDER[-1]), name="modern") == base.recipe
     assert recipe(study, "resnet") == compose([f"study={study}", "study.ladder=network"]).recipe
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_a_rung_changes_what_its_file_states_and_nothing_else(study: str) -> None:
-    for rung in steps(ladder=Ladder.recipe)[1:]:
-        before, after = (to_dict(compose([f"study={study}", *_words(step)])) for step in (rung.parent, rung.name))
+def test_a_step_changes_what_its_file_states_and_nothing_else(study: str) -> None:
+    for step in steps(ladder=Ladder.recipe)[1:]:
+        before, after = (to_dict(compose([f"study={study}", *_words(name)])) for name in (step.parent, step.name))
         changed = {key for key in difference(before, after) if not key.startswith("step.")}
-        assert changed <= rung.declares, rung.name
-        assert study != "imagenet_recipe" or changed == rung.declares - {"recipe.decay_epochs"}, rung.name
+        assert changed <= step.declares, step.name
+        assert study != "imagenet_recipe" or changed == step.declares - {"recipe.decay_epochs"}, step.name
 
 
 def test_ingredients_of_the_imagenet_recipe_by_hand() -> None:
-    rungs = {name: recipe("imagenet_recipe", name) for name in ROAD}
-    assert [(r.epochs, r.batch_size, r.lr, r.warmup_epochs) for r in rungs.values()] == [
+    ladder = {name: recipe("imagenet_recipe", name) for name in LADDER}
+    assert [(r.epochs, r.batch_size, r.lr, r.warmup_epochs) for r in ladder.values()] == [
         (90, 256, 0.1, 0),
         (90, 4096, 4e-3, 6),
         *[(300, 4096, 4e-3, 20)] * 7,
     ]
-    assert [r.aa != "none" for r in rungs.values()] == [False] * 3 + [True] * 6
-    assert [(r.mixup, r.mixup_prob) for r in rungs.values()] == [(0, 0)] * 4 + [(0.8, 1)] * 5
-    assert [r.cutmix for r in rungs.values()] == [0] * 5 + [1] * 4
-    assert [r.reprob for r in rungs.values()] == [0] * 6 + [0.25] * 3
-    assert [r.smoothing for r in rungs.values()] == [0] * 7 + [0.1] * 2
-    assert [r.drop_path for r in rungs.values()] == [0] * 8 + [0.1]
+    assert [r.aa != "none" for r in ladder.values()] == [False] * 3 + [True] * 6
+    assert [(r.mixup, r.mixup_prob) for r in ladder.values()] == [(0, 0)] * 4 + [(0.8, 1)] * 5
+    assert [r.cutmix for r in ladder.values()] == [0] * 5 + [1] * 4
+    assert [r.reprob for r in ladder.values()] == [0] * 6 + [0.25] * 3
+    assert [r.smoothing for r in ladder.values()] == [0] * 7 + [0.1] * 2
+    assert [r.drop_path for r in ladder.values()] == [0] * 8 + [0.1]
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,17 @@ def test_ingredients_of_the_imagenet_recipe_by_hand() -> None:
         (["study=smoke_recipe", "+recipe_step=mixup", "step.name=cutmix"], "allowed is a name of its own"),
     ],
 )
-def test_what_belongs_to_the_other_road_is_refused(words: list[str], message: str) -> None:
+def test_what_belongs_to_the_other_ladder_is_refused(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         compose(words)
 
 
-def test_a_rung_of_ones_own_stands_in_the_same_study() -> None:
+def test_a_step_of_ones_own_stands_in_the_same_study() -> None:
     own = compose(["study=smoke_recipe", "+recipe_step=mixup", "step.name=mixup_02", "recipe.mixup=0.2"])
     assert (own.study.name, own.step.parent, own.recipe.name) == ("smoke_recipe", "mixup", "mixup_02")
 
 
-def test_a_rung_is_compared_with_the_same_rung_at_full_size() -> None:
+def test_a_step_is_compared_with_the_same_step_at_full_size() -> None:
     listed = deviations(compose(["study=smoke_recipe", "+recipe_step=label_smoothing"]))
     assert listed["recipe.epochs"] == (3, 300)
     assert "recipe.drop_path" not in listed and "recipe.smoothing" not in listed
@@ -102,17 +102,17 @@ def test_a_rung_is_compared_with_the_same_rung_at_full_size() -> None:
 def test_it_is_swept_collated_and_drawn_by_the_same_code(tmp_path: Path, data_root: Path) -> None:
     study = ["study=smoke_recipe", "study.name=tiny_recipe", f"runs_dir={tmp_path}", f"data.root={data_root}"]
     plan = make_plan([*study, *TINY[1:], "budget.epochs=2"])
-    assert [each.step for each in plan.runs] == ROAD
+    assert [each.step for each in plan.runs] == LADDER
     plan.freeze()
     results = {each.step: execute(each.directory) for each in plan.runs}
-    # RandAugment works image by image, so in memory it is no change; every other rung trains otherwise.
-    losses = [results[name]["metrics"]["train_loss"] for name in ROAD]
+    # RandAugment works image by image, so in memory it is no change; every other step changes the loss.
+    losses = [results[name]["metrics"]["train_loss"] for name in LADDER]
     assert results["randaugment"]["metrics"]["train_loss"] == results["epochs"]["metrics"]["train_loss"]
-    assert len(set(losses)) == len(ROAD) - 1
+    assert len(set(losses)) == len(LADDER) - 1
     table, page, _ = collate("tiny_recipe", tmp_path, tmp_path / "results")
     _, drawing = plot("tiny_recipe", tmp_path / "results")
     rows = read_csv(table)
-    assert [(row.step, row.ladder, row.n) for row in rows] == [(name, "recipe", 1) for name in ROAD]
+    assert [(row.step, row.ladder, row.n) for row in rows] == [(name, "recipe", 1) for name in LADDER]
     assert [row.paper_top1 for row in rows] == [76.13, *[None] * 7, 78.82]
     change = (results["stochastic_depth"]["counts"]["top1"] - results["resnet"]["counts"]["top1"]) / 0.7
     assert f"from resnet to stochastic_depth {change:+.2f}, in the paper +2.69" in page.read_text()
