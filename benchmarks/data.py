@@ -46,9 +46,7 @@ def main(words: list[str]) -> int:
     vary, since timm then raises an error with Pillow 13.
     The stages of making an image from a file, or the share of a training step, are measured separately.
     """
-    own = [word for word in words if word.partition("=")[0] in DEFAULTS]
-    overrides = [word for word in words if word not in own]
-    chosen = cli.options(own, DEFAULTS)
+    chosen, overrides = cli.run_options(words, DEFAULTS)
     name = compose(overrides).data.name
     known = [each for each, entry in DATASETS.items() if entry.in_memory or entry.reader == "folders"]
     require(name in known, "data", name, " or ".join(known))

@@ -27,9 +27,7 @@ def main(words: list[str]) -> int:
 
     Both must compute the same bits; the exit code is 1 if they do not.
     """
-    own = [word for word in words if word.partition("=")[0] in DEFAULTS]
-    overrides = [word for word in words if word not in own]
-    chosen = cli.options(own, DEFAULTS)
+    chosen, overrides = cli.run_options(words, DEFAULTS)
     pairs, server = cli.whole(chosen, "pairs"), cli.choice(chosen, "server", ("closed", "silent"))
     found: dict[str, list[dict[str, Any]]] = {"none": [], "wandb": []}
     with tempfile.TemporaryDirectory() as place, socket.socket() as port:

@@ -81,20 +81,29 @@ def study_options(words: Sequence[str], defaults: Mapping[str, str]) -> dict[str
     return chosen | dict(zip(("runs_dir", "results_dir"), map(str, directories), strict=True))
 
 
-def split(words: Iterable[str], own: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Words of a command itself, and words of a sweep.
+def run_options(words: Sequence[str], defaults: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """`options` of a command that takes those of a run as well, and the overrides of the run.
+
+    Raises:
+        ConfigError: a word that is not key=value, or an unknown key.
+    """
+    own, overrides = split(words, defaults, sweep=False)
+    return options(own, defaults), overrides
+
+
+def split(words: Iterable[str], own: Iterable[str], *, sweep: bool = True) -> tuple[list[str], list[str]]:
+    """Words with a key in `own`, and words of a sweep (or only of a run).
 
     Raises:
         ConfigError: a word that is not key=value, or belongs to neither.
     """
     found: tuple[list[str], list[str]] = ([], [])
-    of_sweep = [*RUN_KEYS, *SWEEP_KEYS]
+    known = [*own, *RUN_KEYS, *(SWEEP_KEYS if sweep else [])]
     for word in words:
         key, equals, _ = word.partition("=")
-        if not equals or not (key in own or key.lstrip("+~").partition(".")[0] in of_sweep):
-            conf = "options of conf/ (study=..., recipe.lr=...)"
-            allowed = f"study=... {_listed(own)}, and the words of a sweep" if own else f"{_listed(SWEEP_KEYS)}, {conf}"
-            raise ConfigError(f"{word}: allowed is {allowed}{did_you_mean(key, [*own, *of_sweep])}")
+        if not equals or not (key in own or key.lstrip("+~").partition(".")[0] in known):
+            rest = f"{'words of a sweep' if sweep else 'options of conf/'} (study=..., recipe.lr=...)"
+            raise ConfigError(f"{word}: allowed is {_listed(own)}, and {rest}{did_you_mean(key, known)}")
         found[key not in own].append(word)
     return found
 
@@ -108,17 +117,13 @@ def sweep_words(words: Iterable[str]) -> tuple[SweepOptions, list[str], list[str
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    own: list[str] = []
-    of_cluster: list[str] = []
-    overrides: list[str] = []
-    for word in split(words, {})[1]:
-        key = next(iter(parse_overrides([word])))
-        require(key not in ("seed", *STEP_WORDS), key, word, "seeds=N and steps=[NAME,...] in a sweep")
-        if key in SWEEP_KEYS:
-            single = key == "steps" and "[" not in word
-            own.append(word.replace("=", "=[") + "]" if single else renamed_override(word))
-        else:
-            (of_cluster if key.startswith("cluster.") else overrides).append(word)
+    own, rest = split(words, SWEEP_KEYS)
+    for key, value in parse_overrides([*own, *rest]).items():
+        require(key not in ("seed", *STEP_WORDS), key, value, "seeds=N and steps=[NAME,...] in a sweep")
+    own = [renamed_override(word) for word in own]
+    own = [f"steps=[{word[6:]}]" if word.startswith("steps=") and "[" not in word else word for word in own]
+    of_cluster = [word for word in rest if word.startswith("cluster.")]
+    overrides = [word for word in rest if word not in of_cluster]
     try:
         merged = OmegaConf.merge(OmegaConf.structured(SweepOptions), OmegaConf.from_dotlist(own))
         chosen = cast(SweepOptions, OmegaConf.to_object(merged))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from roadmap import cli
 from roadmap.data.datasets import TEST_SETS, dataset
 from roadmap.errors import require
 
@@ -33,11 +34,10 @@ def main(words: list[str]) -> int:
 
     Exit code: 0 success, 1 folders of ImageNet-C are missing and so is the mean, 2 refused.
     """
-    given = OPTIONS | dict(word.split("=", 1) for word in words if word.partition("=")[0] in OPTIONS)
-    overrides = [word for word in words if word.partition("=")[0] not in OPTIONS]
+    given, overrides = cli.run_options(words, OPTIONS)
     files = [word for word in words if word.startswith("weights=")]
     require(len(files) == 1 and bool(given["weights"]), "weights", " ".join(files), "one file: weights=FILE")
-    require(given["ema"] in ("true", "false"), "ema", given["ema"], "true or false")
+    ema = cli.flag(given, "ema")
 
     from rich.console import Console
 
@@ -47,7 +47,7 @@ def main(words: list[str]) -> int:
     from roadmap.evals.corruptions import corruption_errors
     from roadmap.networks.device import set_up
 
-    path, ema = Path(given["weights"]).expanduser(), given["ema"] == "true"
+    path = Path(given["weights"]).expanduser()
     content = weights.read(path)
     if weights.is_checkpoint(content):
         loaded = weights.from_checkpoint(path, content, overrides, ema=ema)
