@@ -150,8 +150,8 @@ def test_labels_are_those_of_the_field() -> None:
 
 @pytest.mark.parametrize("step", [step.name for step in steps()])
 def test_sizes_of_maps_are_those_of_the_network(step: str) -> None:
-    for size in (32, 33, 50):
-        model = model_config(step, "nano")
+    model = replace(model_config(step, "nano"), depths=[1, 1, 1, 1])
+    for size in (32, 50):
         assert map_sizes(model, size) == [stage.size for stage in cost(model, img_size=size).stages[1:-1]]
 
 

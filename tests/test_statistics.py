@@ -9,7 +9,17 @@ import pytest
 from scipy import stats
 
 from roadmap.results.statistics import (
-    Difference, Sample, deviation, holm, kendall_tau, one_run, pooled, power, same_sign, seeds_needed, welch
+    Difference,
+    Sample,
+    deviation,
+    holm,
+    kendall_tau,
+    one_run,
+    pooled,
+    power,
+    same_sign,
+    seeds_needed,
+    welch,
 )  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""Networks written in words."""
+"""The networks of the ladder, built from a table of ops."""
