@@ -13,15 +13,7 @@ import torch
 from torch import Tensor
 
 from roadmap.config.schema import Config, OnNonfinite, RecipeConfig
-from roadmap.data.loader import (
-    Batch,
-    Part,
-    batches_per_epoch,
-    evaluation_batches,
-    load,
-    micro_batches,
-    micro_batches_per_step,
-)
+from roadmap.data import loader
 from roadmap.data.records import fingerprint
 from roadmap.data.rng import mix
 from roadmap.errors import NonFiniteLoss, require
@@ -48,9 +40,9 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
     """
     device = set_up(config)
     refuse_processes(config.recipe, world, device)
-    training, test = (load(config, train=part).to(device) for part in (True, False))
+    training, test = (loader.load(config, train=part).to(device) for part in (True, False))
     config = replace(config, training=replace(config.training, compile=compiles(config, len(training), device)))
-    epochs, per_epoch = config.recipe.epochs, batches_per_epoch(training, config.recipe)
+    epochs, per_epoch = config.recipe.epochs, loader.batches_per_epoch(training, config.recipe)
     data = fingerprint(training, test)
     checkpointer = Checkpointer(directory=directory, config=config, world=world, progress=progress, data=data)
     state = checkpointer.begin(device)
@@ -78,7 +70,13 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
 
 
 def train_epoch(
-    state: State, training: Part, config: Config, *, checkpointer: Checkpointer, progress: Progress, stop: list[int]
+    state: State,
+    training: loader.Part,
+    config: Config,
+    *,
+    checkpointer: Checkpointer,
+    progress: Progress,
+    stop: list[int],
 ) -> None:
     """The remaining steps of the epoch.
 
@@ -86,24 +84,16 @@ def train_epoch(
         Interrupted: `stop` of some process has a signal; a checkpoint was written.
         NonFiniteLoss: see `train_step`.
     """
-    epoch, per_epoch, world, clock = (
-        len(state.history),
-        batches_per_epoch(training, config.recipe),
-        state.world,
-        state.clock,
-    )
-    first = state.step - epoch * per_epoch
-    compiling = config.training.compile and epoch == 0
-    skipped = len(training.skipped)
-    batches = micro_batches(
-        training, config.recipe, config.data, seed=config.seed, epoch=epoch, start=first, share=world.share
-    )
+    epoch, per_epoch = len(state.history), loader.batches_per_epoch(training, config.recipe)
+    world, clock, first, skipped = state.world, state.clock, state.step - epoch * per_epoch, len(training.skipped)
+    seeds = {"seed": config.seed, "epoch": epoch, "start": first}
+    batches = loader.micro_batches(training, config.recipe, config.data, **seeds, share=world.share)
     batches = _timed(batches, clock)
     for index in range(first, per_epoch):
         started, waited = time.perf_counter(), clock.data
         loss = train_step(state, batches, config, per_epoch=per_epoch)
         done = time.perf_counter()
-        if compiling and index == first:
+        if config.training.compile and epoch == 0 and index == first:
             progress.say(f"first step, including compilation: {done - started:.1f} s")
         clock.compute += done - started - (clock.data - waited)
         state.ema.update()
@@ -123,7 +113,7 @@ def train_epoch(
         clock.other += time.perf_counter() - done
 
 
-def train_step(state: State, batches: Iterator[Batch], config: Config, *, per_epoch: int) -> float:
+def train_step(state: State, batches: Iterator[loader.Batch], config: Config, *, per_epoch: int) -> float:
     """One optimizer step on this process's micro-batches; returns the mean loss over the whole batch.
 
     Raises:
@@ -147,7 +137,7 @@ def train_step(state: State, batches: Iterator[Batch], config: Config, *, per_ep
     total, errors = state.world.sum(total, bool(error))
     if errors:
         raise NonFiniteLoss(next(text for text in state.world.gather(error) if text))
-    state.replica.merge(micro_batches_per_step(recipe) // state.world.size)
+    state.replica.merge(loader.micro_batches_per_step(recipe) // state.world.size)
     state.optimizer.step()
     return total
 
@@ -157,17 +147,14 @@ class Chunk(NamedTuple):
 
     images: Tensor
     targets: Tensor
-    seed: int
-    """Of stochastic depth, by micro-batch."""
-    divisor: float
-    """By which the mean loss is divided, so that the chunks of a step sum to the mean loss of the batch."""
-    last: bool
-    """Whether it is the last of the step."""
+    seed: int  # of stochastic depth, one per micro-batch
+    divisor: float  # of the mean loss, so that the chunks of a step sum to the mean loss of the batch
+    last: bool  # of this process in the step
 
 
-def step_chunks(state: State, batches: Iterator[Batch], config: Config) -> Iterator[Chunk]:
+def step_chunks(state: State, batches: Iterator[loader.Batch], config: Config) -> Iterator[Chunk]:
     """The chunks of this process in one step."""
-    count, world = micro_batches_per_step(config.recipe), state.world
+    count, world = loader.micro_batches_per_step(config.recipe), state.world
     own = count // world.size
     for index, (images, targets) in enumerate(islice(batches, own)):
         seed = mix(config.seed, state.step * count + world.rank * own + index)
@@ -191,11 +178,11 @@ def backward(state: State, chunk: Chunk, recipe: RecipeConfig) -> float:
     return loss.item()
 
 
-def end_epoch(state: State, test: Part, config: Config, *, per_epoch: int) -> dict[str, Any]:
+def end_epoch(state: State, test: loader.Part, config: Config, *, per_epoch: int) -> dict[str, Any]:
     """Evaluate raw and averaged weights; returns the epoch's line of metrics.jsonl."""
     started = time.perf_counter()
     size = state.plan.eval_batch_size or config.training.eval_batch_size
-    batches = evaluation_batches(test, config.data, size, share=state.world.share)
+    batches = loader.evaluation_batches(test, config.data, size, share=state.world.share)
     raw, ema = evaluate([state.model, state.ema.module], batches, num_classes=config.data.num_classes)
     for counts in (raw, ema):
         state.world.sum_tensor(counts.by_class)
@@ -228,7 +215,7 @@ def refuse_processes(recipe: RecipeConfig, world: World, device: torch.device) -
     Raises:
         ConfigError: they cannot share the micro-batches of a step evenly, or recipe.sync_bn has nothing to work with.
     """
-    count = micro_batches_per_step(recipe)
+    count = loader.micro_batches_per_step(recipe)
     allowed = f"a size that divides a step into micro-batches (now {count}) which {world.size} processes share evenly"
     require(count % world.size == 0, "recipe.bn_batch_size", recipe.bn_batch_size, allowed)
     if recipe.sync_bn:
@@ -236,7 +223,7 @@ def refuse_processes(recipe: RecipeConfig, world: World, device: torch.device) -
         require(world.size > 1, "recipe.sync_bn", True, "false with one process, which has nothing to synchronize")
 
 
-def _timed(batches: Iterator[Batch], clock: Clock) -> Iterator[Batch]:
+def _timed(batches: Iterator[loader.Batch], clock: Clock) -> Iterator[loader.Batch]:
     """The same batches; adds the time spent waiting for them to the clock."""
     while True:
         started = time.perf_counter()

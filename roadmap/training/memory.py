@@ -21,23 +21,18 @@ from roadmap.networks.device import arithmetic, memory_mb
 from roadmap.networks.ladder import Block, Network
 from roadmap.networks.layers import DropPath
 
-PROBES = (2, 4)
-"""Images of the measured forward passes; memory is linear in their number."""
+PROBES = (2, 4)  # images of the measured forward passes; memory is linear in their number
 TEMPORARIES, TEMPORARIES_IN_EVALUATION = 1, 4
 """In units of the largest tensor: beside the saved tensors when the backward pass begins, and in evaluation."""
-OVERHEAD_MB = 130.0
-"""Fixed overhead of the first steps: library code, scratch."""
-MARGIN = 1.1
-"""Fragmentation."""
+OVERHEAD_MB = 130.0  # of the first steps: library code, scratch
+MARGIN = 1.1  # fragmentation
 
 
 class MemoryPlan(NamedTuple):
     """How micro-batches are computed; by default as they are."""
 
-    chunk: int | None = None
-    """Images per forward pass."""
-    checkpointing: bool = False
-    """Gradient checkpointing of the blocks."""
+    chunk: int | None = None  # images per forward pass
+    checkpointing: bool = False  # gradient checkpointing of the blocks
     eval_batch_size: int | None = None
 
     def description(self, micro_batch: int) -> str:

@@ -1,8 +1,7 @@
-"""What a run tells while it works: a bar on a terminal, plain lines elsewhere, and a small file for the sweep."""
+"""The progress of a run: a bar on a terminal, plain lines elsewhere, and progress.json for the sweep."""
 
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
@@ -20,7 +19,7 @@ class Progress:
     """Reports the steps and epochs of one run, from one of its processes."""
 
     def __init__(self, config: Config, directory: Path, *, speaks: bool = True) -> None:
-        self._config, self._file, self._speaks = config, directory / PROGRESS, speaks
+        self._recipe, self._file, self._speaks = config.recipe, directory / PROGRESS, speaks
         self._console = Console(highlight=False, soft_wrap=True, quiet=not speaks)
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -32,60 +31,57 @@ class Progress:
             disable=not self._console.is_terminal,
         )
         self._name = f"{config.step.name} seed {config.seed}"
-        self._steps = 0
         self._task = self._bar.add_task(self._name, total=None, note="")
-        self._filed = self._said = self._last = time.monotonic()
-        self._rate = 0.0
+        self._filed = self._printed = self._last = time.monotonic()
+        self._steps, self._rate = 0, 0.0
         self._top1: float | None = None
 
     def __enter__(self) -> Self:
         self._bar.start()
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
     def begin(self, steps: int) -> None:
-        """State how many steps the whole run has."""
+        """Set the number of steps of the whole run."""
         self._steps, self._last = steps, time.monotonic()
         self._bar.update(self._task, total=steps)
 
     def say(self, text: str) -> None:
-        """A line of its own."""
+        """Print a line."""
         self._console.print(f"{self._name}: {text}")
 
     def step(self, step: int, loss: float, lr: float) -> None:
-        """After every optimizer step; `step` counts from 1."""
+        """Report an optimizer step, counted from 1."""
         if not self._speaks:
             return
         now = time.monotonic()
-        rate = self._config.recipe.batch_size / max(now - self._last, 1e-9)
+        rate = self._recipe.batch_size / max(now - self._last, 1e-9)
         self._rate, self._last = (0.9 * self._rate + 0.1 * rate) if self._rate else rate, now
         note = f"loss {loss:.3f}  lr {lr:.2e}  {self._rate:,.0f} images/s"
         self._bar.update(self._task, completed=step, note=note)
         if now - self._filed > FILE_SECONDS or step == self._steps:
             self._filed = now
-            per_epoch = max(1, self._steps // self._config.recipe.epochs)
             content = {
                 "step": step,
                 "steps": self._steps,
-                "epoch": (step - 1) // per_epoch,
-                "epochs": self._config.recipe.epochs,
+                "epoch": (step - 1) // max(1, self._steps // self._recipe.epochs),
+                "epochs": self._recipe.epochs,
                 "loss": loss,
                 "images_per_second": self._rate,
                 "top1": self._top1,
             }
             write_atomic(self._file, json_lines([content]))
-        if not self._console.is_terminal and now - self._said > LINE_SECONDS:
-            self._said = now
-            left = (self._steps - step) * self._config.recipe.batch_size / self._rate
+        if not self._console.is_terminal and now - self._printed > LINE_SECONDS:
+            self._printed = now
+            left = (self._steps - step) * self._recipe.batch_size / self._rate
             self.say(f"step {step}/{self._steps}  {note}  {left:.0f} s left")
 
-    def epoch(self, metrics: dict[str, Any]) -> None:
-        """After every epoch, its line of metrics."""
-        self._top1 = metrics["top1"]
+    def epoch(self, line: dict[str, Any]) -> None:
+        """Report an epoch by its line of metrics.jsonl."""
+        self._top1 = line["top1"]
         self.say(
-            f"epoch {metrics['epoch']}/{self._config.recipe.epochs}  loss {metrics['loss']:.4f}  "
-            f"top-1 {metrics['top1']:.2f}  (EMA {metrics['ema_top1']:.2f})  "
-            f"{metrics['images_per_second']:,.0f} images/s"
+            f"epoch {line['epoch']}/{self._recipe.epochs}  loss {line['loss']:.4f}  top-1 {line['top1']:.2f}  "
+            f"(EMA {line['ema_top1']:.2f})  {line['images_per_second']:,.0f} images/s"
         )

@@ -1,4 +1,4 @@
-"""Where a result comes from: commit, versions, hardware."""
+"""The origin of a result: commit, versions, hardware."""
 
 import os
 import platform
@@ -13,11 +13,13 @@ LIBRARIES = ("torch", "torchvision", "timm", "hydra-core", "omegaconf", "numpy",
 
 
 def commit() -> tuple[str | None, bool]:
-    """The commit of this code and whether files differ from it, but for results; None outside of a repository."""
-    here = Path(__file__).parent
+    """The commit of this code, and whether files other than results differ from it; None outside a repository."""
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        command = ["git", *words]
+        return subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
@@ -27,12 +29,12 @@ def commit() -> tuple[str | None, bool]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of what the numbers depend on."""
+    """Versions of Python and of the libraries that the numbers depend on."""
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """The processor, the cores and threads used, the accelerator."""
+    """Processor, cores and threads used, accelerator."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {"cpu": _cpu(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu}
 
