@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from operator import attrgetter
 from typing import Any
 
 from roadmap.config.schema import Config, ModelConfig, RecipeConfig
@@ -12,6 +13,19 @@ from roadmap.networks.ops import CHOICES, LISTS, OPS, REQUIRED, Site, map_sizes,
 
 RANDAUGMENT = re.compile(r"none|rand(-(m|n|w|p|mstd|mmax|inc)\d+(\.\d+)?)*")
 NAME = re.compile(r"[A-Za-z0-9][\w.,=+\[\]-]*")
+
+POSITIVE = """
+study.seeds recipe.epochs recipe.batch_size recipe.lr_base_size recipe.bn_batch_size recipe.lr recipe.opt_eps
+recipe.decay_epochs recipe.decay_rate data.num_classes data.in_chans data.max_train data.max_test training.threads
+training.memory_gb training.eval_batch_size training.checkpoint_epochs
+"""
+NOT_NEGATIVE = """
+recipe.momentum recipe.weight_decay recipe.warmup_epochs recipe.min_lr recipe.mixup recipe.cutmix
+training.checkpoint_minutes training.workers training.rollbacks
+"""
+SHARES = """
+recipe.hflip recipe.mixup_prob recipe.mixup_switch_prob recipe.reprob recipe.drop_path recipe.smoothing budget.strength
+"""
 
 
 def check(config: Config) -> None:
@@ -30,39 +44,16 @@ def check(config: Config) -> None:
 
 
 def _check_numbers(config: Config) -> None:
-    r, t, d = config.recipe, config.training, config.data
-    values: dict[str, Any] = {
-        "study.seeds": config.study.seeds,
-        "recipe.epochs": r.epochs,
-        "recipe.batch_size": r.batch_size,
-        "recipe.lr_base_size": r.lr_base_size,
-        "recipe.bn_batch_size": r.bn_batch_size,
-        "recipe.lr": r.lr,
-        "recipe.opt_eps": r.opt_eps,
-        "recipe.decay_epochs": r.decay_epochs,
-        "recipe.decay_rate": r.decay_rate,
-        "data.num_classes": d.num_classes,
-        "data.in_chans": d.in_chans,
-        "data.max_train": d.max_train,
-        "data.max_test": d.max_test,
-        "training.threads": t.threads,
-        "training.memory_gb": t.memory_gb,
-        "training.eval_batch_size": t.eval_batch_size,
-        "training.checkpoint_epochs": t.checkpoint_epochs,
-    }
-    for key, value in values.items():
+    def values(keys: str) -> Iterator[tuple[str, Any]]:
+        for key in keys.split():
+            yield key, attrgetter(key)(config)
+
+    for key, value in values(POSITIVE):
         require(value is None or 0 < value < math.inf, key, value, "finite and more than 0")
-    for name in ("momentum", "weight_decay", "warmup_epochs", "min_lr", "mixup", "cutmix"):
-        value = getattr(r, name)
-        require(0 <= value < math.inf, f"recipe.{name}", value, "0 or more")
-    minutes = t.checkpoint_minutes
-    require(0 <= minutes < math.inf, "training.checkpoint_minutes", minutes, "0 or more")
-    for name in ("workers", "rollbacks"):
-        require(getattr(t, name) >= 0, f"training.{name}", getattr(t, name), "0 or more")
-    for name in ("hflip", "mixup_prob", "mixup_switch_prob", "reprob", "drop_path", "smoothing"):
-        value = getattr(r, name)
-        require(0 <= value <= 1, f"recipe.{name}", value, "0 to 1")
-    require(0 <= config.budget.strength <= 1, "budget.strength", config.budget.strength, "0 to 1")
+    for key, value in values(NOT_NEGATIVE):
+        require(0 <= value < math.inf, key, value, "0 or more")
+    for key, value in values(SHARES):
+        require(0 <= value <= 1, key, value, "0 to 1")
 
 
 def _check_recipe(r: RecipeConfig) -> None:

@@ -2,11 +2,10 @@
 
 from importlib.metadata import version
 
-from roadmap.config.compose import compose, to_dict
-from roadmap.config.conf import choices
+from roadmap.config.conf import choices, composed, plain
 from roadmap.config.identity import difference, under
 from roadmap.config.schema import Config, Ladder
-from roadmap.config.steps import PAPER_STUDIES, steps, words
+from roadmap.config.steps import PAPER_STUDIES, overrides_of, steps
 from roadmap.data.datasets import dataset
 
 RECIPE_STUDY = "imagenet_recipe"
@@ -32,10 +31,10 @@ def deviations(config: Config) -> Deviations:
     study = PAPER_STUDIES.get(config.regime.name, "imagenet") if ladder is Ladder.network else RECIPE_STUDY
     known = {step.name: step for step in steps(ladder=ladder)}
     step = next(known[name] for name in (config.step.name, config.step.parent, *known) if name in known)
-    overrides = [f"study={study}", *words(step)]
+    overrides = [f"study={study}", *overrides_of(step)]
     if ladder is Ladder.network and config.step.name not in known and config.recipe.name in choices("recipe"):
         overrides.append(f"recipe={config.recipe.name}")
-    found = difference(to_dict(config), to_dict(compose(overrides)))
+    found = difference(plain(config), composed(overrides))
     listed = {key: pair for key, pair in sorted(found.items()) if under(key, COMPARED)}
     return listed | {"augmentation": (augmentation(config), AUGMENTATION)}
 

@@ -86,7 +86,7 @@ def find(name: str, regime: str = "resnet50", ladder: Ladder = Ladder.network) -
     return known[name]
 
 
-def words(step: Step) -> list[str]:
+def overrides_of(step: Step) -> list[str]:
     """The override that adds a step; none for the start of the ladder."""
     return [f"+{step.ladder.value}={step.name}"] if step.parent else []
 
@@ -94,7 +94,7 @@ def words(step: Step) -> list[str]:
 def published(step: Step) -> Data:
     """The configuration of a step as published, in the size of its regime, as plain data."""
     sized = [] if step.regime in PAPER_STUDIES else [f"regime={step.regime}"]
-    return composed([f"study={PAPER_STUDIES.get(step.regime, 'imagenet')}", *sized, *words(step)])
+    return composed([f"study={PAPER_STUDIES.get(step.regime, 'imagenet')}", *sized, *overrides_of(step)])
 
 
 def model_config(step: str | None = None, regime: str = "resnet50") -> ModelConfig:
