@@ -24,7 +24,7 @@ recipe.momentum recipe.weight_decay recipe.warmup_epochs recipe.min_lr recipe.mi
 training.checkpoint_minutes training.workers training.rollbacks
 """
 SHARES = """
-recipe.hflip recipe.mixup_prob recipe.mixup_switch_prob recipe.reprob recipe.drop_path recipe.smoothing budget.strength
+budget.strength recipe.hflip recipe.mixup_prob recipe.mixup_switch_prob recipe.reprob recipe.drop_path recipe.smoothing
 """
 
 
