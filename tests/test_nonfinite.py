@@ -20,19 +20,19 @@ def spoil(patch: pytest.MonkeyPatch, what: str, *, times: int, at: int = 6) -> N
     """Let hardware fail so many times when a step is taken: its loss, a gradient, or a weight after it is no number."""
     taken, left = loop.train_step, [times]
 
-    def step(state: State, *more: Any) -> float:
+    def step(state: State, *more: Any, **named: Any) -> float:
         parameter = next(state.model.parameters())
         if state.step != at or not left[0]:
-            return taken(state, *more)
+            return taken(state, *more, **named)
         left[0] -= 1
         if what == "loss":
             with torch.no_grad():
                 parameter.fill_(float("nan"))
-            return taken(state, *more)
+            return taken(state, *more, **named)
         if what == "gradient":
             parameter.register_hook(lambda gradient: gradient * float("inf"))
-            return taken(state, *more)
-        loss = taken(state, *more)
+            return taken(state, *more, **named)
+        loss = taken(state, *more, **named)
         with torch.no_grad():
             parameter.view(-1)[0] = float("inf")
         return loss
