@@ -36,7 +36,8 @@ def run(site: Path, cwd: Path, *words: str) -> str:
 
 
 def test_commands_work_from_an_empty_directory(site: Path, tmp_path: Path) -> None:
-    assert all(f"\n  {name} " in run(site, tmp_path, "--help") for name in COMMANDS)
+    usage = run(site, tmp_path, "--help")
+    assert all(f"\n  {name} " in usage for name in COMMANDS)
     assert "python " in run(site, tmp_path, "evaluate", "--help")
     assert "layer_scale" in run(site, tmp_path, "show", "step=layer_scale")
     assert "18 runs" in run(site, tmp_path, "sweep", "--dry-run", "study=smoke")
