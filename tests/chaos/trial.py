@@ -14,7 +14,7 @@ from roadmap import runs
 from roadmap.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
-SWEEP_SECONDS, EXIT_SECONDS, TRIES = 300.0, 30.0, 3
+SWEEP_SECONDS, TRAINING_SECONDS, EXIT_SECONDS, TRIES = 300.0, 30.0, 30.0, 3
 EXIT_CODES = (0, 1, 130, 143, -2, -9, -15)
 """Allowed ends of a sweep: complete, some runs failed, stopped, killed; the signals also before it has begun."""
 
@@ -57,6 +57,8 @@ class Trial:
         sweep = self.start()
         try:
             while len(self.injected) < faults:
+                if self.random.random() < 0.75:  # on a busy machine, few faults would meet a run at work by chance
+                    self.await_training(sweep)
                 time.sleep(self.random.uniform(0.3, 4))
                 self.inject(Target(sweep, self.study, self.random, self.disk))
                 if sweep.poll() is not None:
@@ -78,6 +80,11 @@ class Trial:
             if time.monotonic() > deadline:
                 raise BrokenPromise(f"processes are left behind: {left}")
             time.sleep(0.2)
+
+    def await_training(self, sweep: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + TRAINING_SECONDS
+        while sweep.poll() is None and not working_on(self.study) and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def inject(self, target: Target) -> None:
         """Inject one random fault that is possible now."""
