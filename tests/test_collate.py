@@ -141,7 +141,6 @@ def test_the_command_needs_no_torch(tmp_path: Path) -> None:
     ("word", "message"),
     [
         ("seedz=3", "seedz=3: allowed is runs_dir=... results_dir=..., and words of a sweep"),
-        ("smoke", "smoke: allowed is runs_dir=... results_dir=..., and words of a sweep"),
         ("study=../x", "study=../x: allowed is letters"),
         ("study=smoke", "study=smoke: no finished run in runs/smoke; first run: python scripts/sweep.py study=smoke"),
     ],

@@ -1,6 +1,6 @@
 """From the result files of a study to its table, and the notes on it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,7 @@ COMPARED = {
     Design.add_one.name: "The parent is the start of the main sequence; each step is that network with one change "
     "alone. Above zero, the change is of use without the others.",
 }
-"""How the rows of a design are to be read."""
 DEVIATIONS = "Deviations from the paper"
-RUNS = "runs.csv"
-"""The long rows."""
 
 
 def collate(
@@ -54,18 +51,13 @@ def collate(
         raise ConfigError(f"study={study}: {source} holds runs of another study, {results[0]['study']}")
     say(f"{len(results)} finished in {source}")
     refuse_incompatible(results)
-    runs = long_rows(results)
-    table = summarize(runs, blank_rows(results), results[0]["test_images"])
+    table = rows(results)
     if source != kept:
         points = curves.from_runs(source, results)
         _keep(source, kept, [_place(result) for result in results])
         curves.write(points, results_dir / study / curves.CURVES)
-    written = {
-        "ladder.csv": to_csv(table),
-        "ladder.md": report(table, results),
-        "ladder.tex": to_latex(table),
-    }
-    write_atomic(results_dir / study / RUNS, runs.to_csv(index=False, lineterminator="\n"))
+    written = {"ladder.csv": to_csv(table), "ladder.md": report(table, results), "ladder.tex": to_latex(table)}
+    write_atomic(results_dir / study / "runs.csv", long_rows(results).to_csv(index=False, lineterminator="\n"))
     for name, text in written.items():
         write_atomic(results_dir / study / name, text)
     return [results_dir / study / name for name in written]
@@ -132,24 +124,19 @@ def report(table: Sequence[Row], results: Sequence[Result]) -> str:
 
 def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
     """Notes on a table, by heading."""
-    listed = "; ".join(f"{key} {here} (paper: {paper})" for key, here, paper in deviations(results))
-    return {
-        **_agreement(table),
-        **notes.sensitivity(table, results[0]["test_images"]),
-        **({DEVIATIONS: listed} if listed else {}),
-        **notes.provenance(results),
-    }
-
-
-def _agreement(table: Sequence[Row]) -> Mapping[str, str]:
     design, regime = Design[table[0].design], table[0].regime
     if design is Design.ladder:
-        return {f"Agreement with the paper ({REGIMES[paper_regime(regime)][0]})": agreement(table)}
-    reasons = "; ".join(f"{each.name}: {each.reason}" for each in variants(design, regime) if each.reason)
-    return {
-        "Agreement with the paper": "it has none of these networks",
-        "Cannot be combined": reasons or "none: every variant is a network",
-    }
+        found = {f"Agreement with the paper ({REGIMES[paper_regime(regime)][0]})": agreement(table)}
+    else:
+        reasons = "; ".join(f"{each.name}: {each.reason}" for each in variants(design, regime) if each.reason)
+        found = {
+            "Agreement with the paper": "it has none of these networks",
+            "Cannot be combined": reasons or "none: every variant is a network",
+        }
+    found |= notes.sensitivity(table, results[0]["test_images"])
+    if different := deviations(results):
+        found[DEVIATIONS] = "; ".join(f"{key} {here} (paper: {paper})" for key, here, paper in different)
+    return found | notes.provenance(results)
 
 
 def _place(result: Result) -> Path:

@@ -1,17 +1,16 @@
 """Which runs may stand in one table: those whose configurations differ in step and seed alone."""
 
-from collections.abc import Container, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from roadmap.config.identity import difference, under
 from roadmap.config.schema import Design, Ladder
-from roadmap.config.steps import Step, steps
+from roadmap.config.steps import steps
 from roadmap.errors import ConfigError
 from roadmap.runs import count_of
 
 Result = Mapping[str, Any]
-STUDY = ("study.name", "regime", "data", "budget")
-"""Keys that all runs of a study share."""
+STUDY = ("study.name", "regime", "data", "budget")  # keys that all runs of a study share
 FREE = (
     "seed", "training", "tracking", "runs_dir", "study.seeds", "data.root", "step.section", "step.group", "step.title",
 )  # fmt: skip
@@ -83,23 +82,16 @@ def _refuse_other_images(a: Result, b: Result) -> None:
 
 
 def _refuse_undeclared(present: Mapping[str, Result], ladder: Ladder) -> None:
+    """Compare each step with its nearest ancestor that has results; the steps between them declare what may change."""
     known = {step.name: step for step in steps(ladder=ladder)}
     for name in [step for step in known if step in present]:
-        ancestor, declared = _nearest(known[name], known, present)
-        if ancestor is not None:
-            why = f"from {ancestor} to {name} only {', '.join(sorted(declared))} may change"
-            _compare(present[ancestor], present[name], ("model", "recipe"), why=why, declared=declared)
-
-
-def _nearest(step: Step, known: Mapping[str, Step], present: Container[str]) -> tuple[str | None, set[str]]:
-    """The nearest ancestor with results, and the keys that the steps from there to `step` declare."""
-    declared: set[str] = set()
-    while step.parent is not None:
-        declared |= step.declares
-        if step.parent in present:
-            return step.parent, declared
-        step = known[step.parent]
-    return None, declared
+        declared, parent = set(known[name].declares), known[name].parent
+        while parent is not None and parent not in present:
+            declared |= known[parent].declares
+            parent = known[parent].parent
+        if parent is not None:
+            why = f"from {parent} to {name} only {', '.join(sorted(declared))} may change"
+            _compare(present[parent], present[name], ("model", "recipe"), why=why, declared=declared)
 
 
 def _run(result: Result) -> str:

@@ -11,8 +11,8 @@ from roadmap.files import write_atomic
 from roadmap.runs import METRICS
 
 CURVES = "curves.csv"
+# Per epoch of a run: the mean training loss, and the top-1 in percent on the test set.
 KINDS = {"step": str, "seed": int, "epoch": int, "loss": float, "top1": float, "ema_top1": float}
-"""Columns: per epoch of a run, the mean training loss and the top-1 in percent on the test set."""
 Point = dict[str, Any]
 
 

@@ -5,8 +5,7 @@ from itertools import groupby
 
 from roadmap.results.table import Row
 
-CSV_ONLY = ("top5", "ema_top1", "ema_top5", "train_loss")
-"""Metrics of every run that these tables leave out; all further metrics have a column."""
+CSV_ONLY = ("top5", "ema_top1", "ema_top5", "train_loss")  # metrics of every run that these tables leave out
 
 
 def page(title: str, lines: Sequence[str], rows: Sequence[Row], facts: Mapping[str, str]) -> str:
@@ -16,7 +15,6 @@ def page(title: str, lines: Sequence[str], rows: Sequence[Row], facts: Mapping[s
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    """Rows as a Markdown table."""
     more = further(rows)
     headings = (
         *("step", "n", "top-1 %", "std", "change [95 % CI]", "p, Holm", "significant", "parameters", "GFLOPs"),
@@ -93,7 +91,6 @@ def rate(value: float) -> str:
 
 
 def p_value(value: float) -> str:
-    """A p value with three decimals."""
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 

@@ -29,7 +29,9 @@ def significance(table: Sequence[Row]) -> dict[str, str]:
     changed = [row for row in table if row.change is not None]
     groups = {"Significant": True, "Not significant": False, "No p value": None}
     return {
-        f"{title}, {len(rows)} of {len(changed)} changes": ", ".join(map(_with_p, rows))
+        f"{title}, {len(rows)} of {len(changed)} changes": ", ".join(
+            row.step if row.p_holm is None else f"{row.step} ({p_value(row.p_holm)})" for row in rows
+        )
         for title, answer in groups.items()
         if (rows := [row for row in changed if row.significant is answer])
     }
@@ -62,18 +64,13 @@ def sensitivity(table: Sequence[Row], images: int) -> dict[str, str]:
 def provenance(results: Sequence[Result]) -> dict[str, str]:
     """Hardware, commit, versions and time of the runs."""
     seconds = sum(result["wall_seconds"] for result in results)
+    versions = [", ".join(map(" ".join, result.get("versions", {}).items())) for result in results]
     return {
         "Hardware": _distinct(_hardware(result.get("hardware")) for result in results),
         "Commit": _distinct(_commit(result) for result in results),
-        "Versions": _distinct(
-            ", ".join(f"{name} {version}" for name, version in result.get("versions", {}).items()) for result in results
-        ),
+        "Versions": _distinct(versions),
         "Total time": f"{duration(seconds)} of training in {len(results)} runs",
     }
-
-
-def _with_p(row: Row) -> str:
-    return row.step if row.p_holm is None else f"{row.step} ({p_value(row.p_holm)})"
 
 
 def _hardware(hardware: Mapping[str, Any] | None) -> str:

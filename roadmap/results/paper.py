@@ -18,8 +18,7 @@ from roadmap.results.table import Row, to_csv, with_changes
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 STUDY = "paper"
-IMAGES = DATASETS["imagenet"].images[1]
-"""The validation set."""
+IMAGES = DATASETS["imagenet"].images[1]  # of the validation set
 REGIMES = {"resnet50": ("ResNet-50 regime, Table 10", 3), "resnet200": ("ResNet-200 regime, Table 11", 1)}
 """The paper's name of a regime, and its number of seeds."""
 
@@ -27,12 +26,9 @@ REGIMES = {"resnet50": ("ResNet-50 regime, Table 10", 3), "resnet200": ("ResNet-
 class Published(NamedTuple):
     """A row of the paper's tables."""
 
-    top1: float
-    """ImageNet-1K top-1 in percent."""
-    gflops: float
-    """As printed."""
-    top1_std: float | None
-    """Over three seeds; None where it is not published."""
+    top1: float  # on ImageNet-1K, in percent
+    gflops: float  # as printed
+    top1_std: float | None  # over three seeds; None where it is not published
 
 
 def paper_regime(regime: str) -> str:
@@ -121,8 +117,18 @@ def paper_rows() -> list[Row]:
     return with_changes(rows, IMAGES)
 
 
-def write_paper_table(results_dir: Path = Path("results")) -> list[Path]:
-    """Write ladder.csv and ladder.md of the paper's three seeds into <results_dir>/paper; returns their paths."""
+def main(words: list[str]) -> int:
+    """Write the table of the paper's own three seeds: ladder.csv and ladder.md in results/paper.
+
+        python scripts/paper.py
+        python scripts/paper.py results_dir=elsewhere
+
+    The published means and standard deviations go through the statistics of any study.
+    """
+    from roadmap.cli import options
+
+    directory = Path(options(words, {"results_dir": "results"})["results_dir"]) / STUDY
+    directory.mkdir(parents=True, exist_ok=True)
     table = paper_rows()
     sequence = notes.significance([row for row in table if row.main_sequence])
     facts = {
@@ -137,25 +143,9 @@ def write_paper_table(results_dir: Path = Path("results")) -> list[Path]:
         "GFLOPs as printed.",
         notes.intervals(table),
     ]
-    (results_dir / STUDY).mkdir(parents=True, exist_ok=True)
-    written = {"ladder.csv": to_csv(table), "ladder.md": page("the paper", lines, table, facts)}
-    for name, text in written.items():
-        write_atomic(results_dir / STUDY / name, text)
-    return [results_dir / STUDY / name for name in written]
-
-
-def main(words: list[str]) -> int:
-    """Write the table of the paper's own three seeds: ladder.csv and ladder.md in results/paper.
-
-        python scripts/paper.py
-        python scripts/paper.py results_dir=elsewhere
-
-    The published means and standard deviations go through the statistics of any study.
-    """
-    from roadmap.cli import options
-
-    for path in write_paper_table(Path(options(words, {"results_dir": "results"})["results_dir"])):
-        print(path)
+    for name, text in {"ladder.csv": to_csv(table), "ladder.md": page("the paper", lines, table, facts)}.items():
+        write_atomic(directory / name, text)
+        print(directory / name)
     return 0
 
 

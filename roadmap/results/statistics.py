@@ -8,10 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-LEVEL = 0.05
-"""A change is significant if its p value, corrected for all changes of its ladder, is below this."""
-EFFECT, POWER = 0.2, 0.8
-"""Points of top-1 that `seeds_needed` looks for, and the probability to find them."""
+LEVEL = 0.05  # a change is significant if its p value, corrected for all changes of its ladder, is below this
+EFFECT, POWER = 0.2, 0.8  # points of top-1 that `seeds_needed` looks for, and the probability to find them
 MOST_SEEDS = 10_000
 
 
@@ -105,9 +103,11 @@ def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float | None:
 
     None if it is not defined: fewer than two items, or all equal on one side.
     """
-    signs_a, signs_b = (np.sign(np.subtract.outer(side, side)) for side in (np.asarray(a), np.asarray(b)))
-    untied = float(np.sqrt((signs_a**2).sum() * (signs_b**2).sum()))
-    return float((signs_a * signs_b).sum()) / untied if untied else None
+    from scipy.stats import kendalltau
+
+    if min(len(set(a)), len(set(b))) < 2:
+        return None
+    return float(kendalltau(a, b).statistic)
 
 
 def same_sign(a: Sequence[float], b: Sequence[float]) -> int:

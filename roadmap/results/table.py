@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame  # half a second to import: inside functions
 
 LONG = ("study", "step", "seed", "metric", "value")
-COSTS = ("params", "macs", "images_per_second", "wall_seconds")
-"""Keys of a result that are no metrics, and rows of their own all the same."""
+COSTS = ("params", "macs", "images_per_second", "wall_seconds")  # no metrics, but rows of their own all the same
 
 
 @dataclass(frozen=True)
