@@ -15,7 +15,6 @@ HIGHLIGHTED = "datum.step === step"
 CLEAR = f"step === '' || {HIGHLIGHTED}"
 COLOUR: Any = alt.Color("fill:N", scale=None)
 OPACITY: Any = alt.when(CLEAR).then(alt.value(1)).otherwise(alt.value(0.25))
-TITLE: Any = alt.when(HIGHLIGHTED).then("title:N").otherwise(alt.value(""))
 TOOLTIP = [
     alt.Tooltip(f"{field}:N", title=head)
     for field, head in {"title": "title", "text_top1": "top-1", "text_change": "change", "text_cost": "cost",
@@ -24,12 +23,11 @@ TOOLTIP = [
 ROW = 24  # pixels
 ZERO = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color=INK, strokeWidth=1, aria=False)
 WHOLE: Any = {"x": alt.value(0), "x2": alt.value("width")}
-COSTS = {
+COSTS = {  # that accuracy is plotted against: title, and whether more is better
     "gflops": ("Multiply-adds, GFLOPs", False),
     "images_per_second": ("Training speed, images per second", True),
     "seconds": ("Training time per run, minutes", False),
 }
-"""Costs that accuracy is plotted against: title, and whether more is better."""
 CURVES = {"top1": "top-1, %", "loss": "training loss"}
 
 
@@ -129,9 +127,7 @@ def agreement(steps: Sequence[Data]) -> Chart:
 def curve(report: Data, key: str) -> Chart:
     """A metric by epoch: the mean over the seeds of every step, and each seed of the highlighted step."""
     known = {step["step"]: _record(step) for step in report["steps"]}
-    points = [
-        point | {key: known[point["step"]][key] for key in ("title", "fill", "text")} for point in report["curves"]
-    ]
+    points = [point | {k: known[point["step"]][k] for k in ("title", "fill", "text")} for point in report["curves"]]
     base = _source(points)
     last = max(point["epoch"] for point in points)
     ticks = alt.Axis(values=list(range(1, last + 1, -(-last // 10))), grid=False, format="d")
@@ -213,8 +209,9 @@ def _scatter(base: alt.Chart, x: Any, y: Any, *, ends: tuple[str, str], filled: 
 
 def _title(base: alt.Chart, align: Any = "center") -> alt.Chart:
     """The title of the highlighted step."""
+    text: Any = alt.when(HIGHLIGHTED).then("title:N").otherwise(alt.value(""))
     mark = base.mark_text(align=align, dy=-13, fontWeight="bold", fontSize=12, color=INK, aria=False)
-    return mark.encode(text=TITLE)
+    return mark.encode(text=text)
 
 
 def _layered(*layers: Any, height: int = 300) -> Chart:

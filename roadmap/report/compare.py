@@ -16,12 +16,10 @@ from roadmap.results.table import Row, read_csv
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Pair = tuple[Row, Row | None, Row | None]
-"""A step as either side names it, and its rows on both sides; None on a side without it."""
+Pair = tuple[Row, Row | None, Row | None]  # a step as either side names it, and its rows on both sides
 Sides = tuple[str, str]
 ABOVE, OFFSET = 0.55, 0.19  # inches above the rows; of the marks of both sides, in rows
 TITLES, CHANGES = 0.36, (0.38, 0.985)  # fractions of the width: right edge of the titles, panel
-TITLE = "The change of each step in two ladders"
 NOTE = "Filled marks: significant, with Holm's correction within each ladder. Lines: Welch's 95 % intervals."
 MARKS: tuple[dict[str, Any], ...] = ({"marker": "o", "color": "#222222"}, {"marker": "D", "color": "#D55E00"})
 
@@ -70,7 +68,6 @@ def paired(a: Sequence[Row], b: Sequence[Row]) -> list[Pair]:
 
 
 def to_markdown(pairs: Sequence[Pair], names: Sides) -> str:
-    """The pairs as a page of Markdown."""
     headings = ["step", *(heading for name in names for heading in (name, "change [95 % CI]", "significant"))]
     table = markdown(headings, [[row.step, *_cells(a), *_cells(b)] for row, a, b in pairs])
     return (
@@ -114,7 +111,7 @@ def draw(pairs: Sequence[Pair], names: Sides) -> Figure:
     handles = []
     for name, side, mark, offset in zip(names, (1, 2), MARKS, (-OFFSET, OFFSET), strict=True):
         rows = [(each, y + offset) for pair, (_, y) in zip(pairs, placed, strict=True) if (each := pair[side])]
-        label = f"{style.short(name, 50)} ({_about([row for row, _ in rows])})"
+        label = f"{style.short(name, 50)} ({rows[0][0].data}, {style.seeds([row for row, _ in rows])} seeds)"
         handles.append(Line2D([], [], linestyle="", markersize=5, label=label, **mark))
         for row, y in rows:
             if row.change_low is not None and row.change_high is not None:
@@ -123,7 +120,9 @@ def draw(pairs: Sequence[Pair], names: Sides) -> Figure:
                 face = mark["color"] if row.significant else "white"
                 changes.plot(row.change, y, **mark, markersize=4.6, markerfacecolor=face, linestyle="", zorder=4)
     changes.autoscale(axis="x")
-    figure.text(style.MARGIN, 1 - 0.31 / height, TITLE, fontsize=13, fontweight="bold")
+    figure.text(
+        style.MARGIN, 1 - 0.31 / height, "The change of each step in two ladders", fontsize=13, fontweight="bold"
+    )
     figure.text(style.MARGIN, 0.12 / height, NOTE, fontsize=8, color=style.FAINT)
     corner: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (style.MARGIN, 0.29 / height)}
     figure.legend(handles=handles, ncols=2, frameon=False, borderpad=0, borderaxespad=0, **corner)
@@ -150,12 +149,6 @@ def main(words: list[str]) -> int:
     for path in compare(chosen["a"], chosen["b"], Path(chosen["results_dir"])):
         print(path)
     return 0
-
-
-def _about(rows: Sequence[Row]) -> str:
-    seeds = [row.n for row in rows if row.n]
-    ends = " to ".join(map(str, sorted({min(seeds), max(seeds)})))
-    return f"{rows[0].data}, {ends} seeds"
 
 
 def _cells(row: Row | None) -> list[str]:

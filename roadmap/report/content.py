@@ -26,11 +26,9 @@ from roadmap.results.table import Row, read_csv
 from roadmap.runs import find_results, read_result
 
 Data = dict[str, Any]
-Runs = Mapping[str | None, Sequence[Data]]
-"""The results of each step."""
-Changes = Mapping[str, tuple[Any, Any]]
-"""Dotted key to its value before and after."""
-SIGNIFICANCE = {
+Runs = Mapping[str | None, Sequence[Data]]  # the results of each step
+Changes = Mapping[str, tuple[Any, Any]]  # dotted key to its value before and after
+SIGNIFICANCE = {  # classes of changes: title and explanation
     "significant": ("Significant", "p < 0.05 with Holm's correction for all changes of the ladder."),
     "uncorrected": ("Significant before correction only", "By chance, so is 1 in 20 changes without any effect."),
     "insignificant": (
@@ -40,7 +38,6 @@ SIGNIFICANCE = {
     "single": ("No interval", "It needs at least two seeds of the step and of its parent."),
     "blank": ("Not run yet", "The step or its parent has no finished run."),
 }
-"""Classes of changes: title and explanation."""
 
 
 def gather(study: str, results_dir: Path = Path("results")) -> Data:

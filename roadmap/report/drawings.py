@@ -18,10 +18,8 @@ class Box(NamedTuple):
     """An op to be drawn."""
 
     text: str
-    kind: str
-    """A class of the page's style sheet, which gives the colour."""
-    changed: bool = False
-    """Whether the other network has no such op in this position."""
+    kind: str  # a class of the page's style sheet, which gives the colour
+    changed: bool = False  # whether the other network has no such op in this position
 
 
 def drawings(before: ModelConfig | None, after: ModelConfig) -> list[dict[str, str | None]]:
@@ -56,10 +54,8 @@ def draw(layers: Sequence[Box], title: str) -> str:
     """SVG of layers from top to bottom, with the title and the texts as its label for screen readers."""
     height = 2 * RIM + max(0, len(layers) * (BOX + GAP) - GAP)
     width, middle = WIDTH + 2 * SIDE, SIDE + WIDTH / 2
-    svg = Element(
-        "svg", {"viewBox": f"0 0 {width} {height}", "width": f"{width}", "height": f"{height}", "role": "img"}
-    )
-    svg.set("aria-label", f"{title}: {', '.join(layer.text for layer in layers) or 'empty'}")
+    size = {"viewBox": f"0 0 {width} {height}", "width": f"{width}", "height": f"{height}", "role": "img"}
+    svg = Element("svg", size | {"aria-label": f"{title}: {', '.join(layer.text for layer in layers) or 'empty'}"})
     tops = [RIM + i * (BOX + GAP) for i in range(len(layers))]
     ends = [0, *(edge for top in tops for edge in (top, top + BOX)), height]
     for start, end in list(pairwise(ends))[::2]:
@@ -72,8 +68,7 @@ def draw(layers: Sequence[Box], title: str) -> str:
             SubElement(svg, "path", {"class": "wire shortcut", "d": path})
             SubElement(box, "circle", {"cx": f"{middle}", "cy": f"{top + BOX / 2}", "r": f"{BOX / 2}"})
         else:
-            place = {"x": f"{SIDE}", "y": f"{top}", "width": f"{WIDTH}", "height": f"{BOX}", "rx": "5"}
-            SubElement(box, "rect", place)
+            SubElement(box, "rect", {"x": f"{SIDE}", "y": f"{top}", "width": f"{WIDTH}", "height": f"{BOX}", "rx": "5"})
         text = SubElement(box, "text", {"x": f"{middle}", "y": f"{top + BOX / 2}"})
         text.text = "+" if layer.kind == "add" else layer.text
     return tostring(svg, encoding="unicode")

@@ -39,8 +39,7 @@ class Columns(NamedTuple):
     bars: tuple[float, float]
     top1: float
     gflops: float
-    paper: tuple[float, float] | None
-    """The panel of the paper's ladder, if it has one of its own."""
+    paper: tuple[float, float] | None  # the panel of the paper's ladder, if it has one of its own
 
 
 ONE_PANEL = Columns(0.36, (0.37, 0.79), 0.905, 0.985, None)
@@ -149,10 +148,8 @@ def _write_columns(axes: Axes, rows: Placed, columns: Columns) -> None:
 
 def _write_frame(figure: Figure, rows: Sequence[Row], columns: Columns) -> None:
     """Title above, legend and notes below."""
-    height, first = figure.get_figheight(), rows[0]
-    counts = [row.n for row in rows if row.n]
-    seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
-    plural = "s" if max(counts) > 1 else ""
+    height, first, seeds = figure.get_figheight(), rows[0], style.seeds(rows)
+    plural = "s" if seeds != "1" else ""
     subject = f"study {short(first.study, 50)}: {first.regime} regime on {first.data}, {seeds} seed{plural}"
     notes = "Bars: mean top-1, raw weights. "
     notes += "Whiskers: ± one standard deviation over seeds. " if plural else "One seed: no whiskers. "

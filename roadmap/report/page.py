@@ -76,9 +76,8 @@ def chromium() -> Iterator[Any]:
     except ImportError:
         program = None
     if program is None:
-        raise ConfigError(
-            "screenshot: needs chromium (apt-get install chromium) and playwright (pip install playwright)"
-        )
+        needs = "chromium (apt-get install chromium) and playwright (pip install playwright)"
+        raise ConfigError(f"screenshot: needs {needs}")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program)
         try:

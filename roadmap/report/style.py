@@ -46,8 +46,7 @@ STYLE: Any = {
 WIDTH, ROW, ABOVE, BELOW = 8.5, 0.235, 0.98, 0.98  # inches
 MARGIN = 0.012  # fraction of the width
 GAP = 0.3  # between groups, in rows
-Placed = Sequence[tuple[Row, float]]
-"""Rows of a table with their y coordinates: downwards, one unit per row."""
+Placed = Sequence[tuple[Row, float]]  # rows of a table with their y coordinates: downwards, one unit per row
 
 
 @contextmanager
@@ -114,6 +113,12 @@ def draw_groups(axes: Axes, rows: Placed) -> None:
         name, colour = group(key)
         axes.add_patch(Rectangle((0.004, ys[0] - 0.38), 0.005, ys[-1] - ys[0] + 0.76, color=colour, linewidth=0))
         axes.text(0.017, ys[0], name, va="center_baseline", fontweight="bold", fontsize=8)
+
+
+def seeds(rows: Sequence[Row]) -> str:
+    """The fewest and most seeds of the rows that were run: `3` or `1 to 3`."""
+    counts = [row.n for row in rows if row.n]
+    return " to ".join(map(str, sorted({min(counts), max(counts)})))
 
 
 def short(text: str, length: int) -> str:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from roadmap.tracking.trackers import Record, open_tracker
 
 POLL_SECONDS = 1.0
 SUMMARY = ".summary"  # no step's name begins with a dot
-TRACKERS = [tracking.name for tracking in Tracking if tracking is not Tracking.none]
 
 
 def main(words: list[str]) -> int:
@@ -34,7 +32,7 @@ def main(words: list[str]) -> int:
     """
     # only=main_sequence is a word of the sweep: it selects the steps that are trained.
     chosen = cli.study_options(words, {"tracking": "wandb", "only": "all"})
-    tracking = Tracking[cli.choice(chosen, "tracking", TRACKERS)]
+    tracking = Tracking[cli.choice(chosen, "tracking", [each.name for each in Tracking if each is not Tracking.none])]
     only = cli.choice(chosen, "only", ("all", "ladder", "main_sequence", "path"))
     study, results = (Path(chosen[key]) / chosen["study"] for key in ("runs_dir", "results_dir"))
     directories = sorted(path.parent for path in study.glob(f"*/seed-*/{runs.METRICS}"))
@@ -79,7 +77,8 @@ def mirror_run(
         logged, last = 0, False
         while not last:
             last = over(POLL_SECONDS)
-            for line in _epochs(directory):
+            path = directory / runs.METRICS
+            for line in map(json.loads, path.read_text().splitlines() if path.exists() else ()):
                 # A run that resumes repeats epochs after its last checkpoint, with the same numbers.
                 if line["epoch"] > logged:
                     tracker.epoch(line)
@@ -98,9 +97,7 @@ def mirror_ladder(study: Path, results: Path, tracking: Tracking) -> None:
     for path in (table, figure):
         path.stat()
     name, directory = study.name, study / SUMMARY / runs.TRACKING
-    record = Record(
-        f"ladder-{_hash(name)}", "the ladder", group=name, job_type="summary", config={"study": {"name": name}}
-    )
+    record = Record(f"ladder-{_hash(name)}", "the ladder", name, job_type="summary", config={"study": {"name": name}})
     with lock(directory):
         tracker = open_tracker(tracking, record, directory, live=False)
         tracker.ladder(table, figure)
@@ -121,12 +118,6 @@ def _result(directory: Path) -> dict[str, Any]:
     result = runs.read_result(directory / runs.RESULT)
     kept = {key: value for key, value in result.items() if key not in ("config", "metrics", runs.CHECKSUM)}
     return kept | result["metrics"]
-
-
-def _epochs(directory: Path) -> list[dict[str, Any]]:
-    with suppress(FileNotFoundError):
-        return [json.loads(line) for line in (directory / runs.METRICS).read_text().splitlines()]
-    return []
 
 
 def _hash(*words: str) -> str:

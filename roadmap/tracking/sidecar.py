@@ -24,11 +24,10 @@ from roadmap.signals import ASKED_TO_STOP
 from roadmap.tracking.mirror import mirror_run
 
 LOG = "log.txt"
-LINGER_SECONDS = 60.0
-"""The sidecar ends within this time after its training, in any case."""
+LINGER_SECONDS = 60.0  # the sidecar ends within this time after its training, in any case
+# A finished training waits this share of its own time for the sidecar, at most so many seconds: a scheduler would
+# kill the sidecar at the end of the job.
 WAIT_SHARE, WAIT_SECONDS = 0.002, 30.0
-"""A finished training waits this share of its own time for the sidecar, at most so many seconds. A scheduler would
-kill the sidecar at the end of the job."""
 
 
 @contextmanager

@@ -12,10 +12,8 @@ from typing import Any
 from roadmap.config.schema import Tracking
 
 PROJECT = "convnet-roadmap"
-ANSWER_SECONDS = 20.0
-"""A sidecar waits this long for a server to answer, and for a server to take the last data of a run."""
-TEARDOWN_SECONDS = 5.0
-"""Time for wandb's own process to end after an error; sometimes it never does."""
+ANSWER_SECONDS = 20.0  # a sidecar waits this long for a server to answer, and to take the last data of a run
+TEARDOWN_SECONDS = 5.0  # time for wandb's own process to end after an error; sometimes it never does
 
 # wandb would record the machine and the commit of this process; the result has those of the training.
 SETTINGS: dict[str, Any] = {"console": "off", "silent": True, "save_code": False, "x_save_requirements": False}
