@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.report import RESULTS, by_step
@@ -7,6 +8,13 @@ from helpers.synthetic import result, write
 from roadmap.report.content import gather
 from roadmap.results.collate import collate
 from roadmap.results.table import read_csv
+
+
+def collated(root: Path, *results: dict[str, Any]) -> dict[str, Any]:
+    """The report of made-up runs."""
+    study = write(root / "runs", results).name
+    collate(study, root / "runs", root / "results")
+    return gather(study, root / "results")
 
 
 def test_the_numbers_are_those_of_the_table(half: Path) -> None:
@@ -58,9 +66,7 @@ def test_changes_of_the_recipe_are_listed_as_the_runs_have_them(half: Path) -> N
 
 def test_equal_titles_are_told_apart_by_name(tmp_path: Path) -> None:
     two = [result(name, like="gelu", step__title="Mine") for name in ("a", "b")]
-    write(tmp_path / "runs", two)
-    collate("smoke", tmp_path / "runs", tmp_path / "results")
-    steps = by_step(gather("smoke", tmp_path / "results"))
+    steps = by_step(collated(tmp_path, *two))
     assert (steps["a"]["title"], steps["b"]["title"]) == ("Mine (a)", "Mine (b)")
 
 
@@ -68,9 +74,7 @@ def test_variants_of_a_design_are_compared_with_their_baseline(tmp_path: Path) -
     named = {"study__name": "smoke,design=leave_one_out", "study__design": "leave_one_out"}
     base = [result("layer_scale", seed, **named) for seed in (0, 1)]
     without = [result("without_gelu", s, like="gelu", step__parent="layer_scale", **named) for s in (0, 1)]
-    study = write(tmp_path / "runs", base + without).name
-    collate(study, tmp_path / "runs", tmp_path / "results")
-    report = gather(study, tmp_path / "results")
+    report = collated(tmp_path, *base, *without)
     steps = by_step(report)
     assert report["title"] == "Leave one out: the end of the main sequence without each change"
     assert report["facts"]["Cannot be combined"] == "none: every variant is a network"
@@ -85,9 +89,7 @@ def test_further_metrics_are_shown_by_name(tmp_path: Path) -> None:
     results = [result("resnet", seed) for seed in (0, 1)] + [result("training_recipe")]
     for each, ece in zip(results, (0.12, 0.14), strict=False):
         each["metrics"]["ece"] = ece
-    write(tmp_path / "runs", results)
-    collate("smoke", tmp_path / "runs", tmp_path / "results")
-    report = gather("smoke", tmp_path / "results")
+    report = collated(tmp_path, *results)
     assert report["metrics"] == ["ece"]
     steps = by_step(report)
     assert steps["resnet"]["metrics"] == [(pytest.approx(0.13), "0.13 ± 0.014")]
@@ -96,16 +98,12 @@ def test_further_metrics_are_shown_by_name(tmp_path: Path) -> None:
 
 def test_stages_are_those_of_the_results(tmp_path: Path) -> None:
     stage = {"name": "stem", "channels": 24, "size": 8, "params": 1200, "macs": 3400}
-    write(tmp_path / "runs", [result("resnet") | {"stages": [stage]}, result("training_recipe")])
-    collate("smoke", tmp_path / "runs", tmp_path / "results")
-    steps = by_step(gather("smoke", tmp_path / "results"))
+    steps = by_step(collated(tmp_path, result("resnet") | {"stages": [stage]}, result("training_recipe")))
     assert (steps["resnet"]["stages"], steps["training_recipe"]["stages"]) == ([stage], [])
 
 
 def test_a_network_is_never_compared_with_one_of_another_size(tmp_path: Path) -> None:
-    write(tmp_path / "runs", [result(step, model__width=6) for step in ("gelu", "fewer_activations")])
-    collate("smoke", tmp_path / "runs", tmp_path / "results")
-    steps = by_step(gather("smoke", tmp_path / "results"))
+    steps = by_step(collated(tmp_path, *(result(step, model__width=6) for step in ("gelu", "fewer_activations"))))
     assert [len(steps[name]["drawings"]) for name in ("gelu", "fewer_activations")] == [1, 1]  # the stem is the same
     assert "1×1 conv, 96" in steps["gelu"]["drawings"][0]["after"]  # its parent has no run
     assert "1×1 conv, 24" in steps["fewer_activations"]["drawings"][0]["after"]

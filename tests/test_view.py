@@ -36,9 +36,8 @@ def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["default", "half"])
-def page(request: pytest.FixtureRequest) -> Path:
-    path: Path = request.getfixturevalue(request.param)
-    return path
+def page(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
 
 
 def row(page: Path, step: str) -> Row:
@@ -58,9 +57,8 @@ def tooltip(tab: Any) -> dict[str, str]:
     return said | {"": tip.locator("h2").inner_text()}
 
 
-def column(tab: Any, index: int) -> list[str]:
-    texts: list[str] = tab.locator(f".sortable tbody tr > :nth-child({index})").all_inner_texts()
-    return texts
+def column(tab: Any, index: int) -> Any:
+    return tab.locator(f".sortable tbody tr > :nth-child({index})").all_inner_texts()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
