@@ -14,15 +14,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.downloads import APT_GET, DPKG_DEB, Mirror, closed_port, programs, small_cifar
 from helpers.smoke import inside
-from torchvision.datasets import CIFAR10, FashionMNIST
+from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
 
 from roadmap.config.schema import DataConfig
 from roadmap.data import fetch as fetching
 from roadmap.data.datasets import DATASETS, FASHION_MNIST
 from roadmap.data.fetch import damaged_files, fetch, prepare
+from roadmap.data.in_memory import load
 from roadmap.errors import ConfigError, DataError
 from roadmap.files import lock
 
@@ -32,9 +34,8 @@ NAMES = list(CONTENTS)
 
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
-    mirror = Mirror({f"{name}.gz": gzip.compress(content) for name, content in CONTENTS.items()})
-    with mirror.serving() as url:
-        monkeypatch.setattr(FashionMNIST, "mirrors", [url])
+    with Mirror({f"{name}.gz": gzip.compress(content) for name, content in CONTENTS.items()}) as mirror:
+        monkeypatch.setattr(FashionMNIST, "mirrors", [mirror.url])
         yield mirror
 
 
@@ -72,7 +73,7 @@ def test_files_already_there_are_enough(root: Path, monkeypatch: pytest.MonkeyPa
     fill(raw(root), gz=False)
     monkeypatch.setattr(fetching, "_fetch_files", None)
     root.chmod(0o555)
-    fetch("fashion_mnist", root)
+    prepare(DataConfig(name="fashion_mnist", root=str(root)))
     root.chmod(0o755)
     assert capsys.readouterr().out == f"fashion_mnist: ready in {root}\n"
 
@@ -197,6 +198,7 @@ TWO = """
 import hashlib, sys, time, gzip
 from dataclasses import replace
 from pathlib import Path
+from roadmap.config.schema import DataConfig
 from roadmap.data import fetch
 from roadmap.data.datasets import DATASETS, FASHION_MNIST
 
@@ -210,7 +212,7 @@ def read(folder, names):
     return [gzip.compress(name.encode()) for name in names]
 
 fetch._from_directory = read
-fetch.fetch("fashion_mnist", Path(sys.argv[1]))
+fetch.prepare(DataConfig(name="fashion_mnist", root=sys.argv[1]))
 assert not fetch.damaged_files("fashion_mnist", Path(sys.argv[1]))
 assert "torch" not in sys.modules
 """
@@ -228,38 +230,33 @@ def test_two_processes_at_once_fetch_once(root: Path, tmp_path: Path) -> None:
 
 def test_waiting_for_another_process_has_an_end(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "LOCK_SECONDS", 0.2)
-    with lock(root), pytest.raises(DataError, match=f"in use by process {os.getpid()}"):
-        fetch("fashion_mnist", root)
+    with lock(root), pytest.raises(DataError, match=f"cannot work in {root}: .* in use by process {os.getpid()}"):
+        prepare(DataConfig(name="fashion_mnist", root=str(root)))
 
 
 def test_a_root_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=f"cannot work in {tmp_path / 'file'}"):
-        fetch("fashion_mnist", tmp_path / "file")
+        prepare(DataConfig(name="fashion_mnist", root=str(tmp_path / "file")))
 
 
 def test_names_that_cannot_be_fetched(root: Path) -> None:
     with pytest.raises(DataError, match=r"^imagenet: .*train and .*val must hold a folder of images for every class"):
         prepare(DataConfig(name="imagenet", root=str(root)))
-    with pytest.raises(ConfigError, match=r"^data=imagenet: allowed is one of fashion_mnist cifar10 cifar100"):
-        fetch("imagenet", root)
     with pytest.raises(ConfigError, match=r"^data.name=cifar1: allowed is one of .* \(did you mean cifar10\?\)$"):
         fetch("cifar1", root)
 
 
-def test_cifar_through_torchvision(root: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive, digests = small_cifar()
-    mirror.files["cifar.tar.gz"] = archive
-    monkeypatch.setattr(CIFAR10, "url", f"{mirror.url}cifar.tar.gz")
-    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive).hexdigest())
-    monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", digests["data_batch_1"]]])
-    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", digests["test_batch"]]])
-    monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": digests["batches.meta"]})
-    fetch("cifar10", root)
-    assert len(CIFAR10(root)) == 3
+@pytest.mark.parametrize(("name", "kind"), [("cifar10", CIFAR10), ("cifar100", CIFAR100)])
+def test_cifar_through_torchvision(root: Path, mirror: Mirror, monkeypatch, name: str, kind: type[CIFAR10]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
+    mirror.files["cifar.tar.gz"] = small_cifar(monkeypatch, kind, f"{mirror.url}cifar.tar.gz", pixels)
+    fetch(name, root)
     asked = len(mirror.asked)
-    fetch("cifar10", root)
+    fetch(name, root)
     assert len(mirror.asked) == asked
+    images = load(DataConfig(name=name, root=str(root), img_size=32), train=True)
+    assert np.array_equal(images.images.numpy(), pixels) and images.labels.tolist() == [5, 0, 9, 2]
 
 
 def test_cifar_out_of_reach(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,10 +273,8 @@ def test_the_command_fetches_or_lists_the_remedies(root: Path) -> None:
     assert code == 2 and "Any one of these helps" in said
     shutil.rmtree(root)
     fill(raw(root), gz=False)
-    assert inside("scripts/fetch_data.py", "study=smoke", f"data.root={root}") == (
-        0,
-        f"fashion_mnist: ready in {root}\n",
-    )
+    ready = inside("scripts/fetch_data.py", "study=smoke", f"data.root={root}")
+    assert ready == (0, f"fashion_mnist: ready in {root}\n")
     code, said = inside("scripts/fetch_data.py", "data=fashion")
     assert code == 2 and "allowed: cifar10 cifar100 fashion_mnist imagefolder imagenet imagenet_a" in said
 

@@ -30,9 +30,9 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_the_fingerprint_depends_on_names_and_not_on_places(trees: tuple[Path, Path], tmp_path: Path) -> None:
-    found = [
-        write_every(tree, tmp_path / str(i)) for i, tree in enumerate(trees) if (tmp_path / str(i)).mkdir() is None
-    ]
+    for i in "01":
+        (tmp_path / i).mkdir()
+    found = [write_every(tree, tmp_path / i) for i, tree in zip("01", trees, strict=True)]
     for source in ("imagefolder", "webdataset", "parquet"):
         ours, theirs = (listed(compose(words[source]).data) for words in found)
         assert ours and theirs and ours["train"] | {"names": ""} == {"images": 16, "classes": 4, "names": ""}, source

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,14 +31,8 @@ GOLDEN = {
 
 def test_evaluation_resizes_to_256_and_crops_the_central_224(photographs: Path) -> None:
     of = on_folders(photographs)
-    plain = transforms.Compose(
-        [
-            transforms.Resize(256, transforms.InterpolationMode.BICUBIC),
-            transforms.CenterCrop(224),
-            transforms.ToTensor(),
-            transforms.Normalize(of.data.mean, of.data.std),
-        ]
-    )
+    resized = transforms.Resize(256, transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(224)
+    plain = transforms.Compose([*resized, transforms.ToTensor(), transforms.Normalize(of.data.mean, of.data.std)])
     paths = sorted((photographs / "val").rglob("*.JPEG"))
     expected = torch.stack([plain(Image.open(path)) for path in paths])
     batches = list(evaluation_batches(load(of, train=False), of.data, 5))
@@ -54,12 +49,16 @@ def test_from_384_on_evaluation_sees_the_whole_image() -> None:
     assert torch.equal(torch.as_tensor(eval_pipeline(MODERN.recipe, large)(image)), expected)
 
 
+def randaugment(pipeline: Any) -> list[Any]:
+    return next(stage.ops for stage in pipeline.transforms if type(stage).__name__ == "RandAugment")
+
+
 def test_the_papers_randaugment_in_twenty_thousand_draws() -> None:
     """Two of fifteen ops per draw, each applied with probability one half, magnitudes around 9 of 10."""
     pipeline = train_pipeline(MODERN.recipe, replace(MODERN.data, img_size=32))
-    augment = next(stage for stage in pipeline.transforms if type(stage).__name__ == "RandAugment")  # type: ignore[attr-defined]
+    ops = randaugment(pipeline)
     used, bits, solarized = Counter[str](), Counter[int](), list[int]()
-    for op in augment.ops:
+    for op in ops:
 
         def watched(image: Image.Image, *args: int, _op=op, _do=op.aug_fn, **options: object) -> Image.Image:  # type: ignore[no-untyped-def]
             used[_op.name] += 1
@@ -76,7 +75,7 @@ def test_the_papers_randaugment_in_twenty_thousand_draws() -> None:
         reseed(0)
         for _ in range(draws):
             assert torch.as_tensor(pipeline(image)).shape == (3, 32, 32)
-    assert len(augment.ops) == len(used) == 15
+    assert len(ops) == len(used) == 15
     share = draws * 2 * 0.5 / 15
     assert all(abs(count - share) < 5 * share**0.5 for count in used.values()), used
     assert set(bits) == {0, 1} | set(bits) & {2} and 0.005 < bits[0] / bits.total() < 0.06, bits
@@ -99,9 +98,8 @@ def test_photographs_keep_their_golden_values(seed: int) -> None:
 
 
 def test_posterize_to_no_bits_is_black() -> None:
-    pipeline = train_pipeline(MODERN.recipe, MODERN.data)
-    augment = next(stage for stage in pipeline.transforms if type(stage).__name__ == "RandAugment")  # type: ignore[attr-defined]
-    posterize = next(op.aug_fn for op in augment.ops if op.name == "PosterizeIncreasing")
+    ops = randaugment(train_pipeline(MODERN.recipe, MODERN.data))
+    posterize = next(op.aug_fn for op in ops if op.name == "PosterizeIncreasing")
     image = photograph("coffee")
     assert posterize(image, 0, resample=0).getextrema() == ((0, 0),) * 3
     assert (np.asarray(posterize(image, 1, resample=0)) == (np.asarray(image) & 128)).all()

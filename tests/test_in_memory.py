@@ -1,14 +1,11 @@
 """Images in memory: which ones, how many, and their padding."""
 
-import pickle
 import shutil
-from hashlib import md5
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
+from torchvision.datasets import FashionMNIST
 
 from roadmap.config.schema import DataConfig
 from roadmap.data.in_memory import Images, load
@@ -83,25 +80,3 @@ def test_missing_or_damaged_files(data_root: Path, tmp_path: Path) -> None:
 def test_missing_cifar(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"^cifar10 is missing or damaged in {tmp_path}: run `make data`$"):
         load(config(tmp_path, name="cifar10"), train=True)
-
-
-@pytest.mark.parametrize(("name", "dataset"), [("cifar10", CIFAR10), ("cifar100", CIFAR100)])
-def test_cifar_has_colours_first(tmp_path: Path, monkeypatch, name: str, dataset: type[CIFAR10]) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
-    labels = {"labels": [5, 0, 9, 2], "fine_labels": [5, 0, 9, 2]}
-    folder = tmp_path / dataset.base_folder
-    folder.mkdir()
-
-    def write(file: str, content: object) -> str:
-        (folder / file).write_bytes(pickle.dumps(content))
-        return md5(pickle.dumps(content)).hexdigest()
-
-    batches = [["batch", write("batch", {"data": pixels.reshape(4, -1), **labels})]]
-    monkeypatch.setattr(dataset, "train_list", batches)
-    monkeypatch.setattr(dataset, "test_list", batches)
-    monkeypatch.setattr(
-        dataset, "meta", {**dataset.meta, "md5": write(dataset.meta["filename"], {dataset.meta["key"]: []})}
-    )
-    images = load(config(tmp_path, name=name, in_chans=3, num_classes=100), train=True)
-    assert np.array_equal(images.images.numpy(), pixels)
-    assert images.labels.tolist() == [5, 0, 9, 2]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.containers import SOURCES, write_every
-from helpers.photographs import SMALL, break_file, plant, small
-from helpers.smoke import computed, script
+from helpers.photographs import break_file, plant, small
+from helpers.smoke import computed, inside
 from PIL import Image
 
 from roadmap import runs
@@ -112,6 +112,11 @@ def test_inspection_finds_every_fault(faulty: dict[str, list[str]], source: str)
     )
 
 
+def test_tables_are_made_ready_by_a_command(sources: dict[str, list[str]]) -> None:
+    ready = "parquet: 20 images for train\nparquet: 16 images for val\n"
+    assert inside("scripts/fetch_data.py", *sources["parquet"]) == (0, ready)
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_a_truncated_shard_or_table_is_named(tree: Path, tmp_path: Path, share: float) -> None:
     for source, words in write_every(tree, tmp_path).items():
@@ -134,23 +139,6 @@ def test_missing_files_and_missing_libraries_are_named(
     for module in ("webdataset.tariterators", "datasets"):
         monkeypatch.setitem(sys.modules, module, None)
     words = [*sources[source], f"data.cache={tmp_path}"]
-    with pytest.raises(
-        DataError, match=rf"^data={source} needs the library .*: pip install 'convnet-roadmap\[shards\]'"
-    ):
+    remedy = r"pip install 'convnet-roadmap\[shards\]'"
+    with pytest.raises(DataError, match=rf"^data={source} needs the library .*: {remedy}"):
         load(small(words), train=True)
-
-
-@pytest.mark.slow
-def test_from_the_command_line(sources: dict[str, list[str]], faulty: dict[str, list[str]], tmp_path: Path) -> None:
-    words = [*SMALL, *sources["parquet"], "+step=gelu", f"runs_dir={tmp_path}", "training.threads=1"]
-    run = script("train.py", *words)
-    output, _ = run.communicate()
-    assert run.returncode == 0, output
-    assert "parquet: 20 images for train\nparquet: 16 images for val\n" in output
-    run = script("scripts/check_data.py", *faulty["webdataset"], "training.workers=2")
-    output, _ = run.communicate()
-    assert run.returncode == 1, output
-    assert "train: 10 images in 4 classes" in output and "train-0000.tar:coffee_1.jpg: cannot be read" in output
-    run = script("scripts/fetch_data.py", "data=webdataset", f"data.root={tmp_path}")
-    output, _ = run.communicate()
-    assert run.returncode == 2 and f"{tmp_path}: no shards named *train*.tar" in output, output

@@ -1,14 +1,11 @@
 """Shards: local or under URLs, listed, indexed, and refused if a sample is malformed."""
 
 import pickle
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from helpers.containers import images, write_shards
+from helpers.downloads import Mirror
 from helpers.photographs import SMALL, plant, small
 from webdataset import TarWriter
 
@@ -40,41 +37,24 @@ def test_inspection_finds_other_classes_and_an_order_other_than_the_wnids(tmp_pa
         load(small([*words, "data.num_classes=4"]), train=True)
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A web server in a process of its own, and the folder that it serves."""
-    root = tmp_path / "web"
-    root.mkdir()
-    command = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(root), "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    port = process.stdout.readline().split("port ")[1].split()[0]
-    yield f"http://127.0.0.1:{port}", root
-    process.terminate()
-    process.communicate()
-
-
-def test_shards_under_urls_are_downloaded_once(
-    server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shards_under_urls_are_downloaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
-    url, root = server
-    tree = plant(tmp_path / "photos", train=5, val=4)
-    write_shards(tree, root / "shards")
-    write_shards(tree, tmp_path / "shards")
-    words = ["data=webdataset", f"data.root={url}/shards", f"data.cache={tmp_path / 'cache'}", "data.num_classes=4"]
-    words += ["data.train='photos-train-{0000..0001}.tar'", f"data.val={url}/shards/photos-validation-0000.tar"]
-    of = small(words)
-    found = load(of, train=True)
-    here = ["data=webdataset", f"data.root={tmp_path / 'shards'}", f"data.cache={tmp_path / 'other'}"]
-    local = load(small([*here, "data.num_classes=4"]), train=True)
-    assert [found.records.read(i) for i in range(20)] == [local.records.read(i) for i in range(20)]
-    assert found.labels.equal(local.labels)
-    assert compose(["study=imagenet", *words]).study.name == "imagenet,data=webdataset"
-    shutil.rmtree(root / "shards")
-    assert len(load(of, train=True)) == 20
-    with pytest.raises(DataError, match=rf"{url}/shards/photos-validation-0000.tar: cannot be fetched to"):
-        load(of, train=False)
+    shards = write_shards(plant(tmp_path / "photos", train=5, val=4), tmp_path / "shards")
+    with Mirror({f"shards/{path.name}": path.read_bytes() for path in shards.iterdir()}) as server:
+        url = f"{server.url}shards"
+        words = ["data=webdataset", f"data.root={url}", f"data.cache={tmp_path / 'cache'}", "data.num_classes=4"]
+        words += ["data.train='photos-train-{0000..0001}.tar'", f"data.val={url}/photos-validation-0000.tar"]
+        of = small(words)
+        found = load(of, train=True)
+        here = ["data=webdataset", f"data.root={shards}", f"data.cache={tmp_path / 'other'}"]
+        local = load(small([*here, "data.num_classes=4"]), train=True)
+        assert [found.records.read(i) for i in range(20)] == [local.records.read(i) for i in range(20)]
+        assert found.labels.equal(local.labels)
+        assert compose(["study=imagenet", *words]).study.name == "imagenet,data=webdataset"
+        server.files.clear()
+        assert len(load(of, train=True)) == 20
+        with pytest.raises(DataError, match=rf"{url}/photos-validation-0000.tar: cannot be fetched to"):
+            load(of, train=False)
     assert not list((tmp_path / "cache").rglob("*validation*"))
 
 

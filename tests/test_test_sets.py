@@ -11,7 +11,7 @@ import timm
 import torch
 import torchvision
 from helpers.photographs import photograph
-from helpers.smoke import evaluate, script
+from helpers.smoke import evaluate, inside
 from timm.data import create_transform
 from torch import Tensor, nn
 
@@ -177,9 +177,9 @@ def test_training_on_them_is_refused(name: str, tmp_path: Path) -> None:
 
 
 def test_a_run_on_one_is_refused(tmp_path: Path) -> None:
-    run = script("train.py", "study=imagenet", "data=imagenet_v2", f"data.root={tmp_path}", f"runs_dir={tmp_path}")
-    output, _ = run.communicate()
-    assert run.returncode == 2 and not list(tmp_path.iterdir())
+    words = ("study=imagenet", "data=imagenet_v2", f"data.root={tmp_path}", f"runs_dir={tmp_path}")
+    code, output = inside("train.py", *words)
+    assert code == 2 and not list(tmp_path.iterdir())
     assert output.startswith("train: data=imagenet_v2: it only tests: scripts/evaluate.py weights=FILE"), output
 
 

@@ -24,9 +24,6 @@ from roadmap.files import lock
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
-META, TRUTH = "data/meta.mat", "data/ILSVRC2012_validation_ground_truth.txt"
-FLAT = ("val", "ILSVRC2012_img_val", ".")  # folders that may hold the validation images side by side
-UNPACKED = ("train/*.tar", "n????????.tar", "ILSVRC2012_img_train/*.tar")  # archives of single classes
 
 
 class Unsorted(NamedTuple):
@@ -46,14 +43,14 @@ def sort(root: Path) -> None:
         DataError: something is missing or damaged, or the disk is too full; complete classes stay.
         Locked: another process is still at work after ten minutes.
     """
-    with _train(root) as train, _val(root) as val:
+    with ExitStack() as stack:
+        train, val = _train(root, stack), _val(root, stack)
         if train and not val and not class_folders(root / "val"):
             raise DataError(f"{root / VAL} is needed, or the images of the validation side by side in {root / 'val'}")
-        for part, classes in (("train", train), ("val", val)):
-            if not classes:
-                continue
-            with lock(root, wait=600.0):
-                _write(root / part, [each for each in classes if not (root / part / each.wnid).is_dir()])
+        for part, classes in ((root / "train", train), (root / "val", val)):
+            if classes:
+                with lock(root, wait=600.0):
+                    _write(part, [each for each in classes if not (part / each.wnid).is_dir()])
 
 
 def regular_files(tar: tarfile.TarFile, name: str) -> Iterator[tarfile.TarInfo]:
@@ -87,56 +84,55 @@ def _write(part: Path, classes: list[Unsorted]) -> None:
             print(f"imagenet: {part.name}: {done} of {len(classes)} classes sorted", flush=True)
 
 
-@contextmanager
-def _train(root: Path) -> Iterator[list[Unsorted]]:
+def _train(root: Path, stack: ExitStack) -> list[Unsorted]:
     """Training classes without a folder, in the archive of archives or in unpacked archives of single classes."""
     path, found = root / TRAIN, dict[str, Unsorted]()
-    for inner in (inner for pattern in UNPACKED for inner in sorted(root.glob(pattern))):
-        found[inner.stem] = Unsorted(inner.stem, inner.stat().st_size, partial(_extract_archive, str(inner), None))
-    with ExitStack() as stack:
-        if path.is_file():
-            tar = stack.enter_context(_opened(path))
-            for member in regular_files(tar, str(path)):
-                wnid, name = PurePosixPath(member.name).stem, f"{path}:{member.name}"
-                found[wnid] = Unsorted(wnid, member.size, partial(_extract_archive, name, (tar, member)))
-        yield [each for wnid, each in sorted(found.items()) if not (root / "train" / wnid).is_dir()]
+    for pattern in ("train/*.tar", "n????????.tar", "ILSVRC2012_img_train/*.tar"):
+        for inner in sorted(root.glob(pattern)):
+            found[inner.stem] = Unsorted(inner.stem, inner.stat().st_size, partial(_extract_archive, str(inner), None))
+    if path.is_file():
+        tar = stack.enter_context(_opened(path))
+        for member in regular_files(tar, str(path)):
+            wnid, name = PurePosixPath(member.name).stem, f"{path}:{member.name}"
+            found[wnid] = Unsorted(wnid, member.size, partial(_extract_archive, name, (tar, member)))
+    return [each for wnid, each in sorted(found.items()) if not (root / "train" / wnid).is_dir()]
 
 
-@contextmanager
-def _val(root: Path) -> Iterator[list[Unsorted]]:
+def _val(root: Path, stack: ExitStack) -> list[Unsorted]:
     """Validation classes without a folder, from images in their archive or side by side."""
     folder, archive = root / "val", root / VAL
-    flat = {path.name: path for name in FLAT for path in (root / name).glob("ILSVRC2012_val_*.JPEG")}
+    places = (folder, root / "ILSVRC2012_img_val", root)  # that may hold the images side by side
+    flat = {path.name: path for place in places for path in place.glob("ILSVRC2012_val_*.JPEG")}
     sorted_elsewhere = bool(class_folders(folder)) and not (root / DEVKIT).is_file()
     if sorted_elsewhere or not (flat or archive.is_file()):
-        yield []
-        return
+        return []
     names: dict[str, list[str]] = {}
     for number, wnid in enumerate(validation_wnids(root / DEVKIT), start=1):
         names.setdefault(wnid, []).append(f"ILSVRC2012_val_{number:08d}.JPEG")
+    stack.callback(_remove_duplicates, folder, names)
     missing = {wnid: names[wnid] for wnid in sorted(names) if not (folder / wnid).is_dir()}
-    if missing and not flat:
-        with _opened(archive) as tar:
-            members = {PurePosixPath(member.name).name: member for member in regular_files(tar, str(archive))}
-            _refuse_missing(archive, members.keys(), names)
-            images = {wnid: [members[name] for name in listed] for wnid, listed in missing.items()}
-            yield [
-                Unsorted(wnid, sum(i.size for i in each), partial(_extract, tar, each)) for wnid, each in images.items()
-            ]
-        return
-    if missing:
+    if not missing:
+        return []
+    if flat:
         _refuse_missing(next(iter(flat.values())).parent, flat.keys(), names)
-    yield [Unsorted(wnid, 0, partial(_link, [flat[name] for name in listed])) for wnid, listed in missing.items()]
-    for wnid, listed in names.items():  # all are in their folders, so those left in val are duplicates
-        for name in listed:
-            if (folder / wnid / name).is_file():
-                (folder / name).unlink(missing_ok=True)
+        return [Unsorted(wnid, 0, partial(_link, [flat[name] for name in listed])) for wnid, listed in missing.items()]
+    tar = stack.enter_context(_opened(archive))
+    members = {PurePosixPath(member.name).name: member for member in regular_files(tar, str(archive))}
+    _refuse_missing(archive, members.keys(), names)
+    images = {wnid: [members[name] for name in listed] for wnid, listed in missing.items()}
+    return [Unsorted(wnid, sum(i.size for i in each), partial(_extract, tar, each)) for wnid, each in images.items()]
+
+
+def _remove_duplicates(folder: Path, names: dict[str, list[str]]) -> None:
+    """Remove the images side by side in a folder that are in their class folders, too."""
+    for path, copy in ((folder / name, folder / wnid / name) for wnid, listed in names.items() for name in listed):
+        if copy.is_file():
+            path.unlink(missing_ok=True)
 
 
 def _refuse_missing(where: Path, there: Collection[str], names: dict[str, list[str]]) -> None:
     wanted = sorted(name for listed in names.values() for name in listed)
-    absent = [name for name in wanted if name not in there]
-    if absent:
+    if absent := [name for name in wanted if name not in there]:
         raise DataError(f"{where}: {absent[0]} is not there ({len(absent):,} of {len(wanted):,} are not)")
 
 
@@ -166,7 +162,7 @@ def _link(paths: list[Path], folder: Path) -> None:
 def _opened(path: Path | str, stream: IO[bytes] | None = None) -> Iterator[tarfile.TarFile]:
     """An uncompressed archive, which has random access, in a file or in a stream."""
     try:
-        with tarfile.open(path, "r:") if stream is None else tarfile.open(fileobj=stream, mode="r:") as tar:
+        with tarfile.open(path, "r:", stream) as tar:
             yield tar
     except tarfile.TarError as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
@@ -184,7 +180,8 @@ def validation_wnids(path: Path) -> list[str]:
     try:
         with tarfile.open(path, "r:gz") as tar:
             files = {"/".join(PurePosixPath(member.name).parts[-2:]): member for member in tar if member.isreg()}
-            meta, truth = (tar.extractfile(files[name]).read() for name in (META, TRUTH))  # type: ignore[union-attr]
+            names = ("data/meta.mat", "data/ILSVRC2012_validation_ground_truth.txt")
+            meta, truth = (tar.extractfile(files[name]).read() for name in names)  # type: ignore[union-attr]
         synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
         leaves = {int(each["ILSVRC2012_ID"]): str(each["WNID"]) for each in synsets if each["num_children"] == 0}
         return [leaves[int(number)] for number in truth.split()]

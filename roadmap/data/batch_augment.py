@@ -110,8 +110,10 @@ def erased_boxes(u: Tensor, size: Sequence[int]) -> Tensor:
 
 def resized_crop(x: Tensor, boxes: Tensor) -> Tensor:
     """Crop every image of x (B, C, S, S) to its box (B, 4) and resize it to S x S, bilinearly."""
-    start, length = boxes.unsqueeze(2).chunk(2, dim=1)
-    rows, columns = _positions(start, length, x.shape[3]).unbind(1)
+    (start, length), size = boxes.unsqueeze(2).chunk(2, dim=1), x.shape[3]  # (B, 2, 1)
+    pixels = (torch.arange(size, device=x.device) + 0.5) * (length / size) - 0.5
+    pixels = torch.minimum(pixels.clamp_min(0), length - 1) + start  # (B, 2, S)
+    rows, columns = ((2 * pixels + 1) / size - 1).unbind(1)  # -1..1 from edge to edge of the image
     horizontal, vertical = torch.complex(columns, 0 * columns), torch.complex(0 * rows, rows)
     grid = torch.view_as_real(horizontal.unsqueeze(1) + vertical.unsqueeze(2))  # half the time of filling x and y
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
@@ -154,10 +156,3 @@ def _boxes(
     h, w, fits = (values.gather(1, first) for values in (h, w, fits))
     corner = u[:, 2 * TRIES :] * torch.cat((height - h + 1, width - w + 1), 1)
     return torch.cat((corner.floor(), h, w), 1).long() * fits
-
-
-def _positions(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Positions (B, 2, size) of a crop's rows and columns, -1..1 from edge to edge, for start and length (B, 2, 1)."""
-    pixels = (torch.arange(size, device=start.device) + 0.5) * (length / size) - 0.5
-    pixels = torch.minimum(pixels.clamp_min(0), length - 1) + start
-    return (2 * pixels + 1) / size - 1

@@ -18,7 +18,7 @@ from typing import Any
 
 from roadmap.config.schema import DataConfig
 from roadmap.data import archives
-from roadmap.data.datasets import DATASETS, class_folders, dataset
+from roadmap.data.datasets import class_folders, dataset
 from roadmap.data.resize import finished_copy
 from roadmap.errors import ConfigError, DataError, Locked
 from roadmap.files import lock, write_atomic
@@ -56,11 +56,7 @@ def prepare(data: DataConfig) -> None:
     name, entry, root = data.name, dataset(data.name), Path(data.root).expanduser()
     if entry.test_only:
         raise ConfigError(f"data={name}: it only tests: scripts/evaluate.py weights=FILE data={name} data.root=...")
-    if entry.in_memory:
-        fetch(name, root)
-    elif entry.class_folders:
-        _prepare_folders(name, root)
-    else:
+    if not entry.in_memory and not entry.class_folders:
         from roadmap.data import records
 
         for part in records.PARTS:  # to list the images is to fetch shards and to write tables out
@@ -68,44 +64,44 @@ def prepare(data: DataConfig) -> None:
             if found.errors:
                 raise DataError(found.errors[0])
             print(f"{name}: {len(found.labels):,} images for {part}", flush=True)
+        return
+    try:
+        if entry.in_memory:
+            fetch(name, root)
+        elif name == "imagenet":
+            archives.sort(root)
+    except (OSError, Locked) as error:
+        raise DataError(f"{name}: cannot work in {root}: {error}") from error
+    if entry.class_folders:
+        _check_folders(name, root)
+    print(f"{name}: ready in {root}", flush=True)
 
 
 def fetch(name: str, root: Path) -> None:
-    """Fetch what is missing or damaged of a data set held in memory.
-
-    If two processes ask for the same data at once, one fetches and the other waits.
+    """Fetch what is missing or damaged of a data set held in memory; a second process waits for the first.
 
     Raises:
         DataError: no source has it; the message lists the remedies.
-        ConfigError: the data set is not one that can be fetched.
+        OSError, Locked: root cannot be written, or another process is still at work after ten minutes.
     """
-    if not dataset(name).in_memory:
-        allowed = " ".join(each for each, entry in DATASETS.items() if entry.in_memory)
-        raise ConfigError(f"data={name}: allowed is one of {allowed}: the others are not fetched")
-    root = root.expanduser()
-    try:
+    if _ready(name, root):
+        return
+    with lock(root, wait=LOCK_SECONDS):
         if not _ready(name, root):
-            with lock(root, wait=LOCK_SECONDS):
-                if not _ready(name, root):
-                    _fetch_files(name, root) if dataset(name).sha256 else _fetch_by_torchvision(name, root)
-    except (OSError, Locked) as error:
-        raise DataError(f"{name}: cannot work in {root}: {error}") from error
-    print(f"{name}: ready in {root}", flush=True)
+            _fetch_files(name, root) if dataset(name).sha256 else _fetch_by_torchvision(name, root)
 
 
 def damaged_files(name: str, root: Path, prefix: str = "") -> list[Path]:
     """Files of a data set that are missing or do not have the published checksum; of those whose name has a prefix."""
-    files = {root / path: digest for path, digest in dataset(name).sha256.items()}
-    return [path for path, digest in files.items() if path.name.startswith(prefix) and _sha256(path) != digest]
+
+    def damaged(path: Path, digest: str) -> bool:
+        return not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest
+
+    files = [(root / path, digest) for path, digest in dataset(name).sha256.items()]
+    return [path for path, digest in files if path.name.startswith(prefix) and damaged(path, digest)]
 
 
-def _prepare_folders(name: str, root: Path) -> None:
-    """Sort ImageNet's archives, if any, and check that both parts have class folders."""
-    if name == "imagenet":
-        try:
-            archives.sort(root)
-        except (OSError, Locked) as error:
-            raise DataError(f"{name}: cannot work in {root}: {error}") from error
+def _check_folders(name: str, root: Path) -> None:
     missing = [str(root / part) for part in ("train", "val") if not class_folders(root / part)]
     if missing:
         or_archives = f"; or put {archives.TRAIN}, {archives.VAL} and {archives.DEVKIT} there"
@@ -114,7 +110,6 @@ def _prepare_folders(name: str, root: Path) -> None:
             f"or set data.root=...{or_archives if name == 'imagenet' else ''}"
         )
     finished_copy(root)
-    print(f"{name}: ready in {root}", flush=True)
 
 
 def _ready(name: str, root: Path) -> bool:
@@ -128,8 +123,7 @@ def _ready(name: str, root: Path) -> bool:
 
 
 def torchvision_class(name: str) -> Any:
-    """The class of a data set in torchvision.datasets; takes more than a second to import."""
-    import torchvision
+    import torchvision  # takes more than a second
 
     return getattr(torchvision.datasets, dataset(name).torchvision)
 
@@ -146,36 +140,33 @@ def _fetch_files(name: str, root: Path) -> None:
         f"apt-get download {package}": lambda: _from_debian(package, installed, names),
     }
     raw.mkdir(parents=True, exist_ok=True)
-    failures = []
+    tried = ""
     for source, read in sources.items():
         try:
-            contents = [gzip.decompress(packed) for packed in read()]
-            for path, content in zip(damaged, contents, strict=True):
+            contents = dict(zip(damaged, map(gzip.decompress, read()), strict=True))
+            for path, content in contents.items():
                 if hashlib.sha256(content).hexdigest() != entry.sha256[str(path.relative_to(root))]:
                     raise DataError(f"{path.name} has the wrong SHA-256")
         except (OSError, EOFError, zlib.error, http.client.HTTPException, DataError) as error:
-            failures.append(f"  {source}: {error or type(error).__name__}")
-            print(f"{name}: not from{failures[-1][1:]}", flush=True)
+            failure = f"{source}: {error or type(error).__name__}"
+            print(f"{name}: not from {failure}", flush=True)
+            tried += f"  {failure}\n"
             continue
-        for path, content in zip(damaged, contents, strict=True):
+        for path, content in contents.items():
             write_atomic(path, content)
         print(f"{name}: {len(names)} files from {source}", flush=True)
         return
-    lines = [
-        f"{name} could not be fetched:",
-        *failures,
-        "Any one of these helps; then run `make data` again:",
-        f"  put {', '.join(names)} (or the same with .gz) into {raw}",
-        "  connect to a network in which torchvision's mirror is reached (http_proxy is heeded)",
-        f"  on Debian or Ubuntu, as root: apt-get update && apt-get install {package}",
-    ]
-    raise DataError("\n".join(lines))
+    raise DataError(
+        f"{name} could not be fetched:\n{tried}Any one of these helps; then run `make data` again:\n"
+        f"  put {', '.join(names)} (or the same with .gz) into {raw}\n"
+        "  connect to a network in which torchvision's mirror is reached (http_proxy is heeded)\n"
+        f"  on Debian or Ubuntu, as root: apt-get update && apt-get install {package}"
+    )
 
 
 def _from_directory(folder: Path, names: list[str]) -> list[bytes]:
-    for name in names:
-        if not (folder / f"{name}.gz").is_file():
-            raise DataError(f"no {name}.gz there")
+    if missing := [name for name in names if not (folder / f"{name}.gz").is_file()]:
+        raise DataError(f"no {missing[0]}.gz there")
     return [(folder / f"{name}.gz").read_bytes() for name in names]
 
 
@@ -192,10 +183,9 @@ def _get(url: str) -> bytes:
             with urllib.request.urlopen(url, timeout=CONNECT_SECONDS) as response:
                 connected.set()
                 answer.set_result(response.read())
-        except urllib.error.HTTPError as error:
-            error.close()  # it holds the connection
-            answer.set_exception(error)
         except Exception as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
             answer.set_exception(error)
         finally:
             connected.set()
@@ -216,18 +206,16 @@ def _from_debian(package: str, installed: Path, names: list[str]) -> list[bytes]
         options = [f"Dir::State::Lists={folder}/lists", f"Dir::Cache={folder}/cache", "APT::Sandbox::User=root"]
         options += [f"Acquire::http::Timeout={CONNECT_SECONDS:.0f}", "Acquire::Retries=1"]
         apt = ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
-        for command in ([*apt, "update"], [*apt, "download", package]):
-            _run(folder, command)
-        _run(folder, ["dpkg-deb", "-x", *(path.name for path in folder.glob("*.deb")), "unpacked"])
+        _run([*apt, "update"], folder)
+        _run([*apt, "download", package], folder)
+        _run(["dpkg-deb", "-x", *(path.name for path in folder.glob("*.deb")), "unpacked"], folder)
         return _from_directory(folder / "unpacked" / installed.relative_to("/"), names)
 
 
-def _run(folder: Path, command: list[str]) -> None:
-    environment = {**os.environ, "LC_ALL": "C"}
+def _run(command: list[str], folder: Path) -> None:
+    env = {**os.environ, "LC_ALL": "C"}
     try:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, timeout=TRANSFER_SECONDS, capture_output=True, text=True
-        )
+        done = subprocess.run(command, cwd=folder, env=env, timeout=TRANSFER_SECONDS, capture_output=True, text=True)
     except subprocess.TimeoutExpired:
         raise DataError(f"{command[0]}: took longer than {TRANSFER_SECONDS:g} s") from None
     if done.returncode:
@@ -253,10 +241,3 @@ def _fetch_by_torchvision(name: str, root: Path) -> None:
         ) from error
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _sha256(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

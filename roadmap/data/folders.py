@@ -36,11 +36,7 @@ class Folders(Records):
 
 
 def find(data: DataConfig, part: str) -> Folders:
-    """The images of a part, in torchvision's order.
-
-    Raises:
-        DataError: there are no folders, or one cannot be listed.
-    """
+    """`records.find`, in torchvision's order; a DataError if a folder cannot be listed."""
     folder = Path(data.root).expanduser() / part
     names = class_folders(folder)
     if not names:
@@ -52,7 +48,7 @@ def list_classes(where: Path, labels: Mapping[str, int], *, classes: list[str]) 
     """The images in the folders of `labels`, sorted by folder and path."""
     import torch
 
-    found = {name: [*image_paths(str(where / name))] for name in sorted(labels)}
+    found = {name: [*image_paths(where / name)] for name in sorted(labels)}
     return Folders(
         where=str(where),
         paths=[path for paths in found.values() for path in paths],
@@ -62,12 +58,17 @@ def list_classes(where: Path, labels: Mapping[str, int], *, classes: list[str]) 
     )
 
 
-def image_paths(folder: str) -> Iterator[str]:
+def image_paths(folder: Path) -> Iterator[str]:
     """Paths of the image files below a folder in torchvision's order, following links; none without the folder.
 
     A folder that cannot be listed raises a DataError: its images would be missed silently.
     """
-    for at, _, names in sorted(os.walk(folder, followlinks=True, onerror=_refuse)):
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise DataError(f"{error.filename}: {error.strerror}") from error
+
+    for at, _, names in sorted(os.walk(folder, followlinks=True, onerror=refuse)):
         for name in sorted(names):
             if name.lower().endswith(EXTENSIONS):
                 yield os.path.join(at, name)  # noqa: PTH118 (a million times)
@@ -78,10 +79,5 @@ def count_images(data: DataConfig) -> tuple[int, int] | None:
     entry, parts = dataset(data.name), [Path(data.root).expanduser() / part for part in ("train", "val")]
     if entry.reader != "folders" or any(entry.images) or not all(class_folders(part) for part in parts):
         return None
-    train, val = (sum(1 for name in class_folders(part) for _ in image_paths(str(part / name))) for part in parts)
+    train, val = (sum(1 for name in class_folders(part) for _ in image_paths(part / name)) for part in parts)
     return train, val
-
-
-def _refuse(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise DataError(f"{error.filename}: {error.strerror}") from error

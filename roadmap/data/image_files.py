@@ -17,8 +17,6 @@ from roadmap.errors import DataError
 
 CHUNK = 64  # images that a worker hands over at a time, whatever the batch size
 MAX_SKIPS = 100  # images in a row that may be skipped
-Loaded = tuple[Tensor, Tensor, list[str]]
-"""Images (B, C, H, W), the indices (B,) they are made from, and a line for each image that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +60,11 @@ class ImageFiles:
         )
         chunks, labels = iter(loader), self.labels
         for index in indices:
-            loaded = [self._checked(next(chunks)) for _ in index.split(CHUNK)]
+            loaded = [self._checked(*next(chunks)) for _ in index.split(CHUNK)]
             images, sources = loaded[0] if len(loaded) == 1 else map(torch.cat, zip(*loaded, strict=True))
             yield images, labels[sources].to(self.device)
 
-    def _checked(self, loaded: Loaded) -> tuple[Tensor, Tensor]:
-        images, sources, unreadable = loaded
+    def _checked(self, images: Tensor, sources: Tensor, unreadable: list[str]) -> tuple[Tensor, Tensor]:
         if unreadable and not self.skip:
             raise DataError(unreadable[0])
         if len(images) < len(sources):
@@ -107,8 +104,6 @@ def _ignore_sigterm(_worker: int) -> None:
 
 
 class Item(NamedTuple):
-    """One decoded image."""
-
     image: Tensor | None  # (C, H, W) uint8; None: none can be read
     source: int  # index of the image that it is made from
     unreadable: list[str]  # images before it that cannot be read, and why
@@ -125,8 +120,7 @@ class Decoded(Dataset[Item]):
         return len(self.chosen)
 
     def __getitems__(self, indices: list[int]) -> list[Item]:
-        """Several images at once, so that the global generators are restored only once."""
-        with preserved():
+        with preserved():  # once for several images
             return [self._decode(index) for index in indices]
 
     def _decode(self, index: int) -> Item:
@@ -145,7 +139,8 @@ class Decoded(Dataset[Item]):
         return Item(None, index, unreadable)
 
 
-def _collate(items: list[Item]) -> Loaded:
+def _collate(items: list[Item]) -> tuple[Tensor, Tensor, list[str]]:
+    """Images (B, C, H, W), the indices (B,) they are made from, and a line for each image that cannot be read."""
     # Stacked channels last, as Pillow has them: whole images are copied instead of planes.
     images = [item.image.permute(1, 2, 0) for item in items if item.image is not None]
     unreadable = [line for item in items for line in item.unreadable]

@@ -32,9 +32,9 @@ def train_pipeline(recipe: RecipeConfig, data: DataConfig) -> Pipeline:
         mean=tuple(data.mean),
         use_prefetcher=True,  # leaves normalization and random erasing to the batch
     )
-    for stage in pipeline.transforms:
-        if isinstance(stage, RandAugment):
-            _allow_no_bits(stage)
+    for op in (op for stage in pipeline.transforms if isinstance(stage, RandAugment) for op in stage.ops):
+        if op.aug_fn is posterize:
+            op.aug_fn = _posterize
     return pipeline
 
 
@@ -50,15 +50,9 @@ def eval_pipeline(recipe: RecipeConfig, data: DataConfig) -> Pipeline:
     )
 
 
-def _allow_no_bits(augment: RandAugment) -> None:
-    """Let posterize to 0 bits give black, as in the Pillow of the paper's time; Pillow 13 raises an error.
+def _posterize(image: Image.Image, bits: int, **options: Any) -> Image.Image:
+    """timm's, and black for 0 bits, as in the Pillow of the paper's time; Pillow 13 raises an error.
 
     Magnitude 9 with deviation 0.5 reaches 10, which means 0 bits, in about one of 600 images.
     """
-    for op in augment.ops:
-        if op.aug_fn is posterize:
-            op.aug_fn = _posterize
-
-
-def _posterize(image: Image.Image, bits: int, **options: Any) -> Image.Image:
     return posterize(image, bits, **options) if bits > 0 else Image.new(image.mode, image.size)

@@ -57,18 +57,18 @@ def load(data: DataConfig, *, train: bool) -> Images:
         DataError: files are missing or damaged.
         ConfigError: the images are larger than data.img_size.
     """
-    images, labels = _read(data.name, Path(data.root).expanduser(), train)
+    root = Path(data.root).expanduser()
+    read = _read_idx if dataset(data.name).sha256 else _read_by_torchvision
+    images, labels = read(data.name, root, train)
     limit = data.max_train if train else data.max_test
     images, labels = images[:limit], labels[:limit]
-    size = max(images.shape[2:])
-    require(data.img_size >= size, "data.img_size", data.img_size, f"{size} or more")
-    return Images(_pad(images, data.img_size), labels)
+    (height, width), size = images.shape[2:], data.img_size
+    require(size >= max(height, width), "data.img_size", size, f"{max(height, width)} or more")
+    top, left = (size - height) // 2, (size - width) // 2
+    return Images(F.pad(images, (left, size - width - left, top, size - height - top)).contiguous(), labels)
 
 
-def _read(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
-    """All images (N, C, H, W) uint8 and labels (N,) int64 of a part, verified."""
-    if dataset(name).sha256:
-        return _read_idx(name, root, "train-" if train else "t10k-")
+def _read_by_torchvision(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     try:
         found = torchvision_class(name)(root, train=train, download=False)
     except RuntimeError as error:
@@ -78,17 +78,12 @@ def _read(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     return images, torch.as_tensor(found.targets, dtype=torch.int64)
 
 
-def _read_idx(name: str, root: Path, prefix: str) -> tuple[Tensor, Tensor]:
+def _read_idx(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     """Pixels and labels from two files in MNIST's format: the number of dimensions, their sizes, then bytes."""
+    prefix = "train-" if train else "t10k-"
     if damaged := damaged_files(name, root, prefix):
         raise DataError(f"{', '.join(map(str, damaged))} missing or damaged: run `make data`")
     paths = sorted(root / path for path in dataset(name).sha256 if Path(path).name.startswith(prefix))
     images, labels = (torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8) for path in paths)
     height, width = (int.from_bytes(bytes(images[at : at + 4].tolist())) for at in (8, 12))
     return images[16:].view(-1, 1, height, width), labels[8:].long()
-
-
-def _pad(images: Tensor, size: int) -> Tensor:
-    height, width = images.shape[2:]
-    top, left = (size - height) // 2, (size - width) // 2
-    return F.pad(images, (left, size - width - left, top, size - height - top)).contiguous()

@@ -5,8 +5,9 @@ import re
 import warnings
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -28,9 +29,9 @@ class Inspected(NamedTuple):
 
     name: str
     label: int
-    bytes: int
     error: str = ""  # why it cannot be read
     note: str = ""  # another format than its name states, colours other than RGB or grey
+    bytes: int = 0
     pixels: int = 0
     digest: int = 0  # of the encoded bytes
     rotated: bool = False  # whether EXIF states an orientation, which training ignores, as torchvision and timm do
@@ -72,19 +73,18 @@ def main(words: list[str]) -> int:
     if dataset(config.data.name).class_folders:
         prepare(config.data)
     console = Console(highlight=False, soft_wrap=True)
-    report = Report()
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("inspecting", total=None)
-        for done, total, found in inspect(config.data, workers=config.training.workers):
+        for done, total, report in inspect(config.data, workers=config.training.workers):  # noqa: B007
             bar.update(task, completed=done, total=total)
-            report = found
-    for line in summary(report):
-        console.print(line)
+    console.print("\n".join(summary(report)))
     return 1 if report.errors else 0
 
 
 def inspect(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Report]]:
     """Inspect both parts. Yields images done, all images, and the report, which is complete at the end."""
+    from torch.utils.data import DataLoader
+
     report, parts = Report(), dict[str, Records]()
     for part in PARTS:
         try:
@@ -100,7 +100,11 @@ def inspect(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Repor
         report.notes.append(f"{data.root}: a resized copy ({copy})")
     done, total = 0, sum(len(records.labels) for records in parts.values())
     for part, records in parts.items():
-        for batch in _decode(records, workers):
+        with warnings.catch_warnings():  # more workers than cores is the user's choice
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            indices: Any = range(len(records.labels))
+            batches = iter(DataLoader(indices, 16, num_workers=workers, collate_fn=partial(_decode, records)))
+        for batch in batches:
             for image in batch:
                 _add(report, image, part, named_classes=bool(records.classes))
             done += len(batch)
@@ -122,31 +126,24 @@ def summary(report: Report) -> Iterable[str]:
     yield from (f"error: {line}" for line in report.errors)
 
 
-class Decoding:
-    """Every image of a part, decoded completely; a map-style data set for torch's DataLoader."""
+def _decode(records: Records, indices: list[int]) -> list[Inspected]:
+    return [_inspected(records.name(i), int(records.labels[i]), partial(records.read, i)) for i in indices]
 
-    def __init__(self, records: Records) -> None:
-        self.records = records
 
-    def __len__(self) -> int:
-        return len(self.records.labels)
-
-    def __getitem__(self, i: int) -> Inspected:
-        name, label, length = self.records.name(i), int(self.records.labels[i]), 0
-        try:
-            encoded = self.records.read(i)
-            length = len(encoded)
-            with open_image(encoded) as image:
-                image.load()
-                form, mode, (width, height) = image.format, image.mode, image.size
-                rotated = _rotated(image)
-        except Exception as error:  # Pillow's decoders raise nearly any type
-            return Inspected(name, label, length, error=reason(error))
-        stated = Image.registered_extensions().get(PurePath(name).suffix.lower())
-        notes = [f"{form or '?'} by another name"] if stated not in (form, None) else []
-        notes += [f"{mode} colours"] if mode not in ("RGB", "L") else []
-        digest = int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big")
-        return Inspected(name, label, length, "", ", ".join(notes), width * height, digest, rotated)
+def _inspected(name: str, label: int, read: Callable[[], bytes]) -> Inspected:
+    try:
+        encoded = read()
+        with open_image(encoded) as image:
+            image.load()
+            form, mode, (width, height) = image.format, image.mode, image.size
+            rotated = _rotated(image)
+    except Exception as error:  # Pillow's decoders raise nearly any type
+        return Inspected(name, label, error=reason(error))
+    stated = Image.registered_extensions().get(PurePath(name).suffix.lower())
+    notes = [f"{form or '?'} by another name"] if stated not in (form, None) else []
+    notes += [f"{mode} colours"] if mode not in ("RGB", "L") else []
+    digest = int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big")
+    return Inspected(name, label, "", ", ".join(notes), len(encoded), width * height, digest, rotated)
 
 
 def _rotated(image: Image.Image) -> bool:
@@ -156,15 +153,6 @@ def _rotated(image: Image.Image) -> bool:
             return image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
     except Exception:
         return False
-
-
-def _decode(records: Records, workers: int) -> Iterator[list[Inspected]]:
-    from torch.utils.data import DataLoader
-
-    images: Any = Decoding(records)
-    with warnings.catch_warnings():  # more workers than cores is the user's choice
-        warnings.filterwarnings("ignore", message="This DataLoader will create")
-        return iter(DataLoader(images, batch_size=16, num_workers=workers, collate_fn=list))
 
 
 def _add(report: Report, image: Inspected, part: str, *, named_classes: bool) -> None:
@@ -188,7 +176,12 @@ def _contradictions(report: Report, data: DataConfig) -> Iterator[str]:
         yield f"train and val have other classes: {first_names(set(train) ^ set(val))}"
     if len(train) != data.num_classes:
         yield f"train: {len(train)} classes, data.num_classes is {data.num_classes}"
-    yield from _disorder(report)
+    first = [min(names) for _, names in sorted(report.wnids.items())]
+    for label, names in sorted(report.wnids.items()):
+        if len(names) > 1:
+            yield f"class {label} has images of {' '.join(sorted(names)[:5])}"
+    if wrong := [a for a, b in zip(first, sorted(first), strict=True) if a != b]:  # in folders they are sorted
+        yield f"classes are not in the order of their wnids, from {wrong[0]} on"
     named = data.name == "imagenet"
     if not named and (dataset(data.name).class_folders or data.num_classes != 1000):
         return  # for shards and tables of 1000 classes, ImageNet is assumed
@@ -197,17 +190,6 @@ def _contradictions(report: Report, data: DataConfig) -> Iterator[str]:
     for part, count in zip(PARTS, DATASETS["imagenet"].images, strict=True):
         if report.images[part] != count:
             yield f"{part}: {report.images[part]:,} images, ImageNet-1K has {count:,}"
-
-
-def _disorder(report: Report) -> Iterator[str]:
-    """Numbered classes must be those of the sorted wnids, as in folders."""
-    first = [min(names) for _, names in sorted(report.wnids.items())]
-    for label, names in sorted(report.wnids.items()):
-        if len(names) > 1:
-            yield f"class {label} has images of {' '.join(sorted(names)[:5])}"
-    wrong = [a for a, b in zip(first, sorted(first), strict=True) if a != b]
-    if wrong:
-        yield f"classes are not in the order of their wnids, from {wrong[0]} on"
 
 
 def _oddities(report: Report) -> Iterator[str]:

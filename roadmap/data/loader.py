@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from roadmap.data.in_memory import Images
 
 Batch = tuple[Tensor, Tensor]
+Share = tuple[int, int]
+"""Number of a process, and how many there are."""
+ALONE: Share = (0, 1)
 Part: TypeAlias = "Images | ImageFiles"
 """A part of a data set, training or test."""
 
@@ -62,18 +65,11 @@ def micro_batches_per_step(recipe: RecipeConfig) -> int:
 
 
 def micro_batches(
-    images: Part,
-    recipe: RecipeConfig,
-    data: DataConfig,
-    *,
-    seed: int,
-    epoch: int,
-    start: int = 0,
-    share: tuple[int, int] = (0, 1),
+    images: Part, recipe: RecipeConfig, data: DataConfig, *, seed: int, epoch: int, start: int = 0, share: Share = ALONE
 ) -> Iterator[Batch]:
     """The micro-batches of an epoch from optimizer step `start` on.
 
-    Process `share[0]` of `share[1]` gets a contiguous range of those of each step, evenly divided.
+    A process gets a contiguous range of those of each step, evenly divided.
 
     Yields:
         Images (B, C, H, W) float32, channels last, and their targets: classes (B,) int64 or, with mixup or cutmix,
@@ -104,10 +100,8 @@ def micro_batches(
     return batches()
 
 
-def evaluation_batches(
-    images: Part, data: DataConfig, batch_size: int, share: tuple[int, int] = (0, 1)
-) -> Iterator[Batch]:
-    """Every image once and in order, the last batch smaller; process share[0] of share[1] gets every share[1]-th batch.
+def evaluation_batches(images: Part, data: DataConfig, batch_size: int, share: Share = ALONE) -> Iterator[Batch]:
+    """Every image once and in order, the last batch smaller; every n-th batch for one of n processes.
 
     Yields:
         Images (B, C, H, W) float32, channels last, and their classes (B,) int64.
@@ -118,22 +112,14 @@ def evaluation_batches(
 
 
 def _mixup(recipe: RecipeConfig, num_classes: int) -> "Mixup | None":
-    """timm's mixup and cutmix by batches, or None without either."""
     if recipe.mixup_prob == 0 or recipe.mixup == recipe.cutmix == 0:
         return None
     from timm.data import Mixup  # takes two seconds
 
     size, key = min((recipe.batch_size, "recipe.batch_size"), (recipe.bn_batch_size, "recipe.bn_batch_size"))
     require(size % 2 == 0, key, size, "an even number with mixup or cutmix")
-    return Mixup(
-        mixup_alpha=recipe.mixup,
-        cutmix_alpha=recipe.cutmix,
-        prob=recipe.mixup_prob,
-        switch_prob=recipe.mixup_switch_prob,
-        mode="batch",
-        label_smoothing=recipe.smoothing,
-        num_classes=num_classes,
-    )
+    options = {"switch_prob": recipe.mixup_switch_prob, "label_smoothing": recipe.smoothing, "num_classes": num_classes}
+    return Mixup(recipe.mixup, recipe.cutmix, prob=recipe.mixup_prob, mode="batch", **options)
 
 
 def channels_last(x: Tensor) -> Tensor:

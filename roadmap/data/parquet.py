@@ -29,7 +29,6 @@ class Parquet(records.Records):
     ends: list[int]  # rows up to and including each file
 
     def name(self, i: int) -> str:
-        """File, row in it, and path in the table."""
         file = bisect_right(self.ends, i)
         row = i - (self.ends[file - 1] if file else 0)
         return f"{self.files[file]}:{row}:{self.table[i]['image']['path'] or ''}".rstrip(":")
@@ -44,18 +43,14 @@ class Parquet(records.Records):
 
 
 def find(data: DataConfig, part: str) -> Parquet:
-    """The images of a part, from its files in the order of their names.
-
-    Raises:
-        DataError: there are no files, none can be read, or they have other columns.
-    """
+    """`records.find`, in the order of files and rows; a DataError if no file can be read or they have other columns."""
     root = Path(data.root).expanduser()
-    paths = records.files_of(root, part, "parquet")
-    if not paths:
+    paths = records.files_by_part(root, "parquet")
+    if not paths[part]:
         raise DataError(f"{root}: no tables named *{part}*.parquet, there or in a folder there")
     files, rows, errors = list[str](), list[int](), list[str]()
     read_metadata = records.library("pyarrow.parquet", "parquet").read_metadata
-    for path in paths:
+    for path in paths[part]:
         try:
             rows.append(read_metadata(path).num_rows)
             files.append(str(path))
@@ -71,12 +66,11 @@ def find(data: DataConfig, part: str) -> Parquet:
         ends=list(accumulate(rows)),
         labels=torch.tensor(table.data.column("label").fill_null(-1).to_numpy(), dtype=torch.int64),
         errors=errors,
-        others=records.other_files(root, "parquet"),
+        others=[str(path) for path in paths[""]],
     )
 
 
 def _table(files: list[str], part: str, cache: Path) -> Any:
-    """The files as one memory-mapped table."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read at import
     datasets = records.library("datasets", "parquet")
     if not sys.stderr.isatty():

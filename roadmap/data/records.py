@@ -44,7 +44,6 @@ class Records:
         raise NotImplementedError
 
     def read(self, i: int) -> bytes:
-        """An encoded image."""
         raise NotImplementedError
 
     def unused(self) -> Sequence[str]:
@@ -110,11 +109,8 @@ def _of_part(part: Records) -> dict[str, Any]:
     digest = hashlib.blake2b(part.labels.numpy().tobytes(), digest_size=8)
     for name in part.relative_names():
         digest.update(f"{name}\0".encode(errors="surrogateescape"))
-    return {
-        "images": len(part.labels),
-        "classes": len(part.classes) or len(part.labels.unique()),
-        "names": digest.hexdigest(),
-    }
+    classes = len(part.classes) or len(part.labels.unique())
+    return {"images": len(part.labels), "classes": classes, "names": digest.hexdigest()}
 
 
 def open_image(encoded: bytes) -> Image.Image:
@@ -128,22 +124,16 @@ def reason(error: Exception) -> str:
     return f"cannot be read: {'cannot identify image file' if unidentified else error}"
 
 
-def files_of(root: Path, part: str, suffix: str) -> list[Path]:
-    """The files `*.suffix` in root and its folders whose name or folder contains the word of a part, sorted."""
-    word = re.compile(rf"(?<![a-z]){PARTS[part]}(?![a-z])")
-    return [path for path in every_file(root, suffix) if word.search(str(path.relative_to(root)).lower())]
-
-
-def every_file(root: Path, suffix: str) -> list[Path]:
-    """The files `*.suffix` in root and its folders, sorted."""
-    found = [path for pattern in (f"*.{suffix}", f"*/*.{suffix}") for path in root.glob(pattern)]
-    return sorted(path for path in found if not path.name.startswith("."))
-
-
-def other_files(root: Path, suffix: str, *, used: Iterable[Path] = ()) -> list[str]:
-    """The files `*.suffix` in root and its folders that belong to no part."""
-    known = {path for part in PARTS for path in files_of(root, part, suffix)} | {*used}
-    return [str(path) for path in every_file(root, suffix) if path not in known]
+def files_by_part(root: Path, suffix: str) -> dict[str, list[Path]]:
+    """The files `*.suffix` in root and its folders, by the part whose word is in their path, sorted; "" for no part."""
+    found = {part: list[Path]() for part in (*PARTS, "")}
+    for path in sorted([*root.glob(f"*.{suffix}"), *root.glob(f"*/*.{suffix}")]):
+        name = str(path.relative_to(root)).lower()
+        parts = [part for part, word in PARTS.items() if re.search(rf"(?<![a-z]){word}(?![a-z])", name)]
+        if not path.name.startswith("."):
+            for part in parts or [""]:
+                found[part].append(path)
+    return found
 
 
 def library(name: str, source: str) -> ModuleType:

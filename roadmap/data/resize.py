@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -28,8 +28,6 @@ from roadmap.files import LOCK, lock, remove_leftovers, write_atomic
 MANIFEST = "resized.json"
 PARTS = ("train", "val")
 DEFAULTS = {"data.root": "", "to": "", "short_side": "256", "quality": "90", "parts": "train", "workers": "1"}
-Outcome = tuple[Path, str | None]
-"""A file, relative to its root, and why it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +65,9 @@ def main(words: list[str]) -> int:
 
     wanted, to, workers = _parse(words)
     console = Console(highlight=False, soft_wrap=True)
-    total, errors = 0, list[str]()
     with caught() as stop, Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("resizing", total=None)
-        for done, files, unreadable in resize(wanted, to, workers=workers):
-            total, errors = files, unreadable
+        for done, total, errors in resize(wanted, to, workers=workers):  # noqa: B007 (at least one image)
             bar.update(task, completed=done, total=total)
             if stop:
                 print("stopped: the same command continues from here", file=sys.stderr)
@@ -83,15 +79,14 @@ def main(words: list[str]) -> int:
 
 
 def _parse(words: list[str]) -> tuple[Resized, Path, int]:
-    """The copy that is asked for, its folder, and the number of processes."""
     from roadmap.cli import options, whole
 
     chosen = options(words, DEFAULTS)
     for key in ("data.root", "to"):
         require(bool(chosen[key]), key, "", "a folder")
     source, to = (Path(chosen[key]).expanduser().resolve() for key in ("data.root", "to"))
-    separate = not to.is_relative_to(source) and not source.is_relative_to(to)
-    require(separate, "to", to, f"a folder outside of data.root={source}")
+    nested = to.is_relative_to(source) or source.is_relative_to(to)
+    require(not nested, "to", to, f"a folder outside of data.root={source}")
     parts = tuple(part for part in PARTS if part in chosen["parts"].split(","))
     require(",".join(parts) == chosen["parts"], "parts", chosen["parts"], "train, val, or train,val")
     short_side, quality = whole(chosen, "short_side", most=4096), whole(chosen, "quality", most=95)
@@ -109,8 +104,8 @@ def resize(wanted: Resized, to: Path, *, workers: int) -> Iterator[tuple[int, in
         Locked: another process works in `to`.
     """
     source = Path(wanted.source)
-    if copy := read_manifest(source):
-        require(False, "data.root", source, f"original images: this is a resized copy of {copy.source}")
+    copy = read_manifest(source)
+    require(copy is None, "data.root", source, f"original images: this is a resized copy of {copy and copy.source}")
     files = [Path(part) / path for part in wanted.parts for path in image_files(source / part)]
     for part in wanted.parts:
         if not any(path.parts[0] == part for path in files):
@@ -128,35 +123,31 @@ def resize(wanted: Resized, to: Path, *, workers: int) -> Iterator[tuple[int, in
         for folder in {path.parent for path in files}:
             remove_leftovers(to / folder)
         unreadable: dict[Path, str] = {}
-        job = partial(_resize_file, source, to, wanted.short_side, wanted.quality)
-        for done, (path, error) in enumerate(_in_processes(job, files, workers), start=1):
-            if error:
-                unreadable[path] = error
-            yield done, len(files), list(unreadable.values())
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)
+        try:
+            job = partial(_resize_file, source, to, wanted.short_side, wanted.quality)
+            for done, (path, error) in enumerate(zip(files, pool.map(job, files, chunksize=8), strict=True), start=1):
+                if error:
+                    unreadable[path] = error
+                yield done, len(files), list(unreadable.values())
+        finally:
+            pool.shutdown(cancel_futures=True)
         count = sum(1 for part in wanted.parts for _ in image_files(to / part))
         if count != len(files) - len(unreadable):
             raise DataError(f"{to}: {count} images, not {len(files) - len(unreadable)} as in {source}")
         write_manifest(to, replace(wanted, images=count, unreadable=tuple(map(str, unreadable))))
 
 
-def _in_processes(job: Callable[[Path], Outcome], files: list[Path], workers: int) -> Iterator[Outcome]:
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)
-    try:
-        yield from pool.map(job, files, chunksize=8)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def image_files(folder: Path) -> Iterator[Path]:
     """Paths of the image files below a folder, relative to it."""
-    return (Path(path).relative_to(folder) for path in image_paths(str(folder)))
+    return (Path(path).relative_to(folder) for path in image_paths(folder))
 
 
 def read_manifest(root: Path) -> Resized | None:
     """The manifest of the copy in root; None if root is not a copy. A damaged one raises a DataError."""
     path = root / MANIFEST
     try:
-        read: dict[str, Any] = json.loads(path.read_text())
+        read = json.loads(path.read_text())
         fields: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in read.items()}
         return Resized(**fields)
     except (FileNotFoundError, NotADirectoryError):
@@ -168,7 +159,7 @@ def read_manifest(root: Path) -> Resized | None:
 
 
 def finished_copy(root: Path) -> Resized | None:
-    """`read_manifest` for use of the copy: raises a DataError if it is not finished."""
+    """`read_manifest`, and a DataError if the copy is not finished."""
     manifest = read_manifest(root)
     if manifest and manifest.images is None:
         raise DataError(f"{root}: a resized copy that is not finished: run scripts/prepare.py again")
@@ -195,36 +186,34 @@ def refuse_another(root: Path, wanted: Resized) -> None:
 
 def _follow_parent() -> None:
     """Leave Ctrl-C to the parent, and exit when the parent does, however it ends."""
+
+    def follow(parent: Any) -> None:
+        parent.join()
+        os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    threading.Thread(target=follow, args=[multiprocessing.parent_process()], daemon=True).start()
 
 
-def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _resize_file(source: Path, to: Path, short_side: int, quality: int, path: Path) -> Outcome:
-    """Write one file of the copy and decode it, unless it is there and intact."""
+def _resize_file(source: Path, to: Path, short_side: int, quality: int, path: Path) -> str | None:
+    """Write one file of the copy and decode it, unless it is there and intact; the reason if it cannot be read."""
     original, target = source / path, to / path
     try:
         with Image.open(original) as image:
             small = image.format == "JPEG" and image.mode in ("RGB", "L") and min(image.size) <= short_side
             size = resized_size(image.size, short_side)
             if _intact(target, size):
-                return path, None
+                return None
             image.load()
             content = original.read_bytes() if small else encode(image, size, quality)
     except Exception as error:  # Pillow's decoders raise nearly any type
-        return path, f"{original}: cannot be read: {error}"
+        return f"{original}: cannot be read: {error}"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(target, content)
-    if not _intact(target, size):
-        target.unlink()
-        return path, f"{original}: cannot be read: its copy is not an image of {size[0]}x{size[1]}"
-    return path, None
+    if _intact(target, size):
+        return None
+    target.unlink()
+    return f"{original}: cannot be read: its copy is not an image of {size[0]}x{size[1]}"
 
 
 def resized_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
@@ -232,15 +221,14 @@ def resized_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
     short = min(size)
     if short <= short_side:
         return size
-    width, height = (short_side if side == short else int(short_side * side / short) for side in size)
+    width, height = (int(short_side * side / short) for side in size)
     return width, height
 
 
 def encode(image: Image.Image, size: tuple[int, int], quality: int) -> bytes:
     """An image as JPEG of a size (width, height)."""
-    rgb = image.convert("RGB")
-    resized = rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BICUBIC)
     stream = io.BytesIO()
+    resized = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     resized.save(stream, "JPEG", quality=quality, subsampling="4:2:0", exif=b"", comment=b"")
     return stream.getvalue()
 

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -53,14 +53,10 @@ class Shards(records.Records):
 
 
 def find(data: DataConfig, part: str) -> Shards:
-    """The images of a part. Shards under URLs are downloaded to data.cache first, unless they are there already.
-
-    Raises:
-        DataError: there are no shards, or they cannot be downloaded.
-        ConfigError: data.train or data.val is not a list of shards.
-    """
-    root, cache = Path(data.root).expanduser(), Path(data.cache).expanduser()
-    paths = [_local(url, cache) for url in urls(data, part)]
+    """`records.find`; shards under URLs are downloaded to data.cache first, or a DataError says why they cannot be."""
+    cache = Path(data.cache).expanduser()
+    here = records.files_by_part(Path(data.root).expanduser(), "tar")
+    paths = [_local(url, cache) for url in urls(data, part, here)]
     indexes = [_index(path, cache / "index") for path in paths]
     found = [(shard, *sample) for shard, (samples, _) in enumerate(indexes) for sample in samples]
     return Shards(
@@ -70,20 +66,17 @@ def find(data: DataConfig, part: str) -> Shards:
         spans=torch.tensor([(shard, offset, size) for shard, _, offset, size, _ in found]).view(-1, 3),
         labels=torch.tensor([label for *_, label in found], dtype=torch.int64),
         errors=[error for _, errors in indexes for error in errors],
-        others=records.other_files(root, "tar", used=paths),
+        others=[str(path) for path in here[""] if path not in paths],
     )
 
 
-def urls(data: DataConfig, part: str) -> list[str]:
-    """Paths or URLs of the shards of a part."""
-    pattern = data.train if part == "train" else data.val
+def urls(data: DataConfig, part: str, here: Mapping[str, Sequence[Path]]) -> list[str]:
+    """Paths or URLs of the shards of a part: those in data.train or data.val, else the files in data.root."""
+    pattern, needed = data.train if part == "train" else data.val, f"no shards named *{part}*.tar"
+    if pattern is None and not here[part]:
+        raise DataError(f"{data.root}: {needed}; or set data.{part}=names or URLs, with {{0..9}}")
     if pattern is None:
-        found = records.files_of(Path(data.root).expanduser(), part, "tar")
-        if not found:
-            raise DataError(
-                f"{data.root}: no shards named *{part}*.tar; or set data.{part}=names or URLs, with {{0..9}}"
-            )
-        return [str(path) for path in found]
+        return [str(path) for path in here[part]]
     expand = records.library("webdataset.shardlists", "webdataset").expand_urls
     base = data.root if urlsplit(data.root).scheme else str(Path(data.root).expanduser())
     allowed = f"names, or URLs of {' '.join(SCHEMES)}, with {{000..146}} for many"
@@ -98,7 +91,6 @@ def urls(data: DataConfig, part: str) -> list[str]:
 
 
 def _local(url: str, cache: Path) -> Path:
-    """The local path of a shard, downloaded if need be."""
     at = urlsplit(url)
     if not at.scheme:
         if not Path(url).is_file():
@@ -131,32 +123,26 @@ def _index(shard: Path, folder: Path) -> tuple[list[Sample], list[str]]:
         listed, complaints = json.loads(kept.read_text())
         return [(name, offset, size, label) for name, offset, size, label in listed], complaints
     samples, errors = list[Sample](), list[str]()
+    group = records.library("webdataset.tariterators", "webdataset").group_by_keys
     try:
-        for sample in _samples(shard):
-            errors.append(sample) if isinstance(sample, str) else samples.append(sample)
+        with tarfile.open(shard, "r:") as tar, shard.open("rb") as stream:
+            members = regular_files(tar, str(shard))
+            for files in group({"fname": member.name, "data": member, "__url__": ""} for member in members):
+                sample = _sample(files, f"{shard}:{files['__key__']}", stream)
+                errors.append(sample) if isinstance(sample, str) else samples.append(sample)
     except DataError as error:
         errors.append(str(error))
+    except (tarfile.TarError, OSError) as error:
+        errors.append(f"{shard}: cannot be read: {error}")
+    except ValueError as error:  # a duplicate name
+        errors.append(f"{shard}: {error.args[0]}")
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(kept, json.dumps([samples, errors]))
     return samples, errors
 
 
-def _samples(shard: Path) -> Iterator[Sample | str]:
-    """The samples in the order of the shard; a line instead of one that is malformed."""
-    group = records.library("webdataset.tariterators", "webdataset").group_by_keys
-    try:
-        with tarfile.open(shard, "r:") as tar, shard.open("rb") as stream:
-            members = regular_files(tar, str(shard))
-            for sample in group({"fname": member.name, "data": member, "__url__": ""} for member in members):
-                yield _sample(sample, f"{shard}:{sample['__key__']}", stream)
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(f"{shard}: cannot be read: {error}") from error
-    except ValueError as error:  # a duplicate name
-        raise DataError(f"{shard}: {error.args[0]}") from error
-
-
 def _sample(sample: dict[str, Any], name: str, stream: BinaryIO) -> Sample | str:
-    """One sample from its files by extension. Only an image and a number are read; nothing is unpickled."""
+    """One sample from its files by extension, or what is wrong with it. Nothing is unpickled."""
     files = {ending: member for ending, member in sample.items() if isinstance(member, tarfile.TarInfo)}
     images = [member for ending, member in files.items() if f".{ending}".endswith(EXTENSIONS)]
     there = " ".join(f".{ending}" for ending in files)

@@ -17,10 +17,6 @@ from roadmap.config.schema import DataConfig
 from roadmap.data.folders import Folders, list_classes
 from roadmap.errors import DataError
 
-CLASSES = Path(__file__).with_name("imagenet_classes.csv")
-ALEXNET = Path(__file__).with_name("imagenet_c_alexnet.csv")
-SUBSETS = {"imagenet_a": "in_a", "imagenet_r": "in_r"}
-"""Test sets with 200 of the classes, and the column that marks them."""
 EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
 """Four corruptions for choosing between methods; not part of ImageNet-C's mean."""
 SEVERITIES = range(1, 6)
@@ -29,20 +25,15 @@ SEVERITIES = range(1, 6)
 @cache
 def folders(name: str) -> dict[str, int]:
     """The folders of a test set with their classes (0 to 999); V2 names them by class, the others by WordNet id."""
-    with CLASSES.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = _table("imagenet_classes.csv")
     if name == "imagenet_v2":
         return {row["index"]: int(row["index"]) for row in rows}
-    column = SUBSETS.get(name)
+    column = {"imagenet_a": "in_a", "imagenet_r": "in_r"}.get(name)  # marks the 200 classes of a subset
     return {row["wnid"]: int(row["index"]) for row in rows if column is None or row[column] == "1"}
 
 
 def find(data: DataConfig, _part: str) -> Folders:
-    """The images in data.root with labels of 0 to 999.
-
-    Raises:
-        DataError: a folder is missing or not one of the test set's.
-    """
+    """`records.find`, with labels of 0 to 999; a DataError if a folder is missing or not one of the test set's."""
     root, known = Path(data.root).expanduser(), folders(data.name)
     needed = f"{data.name} has a folder for each of {len(known)} classes"
     try:
@@ -63,8 +54,11 @@ def first_names(names: Collection[str], most: int = 5) -> str:
 @cache
 def alexnet_errors() -> dict[str, float]:
     """AlexNet's error, 0 to 1, on each of the 15 corruptions in the paper's order."""
-    with ALEXNET.open(newline="") as stream:
-        return {row["corruption"]: float(row["error"]) for row in csv.DictReader(stream)}
+    return {row["corruption"]: float(row["error"]) for row in _table("imagenet_c_alexnet.csv")}
+
+
+def _table(name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(Path(__file__).with_name(name).read_text().splitlines()))
 
 
 def missing(root: Path) -> list[str]:

@@ -92,15 +92,8 @@ def write_every(tree: Path, root: Path) -> dict[str, list[str]]:
     write_shards(tree, root / "shards")
     write_tables(tree, root / "tables")
     roots = (tree, root / "originals", root / "shards", root / "tables")
-    return {
-        source: [
-            f"data={source}",
-            f"data.root={at}",
-            f"data.cache={root / 'cache'}",
-            f"data.num_classes={len(CLASSES)}",
-        ]
-        for source, at in zip(SOURCES, roots, strict=True)
-    }
+    more = [f"data.cache={root / 'cache'}", f"data.num_classes={len(CLASSES)}"]
+    return {source: [f"data={source}", f"data.root={at}", *more] for source, at in zip(SOURCES, roots, strict=True)}
 
 
 def pieces(every: list[tuple[int, Path]], size: int) -> Iterator[list[tuple[int, Path]]]:

@@ -1,6 +1,5 @@
 """A web server with files of data sets, small archives among them."""
 
-import contextlib
 import hashlib
 import http.server
 import io
@@ -9,11 +8,13 @@ import pickle
 import socket
 import tarfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from torchvision.datasets import CIFAR10
+
+from helpers.containers import add
 
 APT_GET = """#!/bin/sh
 echo "$@" >> {log}
@@ -30,28 +31,22 @@ DPKG_DEB = """#!/bin/sh
 
 
 class Mirror(http.server.ThreadingHTTPServer):
-    """A web server on the loopback interface that serves `files` and records requests."""
+    """A web server on the loopback interface that serves `files` in a thread and records requests."""
 
     def __init__(self, files: dict[str, bytes | None]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.asked, self.url = files, list[str](), f"http://127.0.0.1:{self.server_port}/"
 
-    @contextlib.contextmanager
-    def serving(self) -> Iterator[str]:
-        """Serve in a thread; the URL."""
-        thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield self.url
-        finally:
-            self.shutdown()
-            self.server_close()
-            thread.join()
+    def __enter__(self) -> "Mirror":
+        threading.Thread(target=self.serve_forever, args=[0.01]).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves the files of a Mirror."""
-
     server: Mirror
 
     def do_GET(self) -> None:
@@ -75,22 +70,21 @@ def closed_port() -> str:
         return f"http://127.0.0.1:{s.getsockname()[1]}/"
 
 
-def small_cifar() -> tuple[bytes, dict[str, str]]:
-    """CIFAR-10's archive with three training images and one for testing, and the MD5 of its files."""
-    batches = {
-        "data_batch_1": {"data": np.arange(3 * 3072, dtype=np.uint8).reshape(3, 3072), "labels": [3, 1, 2]},
-        "test_batch": {"data": np.zeros((1, 3072), dtype=np.uint8), "labels": [9]},
-        "batches.meta": {"label_names": list("abcdefghij")},
-    }
+def small_cifar(monkeypatch: pytest.MonkeyPatch, kind: type[CIFAR10], url: str, pixels: np.ndarray) -> bytes:
+    """CIFAR's archive with these images (4, 3, 32, 32), which torchvision expects under the URL from now on."""
+    batch = {"data": pixels.reshape(4, -1), "labels": [5, 0, 9, 2], "fine_labels": [5, 0, 9, 2]}
+    meta = kind.meta["filename"]
     buffer, digests = io.BytesIO(), {}
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, batch in batches.items():
-            content = pickle.dumps(batch)
+        for name, values in (("batch", batch), (meta, {kind.meta["key"]: list("abcdefghij")})):
+            content = pickle.dumps(values)
             digests[name] = hashlib.md5(content).hexdigest()
-            info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue(), digests
+            add(tar, f"{kind.base_folder}/{name}", content)
+    changes = {"url": url, "filename": url.rpartition("/")[2], "tgz_md5": hashlib.md5(buffer.getvalue()).hexdigest()}
+    changes |= {key: [["batch", digests["batch"]]] for key in ("train_list", "test_list")}
+    for name, value in (changes | {"meta": kind.meta | {"md5": digests[meta]}}).items():
+        monkeypatch.setattr(kind, name, value)
+    return buffer.getvalue()
 
 
 def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **scripts: str) -> None:

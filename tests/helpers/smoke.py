@@ -63,6 +63,14 @@ def script(name: str, *arguments: str, env: dict[str, str] | None = None) -> sub
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=env)
 
 
+def finished(name: str, *arguments: str) -> tuple[int, str]:
+    """The exit code of one of the project's scripts in a process of its own, and what it says."""
+    run = script(name, *arguments)
+    output, _ = run.communicate()
+    assert "Traceback" not in output, output
+    return run.returncode, output
+
+
 def trained(directory: Path, data_root: Path, step: str, *more: str) -> tuple[Path, str]:
     """The directory of a tiny run of a rung in a process of its own, and what train.py says."""
     process = script("train.py", *words(directory, data_root, f"+step={step}", *more))
