@@ -18,7 +18,7 @@ from roadmap.config.checks import NAME
 from roadmap.config.conf import CONF
 from roadmap.config.overrides import STEP_WORDS, parse_overrides, study_name
 from roadmap.config.schema import Config, SweepOptions
-from roadmap.errors import ConfigError, DataError, Locked, NoSpace, did_you_mean, require
+from roadmap.errors import ConfigError, DataError, Locked, NoSpace, causes, did_you_mean, require, require_one_of
 
 Main = Callable[[list[str]], int]
 DEFAULT_STUDY = "fashion_mnist"
@@ -50,11 +50,7 @@ def run(name: str, main: Main, words: Sequence[str]) -> int:
 
 
 def options(words: Iterable[str], defaults: Mapping[str, str]) -> dict[str, str]:
-    """The defaults, updated by `key=value` words.
-
-    Raises:
-        ConfigError: a word that is not key=value, or an unknown key.
-    """
+    """The defaults, updated by `key=value` words; a ConfigError for any other word or key."""
     chosen = dict(defaults)
     for word in words:
         key, equals, value = word.partition("=")
@@ -68,10 +64,7 @@ def study_options(words: Sequence[str], defaults: Mapping[str, str]) -> dict[str
     """`options` of a command that reads a study: `runs_dir` and `results_dir` too, and the study's name as `study`.
 
     The name follows from the words of the study's sweep, or `study=` gives it whole. Words of a sweep that are no
-    part of a study's name (jobs, data.root) change nothing.
-
-    Raises:
-        ConfigError: a word that is not key=value, an unknown key, or an unknown study.
+    part of a study's name (jobs, data.root) change nothing. A ConfigError for an unknown word, key or study.
     """
     defaults = {**defaults, "runs_dir": "runs", "results_dir": "results"}
     own, of_sweep = split(words, defaults)
@@ -82,21 +75,13 @@ def study_options(words: Sequence[str], defaults: Mapping[str, str]) -> dict[str
 
 
 def run_options(words: Sequence[str], defaults: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """`options` of a command that takes those of a run as well, and the overrides of the run.
-
-    Raises:
-        ConfigError: a word that is not key=value, or an unknown key.
-    """
+    """`options` of a command that takes those of a run as well, and the overrides of the run."""
     own, overrides = split(words, defaults, sweep=False)
     return options(own, defaults), overrides
 
 
 def split(words: Iterable[str], own: Iterable[str], *, sweep: bool = True) -> tuple[list[str], list[str]]:
-    """Words with a key in `own`, and words of a sweep (or only of a run).
-
-    Raises:
-        ConfigError: a word that is not key=value, or belongs to neither.
-    """
+    """Words with a key in `own`, and words of a sweep (or only of a run); a ConfigError for any other word."""
     found: tuple[list[str], list[str]] = ([], [])
     known = [*own, *RUN_KEYS, *(SWEEP_KEYS if sweep else [])]
     for word in words:
@@ -109,11 +94,7 @@ def split(words: Iterable[str], own: Iterable[str], *, sweep: bool = True) -> tu
 
 
 def sweep_words(words: Iterable[str]) -> tuple[SweepOptions, list[str], list[str]]:
-    """The options of a sweep, the words of its cluster, and the overrides of its runs.
-
-    Raises:
-        ConfigError: a word that cannot be parsed, or an option with a value that is not allowed.
-    """
+    """The options of a sweep, the words of its cluster, and the overrides of its runs; else a ConfigError."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -136,11 +117,7 @@ def sweep_words(words: Iterable[str]) -> tuple[SweepOptions, list[str], list[str
 
 
 def name_of_study(words: Iterable[str]) -> str:
-    """The name of the study of a sweep with these words; nothing is composed.
-
-    Raises:
-        ConfigError: words that cannot be parsed.
-    """
+    """The name of the study of a sweep with these words; nothing is composed. A ConfigError if they are no words."""
     study, rest = DEFAULT_STUDY, []
     for word in words:
         if word.startswith("study="):  # may be a whole name, with the commas and equals signs that Hydra refuses
@@ -153,22 +130,13 @@ def name_of_study(words: Iterable[str]) -> str:
 
 
 def choice(chosen: Mapping[str, str], key: str, allowed: Sequence[str]) -> str:
-    """The value of `key`, one of `allowed`.
-
-    Raises:
-        ConfigError: any other value.
-    """
-    value = chosen[key]
-    require(value in allowed, key, value, f"one of {' '.join(allowed)}{did_you_mean(value, allowed)}")
-    return value
+    """The value of `key`; a ConfigError if it is not in `allowed`."""
+    require_one_of(key, chosen[key], allowed)
+    return chosen[key]
 
 
 def whole(chosen: Mapping[str, str], key: str, *, most: int | None = None) -> int:
-    """The value of `key` as a whole number from 1 to `most`.
-
-    Raises:
-        ConfigError: any other value.
-    """
+    """The value of `key` as a whole number from 1 to `most`; a ConfigError for any other."""
     value = chosen[key]
     number = int(value) if value.isdecimal() else 0
     allowed = f"1 to {most}" if most else "a whole number more than 0"
@@ -177,11 +145,7 @@ def whole(chosen: Mapping[str, str], key: str, *, most: int | None = None) -> in
 
 
 def positive(chosen: Mapping[str, str], key: str) -> float:
-    """The value of `key` as a number more than 0.
-
-    Raises:
-        ConfigError: any other value.
-    """
+    """The value of `key` as a finite number more than 0; a ConfigError for any other."""
     try:
         number = float(chosen[key])
     except ValueError:
@@ -191,11 +155,7 @@ def positive(chosen: Mapping[str, str], key: str) -> float:
 
 
 def flag(chosen: Mapping[str, str], key: str) -> bool:
-    """The value of `key`, true or false.
-
-    Raises:
-        ConfigError: any other value.
-    """
+    """Whether the value of `key` is true; a ConfigError if it is neither true nor false."""
     return choice(chosen, key, ("true", "false")) == "true"
 
 
@@ -232,7 +192,7 @@ def _listed(keys: Iterable[str]) -> str:
 
 def _ending(error: BaseException) -> tuple[int, str] | None:
     """Exit code and message for errors that the user can fix; None for a bug."""
-    if _interrupted(error):
+    if any(isinstance(each, KeyboardInterrupt) for each in causes(error)):
         return 130, "interrupted"
     if isinstance(error, (ConfigError, DataError, Locked)):
         return 2, str(error)
@@ -241,12 +201,3 @@ def _ending(error: BaseException) -> tuple[int, str] | None:
     if isinstance(error, OSError):
         return 1, str(error) if isinstance(error, NoSpace) else f"{type(error).__name__}: {error}"
     return None
-
-
-def _interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C caused the error; some libraries wrap KeyboardInterrupt in an error of their own."""
-    seen: list[BaseException] = []  # a re-raised error may stand in its own chain
-    while error is not None and error not in seen:
-        seen.append(error)
-        error = error.__cause__ or error.__context__
-    return any(isinstance(each, KeyboardInterrupt) for each in seen)

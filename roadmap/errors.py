@@ -1,7 +1,7 @@
 """The errors of the project; the message of a refusal names the key, the value and the allowed values."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class ConfigError(ValueError):
@@ -28,6 +28,20 @@ def require(ok: bool, key: str, value: object, allowed: str) -> None:
     """Raise a ConfigError that names key, value and the allowed values, unless `ok`."""
     if not ok:
         raise ConfigError(f"{key}={value}: allowed is {allowed}")
+
+
+def require_one_of(key: str, value: str, allowed: Collection[str]) -> None:
+    """`require` that a value is one of `allowed`, with the likely one."""
+    require(value in allowed, key, value, f"one of {' '.join(allowed)}{did_you_mean(value, allowed)}")
+
+
+def causes(error: BaseException | None) -> list[BaseException]:
+    """An error and those behind it: libraries wrap errors of the system and KeyboardInterrupt in their own."""
+    found: list[BaseException] = []  # a re-raised error may stand in its own chain
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:

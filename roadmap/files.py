@@ -10,7 +10,7 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-from roadmap.errors import Locked, NoSpace
+from roadmap.errors import Locked, NoSpace, causes
 
 LOCK = ".lock"
 """Its lock holds the directory; its content is the process id of the holder."""
@@ -37,8 +37,9 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]
         temporary.replace(path)
         _sync_directory(path.parent)
     except Exception as error:
-        if full := _full(error):
-            raise NoSpace(f"{path}: {full.strerror}: free some and run the same command again") from error
+        for each in causes(error):
+            if isinstance(each, OSError) and each.errno in FULL:
+                raise NoSpace(f"{path}: {each.strerror}: free some and run the same command again") from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -90,15 +91,6 @@ def _taken(stream: FileIO) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _full(error: BaseException | None) -> OSError | None:
-    """The error of a full device, possibly behind another: torch wraps it in one of its own."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return error
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _sync_directory(directory: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 from roadmap.config.aliases import renamed_result
 from roadmap.config.compose import as_yaml, load, to_dict
 from roadmap.config.conf import CONF
-from roadmap.config.deviations import Deviations, deviations
 from roadmap.config.identity import digest, identity, listed_difference
 from roadmap.config.schema import Config
+from roadmap.config.steps import Deviations, deviations
 from roadmap.errors import ConfigError
 from roadmap.files import in_use, write_atomic
 
@@ -57,11 +57,7 @@ def begun(directory: Path) -> bool:
 
 
 def refuse_other_data(where: Path, there: dict[str, Any] | None, now: dict[str, Any] | None) -> None:
-    """Refuse two different fingerprints of images; older runs have none.
-
-    Raises:
-        ConfigError: they differ.
-    """
+    """Refuse two different fingerprints of images; older runs have none."""
     if there and now and there != now:
         raise ConfigError(
             f"{where} is of other images: {count_of(there)}, and now {count_of(now)}\n"
@@ -79,11 +75,11 @@ def count_of(data: dict[str, Any]) -> str:
 def refuse_other_run(config: Config, data: dict[str, Any] | None = None) -> None:
     """Refuse a run whose directory holds another run, or the same run of other images than `data`.
 
-    Raises:
-        ConfigError: naming the options that differ, or the images.
+    A directory without any work, for example because an illegal option stopped the run, may be taken over.
     """
     directory = run_directory(config)
-    if not (directory / CONFIG).exists() or _without_work(directory):
+    worked = begun(directory) or any((directory / name).exists() for name in (METRICS, JOB)) or in_use(directory)
+    if not (directory / CONFIG).exists() or not worked:
         return
     different = listed_difference(identity(to_dict(load(directory / CONFIG))), identity(to_dict(config)))
     if different:
@@ -95,18 +91,8 @@ def refuse_other_run(config: Config, data: dict[str, Any] | None = None) -> None
         refuse_other_data(directory, read_json(directory / DATA), data)
 
 
-def _without_work(directory: Path) -> bool:
-    """Whether no work was saved there, for example because an illegal option stopped the run."""
-    saved = begun(directory) or any((directory / name).exists() for name in (METRICS, JOB))
-    return not saved and not in_use(directory)
-
-
 def prepare(config: Config, data: dict[str, Any] | None = None) -> Path:
-    """Create a run's directory and freeze its configuration there.
-
-    Raises:
-        ConfigError: the directory holds another run, or a run of other images.
-    """
+    """Freeze a run in its directory, which must not hold another run or a run of other images."""
     refuse_other_run(config, data)
     return freeze(config)
 

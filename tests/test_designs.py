@@ -12,10 +12,9 @@ from helpers.synthetic import result, write
 from roadmap.config.checks import check_model
 from roadmap.config.compose import compose, to_dict
 from roadmap.config.designs import NOTHING, base_of, carry, difference_of, made_on, variant, variants
-from roadmap.config.deviations import deviations
 from roadmap.config.identity import digest
 from roadmap.config.schema import Design
-from roadmap.config.steps import find, model_config, steps
+from roadmap.config.steps import deviations, find, model_config, steps
 from roadmap.errors import ConfigError
 from roadmap.networks.ladder import build
 from roadmap.report.figure import draw

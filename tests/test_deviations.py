@@ -3,7 +3,7 @@
 import pytest
 
 from roadmap.config.compose import compose
-from roadmap.config.deviations import deviations
+from roadmap.config.steps import deviations
 from roadmap.errors import ConfigError
 
 STEP = "+step=training_recipe"

@@ -7,10 +7,9 @@ import pytest
 from helpers.smoke import TINY
 
 from roadmap.config.compose import compose, to_dict
-from roadmap.config.deviations import deviations
 from roadmap.config.identity import difference
 from roadmap.config.schema import Ladder, RecipeConfig
-from roadmap.config.steps import find, steps
+from roadmap.config.steps import deviations, find, steps
 from roadmap.errors import ConfigError
 from roadmap.report.plot import plot
 from roadmap.results.collate import collate

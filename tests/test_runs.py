@@ -11,7 +11,7 @@ from helpers.smoke import ROOT, tiny
 
 from roadmap import runs
 from roadmap.config.compose import compose, load
-from roadmap.config.deviations import deviations
+from roadmap.config.steps import deviations
 from roadmap.errors import ConfigError
 from roadmap.files import lock
 

@@ -15,9 +15,9 @@ from torch import nn
 from benchmarks.measure import baseline
 from roadmap import runs
 from roadmap.config.compose import compose, to_dict
-from roadmap.config.deviations import deviations
 from roadmap.config.identity import difference, digest
 from roadmap.config.schema import Precision
+from roadmap.config.steps import deviations
 from roadmap.data.loader import load, micro_batches
 from roadmap.networks.device import arithmetic, compiled, compiles
 from roadmap.networks.ladder import build

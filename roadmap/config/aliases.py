@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from copy import deepcopy
+from typing import Any, cast
 
 CONFIG = {
     "study.road": "study.ladder",
@@ -65,7 +66,7 @@ def renamed_override(override: str) -> str:
 def _renamed(
     nested: Mapping[str, Any], keys: Mapping[str, str], values: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Any]:
-    new = _copied(nested)
+    new = cast(dict[str, Any], deepcopy(nested))
     for old, name in keys.items():
         group, key = _at(new, old)
         if key in group:
@@ -77,10 +78,6 @@ def _renamed(
         if isinstance(group.get(key), str):
             group[key] = table.get(group[key], group[key])
     return new
-
-
-def _copied(nested: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in nested.items()}
 
 
 def _at(nested: dict[str, Any], dotted: str, *, create: bool = False) -> tuple[dict[str, Any], str]:

@@ -2,13 +2,13 @@
 
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from operator import attrgetter
 from typing import Any
 
 from roadmap.config.schema import Config, ModelConfig, RecipeConfig
 from roadmap.data.datasets import dataset
-from roadmap.errors import ConfigError, did_you_mean, require
+from roadmap.errors import ConfigError, require, require_one_of
 from roadmap.networks.ops import CHOICES, LISTS, OPS, REQUIRED, Site, map_sizes, of_role
 
 RANDAUGMENT = re.compile(r"none|rand(-(m|n|w|p|mstd|mmax|inc)\d+(\.\d+)?)*")
@@ -29,11 +29,7 @@ budget.strength recipe.hflip recipe.mixup_prob recipe.mixup_switch_prob recipe.r
 
 
 def check(config: Config) -> None:
-    """Refuse a configuration that cannot be trained.
-
-    Raises:
-        ConfigError: in one line, naming the key and what is allowed.
-    """
+    """Refuse a configuration that cannot be trained: a ConfigError in one line names the key and what is allowed."""
     check_model(config.model)
     for key, name in (("study.name", config.study.name), ("step.name", config.step.name)):
         require(bool(NAME.fullmatch(name)) and len(name) < 200, key, name, "letters, digits and _ . , = + -")
@@ -44,9 +40,8 @@ def check(config: Config) -> None:
 
 
 def _check_numbers(config: Config) -> None:
-    def values(keys: str) -> Iterator[tuple[str, Any]]:
-        for key in keys.split():
-            yield key, attrgetter(key)(config)
+    def values(keys: str) -> list[tuple[str, Any]]:
+        return [(key, attrgetter(key)(config)) for key in keys.split()]
 
     for key, value in values(POSITIVE):
         require(value is None or 0 < value < math.inf, key, value, "finite and more than 0")
@@ -98,17 +93,13 @@ def _check_data(config: Config) -> None:
 
 
 def check_model(model: ModelConfig) -> None:
-    """Refuse an illegal network: unknown or misplaced ops, no `add`, no spatial op, channels that do not match.
-
-    Raises:
-        ConfigError: in one line, naming the list and what is allowed.
-    """
+    """Refuse an illegal network: unknown or misplaced ops, no `add`, no spatial op, channels that do not match."""
     for part in LISTS:
         allowed = [name for name, op in OPS.items() if part in op.lists]
         for name in getattr(model, part):
-            _one_of(f"model.{part}", name, allowed)
+            require_one_of(f"model.{part}", name, allowed)
     for key, names in CHOICES.items():
-        _one_of(f"model.{key}", getattr(model, key), names)
+        require_one_of(f"model.{key}", getattr(model, key), names)
     _exactly_one(model, "block", ["add"], "add")
     for part, role in REQUIRED.items():
         if part != "downsample" or model.downsample:
@@ -126,10 +117,6 @@ def check_model(model: ModelConfig) -> None:
     require(k > 0 and k % 2 == 1, "model.kernel_size", k, "an odd number")
     whole = 1 <= len(depths) <= 4 and min(depths) > 0
     require(whole, "model.depths", depths, "one to four numbers more than 0, one per stage")
-
-
-def _one_of(key: str, value: str, allowed: Collection[str]) -> None:
-    require(value in allowed, key, value, f"one of {' '.join(allowed)}{did_you_mean(value, allowed)}")
 
 
 def _exactly_one(model: ModelConfig, part: str, names: Collection[str], what: str) -> None:

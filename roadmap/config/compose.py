@@ -3,37 +3,34 @@
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from roadmap.config.aliases import renamed, renamed_override
 from roadmap.config.checks import check
-from roadmap.config.conf import MISSING, composed, instance, plain, typed
+from roadmap.config.conf import MISSING, Data, composed, instance, plain, typed
 from roadmap.config.identity import flatten
 from roadmap.config.overrides import STEP_WORDS, explain, parse_overrides, study_name
 from roadmap.config.schema import Config, Ladder, StepConfig, Tracking
 from roadmap.config.steps import regimes, steps
 from roadmap.data.datasets import class_folders
-from roadmap.errors import ConfigError, require
-
-Data = dict[str, Any]
+from roadmap.errors import ConfigError, require, require_one_of
 
 
 def compose(overrides: Sequence[str]) -> Config:
     """The configuration of overrides such as `+step=gelu recipe.lr=0.1`, as Hydra reads them.
 
-    A study with overrides is another study, named after them: `fashion_mnist,recipe.lr=0.1`.
-
-    Raises:
-        ConfigError: one or two lines that name the key and the allowed values.
+    A study with overrides is another study, named after them: `fashion_mnist,recipe.lr=0.1`. A ConfigError names
+    the key and the allowed values in one or two lines.
     """
     words = [renamed_override(word) for word in overrides]
     given = parse_overrides(words)
     config = _config(_with_classes(composed(words), words))
-    require(config.regime.name in regimes(), "regime.name", config.regime.name, f"one of {' '.join(regimes())}")
+    require_one_of("regime.name", config.regime.name, regimes())
     _check_ladder(config.study.ladder, given)
-    _check_tracking(config.tracking)
+    tracker = config.tracking.name  # must be installed here, not where frozen runs are read
+    there = config.tracking is Tracking.none or importlib.util.find_spec(tracker) is not None
+    require(there, "tracking", tracker, f"none, or {tracker} after pip install {tracker}")
     config.study.name = study_name(config.study.name, given)
     if "step.name" in given:
         config.step = _own_step(config.step, given, config.study.ladder)
@@ -44,11 +41,7 @@ def compose(overrides: Sequence[str]) -> Config:
 
 
 def parse(raw: Data) -> Config:
-    """A configuration from plain data; an unknown key or a wrong type is an OmegaConf error.
-
-    Raises:
-        ConfigError: a value is missing.
-    """
+    """A configuration from plain data; an unknown key or a wrong type is an OmegaConf error, no value a ConfigError."""
     return _config(typed(raw))
 
 
@@ -60,11 +53,7 @@ def _config(data: Data) -> Config:
 
 
 def _with_classes(config: Data, overrides: Sequence[str]) -> Data:
-    """The configuration, with the number of class folders if it is not set.
-
-    Raises:
-        ConfigError: there are no class folders.
-    """
+    """The configuration, with the number of class folders if it is not set."""
     data = config["data"]
     if data["name"] != "imagefolder" or data["num_classes"] != MISSING or data["root"] == MISSING:
         return config
@@ -90,11 +79,7 @@ def as_yaml(config: Config) -> str:
 
 
 def load(path: Path) -> Config:
-    """Read a frozen configuration.
-
-    Raises:
-        ConfigError: the file is missing or damaged, or holds an illegal configuration.
-    """
+    """Read a frozen configuration; a ConfigError if the file is missing or damaged, or the configuration illegal."""
     from omegaconf.errors import OmegaConfBaseException
 
     try:
@@ -115,22 +100,12 @@ def _check_ladder(ladder: Ladder, given: dict[str, str]) -> None:
         require("recipe" not in given, "recipe", given.get("recipe"), "original: on the recipe ladder steps change it")
 
 
-def _check_tracking(tracking: Tracking) -> None:
-    """Refuse a tracker that is not installed; not for frozen runs, which are read without it."""
-    there = tracking is Tracking.none or importlib.util.find_spec(tracking.name) is not None
-    require(there, "tracking", tracking.name, f"none, or {tracking.name} after pip install {tracking.name}")
-
-
 def _own_step(step: StepConfig, given: dict[str, str], ladder: Ladder) -> StepConfig:
-    """A step made on the command line; its parent is by default the step it was made from.
-
-    Raises:
-        ConfigError: its name is that of a step file, or its parent is unknown.
-    """
+    """A step made on the command line; its parent is by default the step it was made from."""
     known = [each.name for each in steps(ladder=ladder)]
     if step.name in known:
         raise ConfigError(f"step.name={step.name}: allowed is a name of its own, not one of {' '.join(known)}")
     parent = given.get("step.parent", given.get(ladder.value, known[0]))
-    require(parent in known, "step.parent", parent, f"one of {' '.join(known)}")
+    require_one_of("step.parent", parent, known)
     title, section = given.get("step.title", step.name), given.get("step.section", "own")
     return StepConfig(step.name, parent, section, step.group, title)

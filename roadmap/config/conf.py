@@ -41,10 +41,8 @@ def composed(overrides: list[str]) -> Data:
     """The configuration of these overrides as plain data, typed and resolved; missing values are "???".
 
     Composing takes a quarter of a second, so its outcome is kept in the user's cache directory under everything it
-    depends on: the overrides, conf/, this package's schema, the versions of Hydra and OmegaConf.
-
-    Raises:
-        ConfigError: one or two lines that name the key and the allowed values.
+    depends on: the overrides, conf/, this package's schema, the versions of Hydra and OmegaConf. A ConfigError names
+    the key and the allowed values in one or two lines.
     """
     path = _cache_path(overrides)
     if (cached := _read(path)) is not None:
@@ -59,9 +57,7 @@ def composed(overrides: list[str]) -> Data:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             raw = cast(Data, OmegaConf.to_container(compose("config", [in_quotes(each) for each in overrides])))
         config = typed(raw)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error)) from error
-    except ValueError as error:  # Hydra's own checks of some overrides
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's checks of overrides
         raise ConfigError(explain(error)) from error
     if not OUTSIDE.search(str(raw)):
         _write(path, config)
@@ -69,11 +65,7 @@ def composed(overrides: list[str]) -> Data:
 
 
 def typed(raw: Data) -> Data:
-    """Plain data with the types and defaults of the schema, interpolations resolved.
-
-    Raises:
-        OmegaConfBaseException: an unknown key or a wrong type.
-    """
+    """Plain data with the types and defaults of the schema, interpolations resolved; else an OmegaConfBaseException."""
     from omegaconf import OmegaConf
 
     merged = OmegaConf.merge(_register(), raw)

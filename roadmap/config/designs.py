@@ -88,11 +88,7 @@ def _recipe_after(start: Step, made: Sequence[Step]) -> str:
 
 
 def made_on(model: ModelConfig, step: Step, models: Models) -> ModelConfig:
-    """A network after a step: numbers as the step sets them, lists changed as it changes those of its parent.
-
-    Raises:
-        ConfigError: a change cannot be carried over to this network.
-    """
+    """A network after a step: numbers as the step sets them, lists changed as it changes those of its parent."""
     before, after, changed = models(step.parent or ""), models(step.name), {}
     for field in fields(ModelConfig):
         old, new, here = (getattr(each, field.name) for each in (before, after, model))

@@ -21,11 +21,7 @@ NEEDS_QUOTES = re.compile(r"LexerNoViableAlt|mismatched input|no viable alternat
 
 
 def parse_overrides(overrides: list[str]) -> dict[str, str]:
-    """Keys and values of overrides, as text.
-
-    Raises:
-        ConfigError: syntax; two steps; a step without its plus; several values for one key.
-    """
+    """Keys and values of overrides, as text; a ConfigError for wrong syntax, two steps, a step without its plus."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 

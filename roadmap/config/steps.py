@@ -1,20 +1,29 @@
-"""The ladders as data: the step files of conf/, their order, and what each changes."""
+"""The ladders as data: the step files of conf/, their order and changes, and how a run deviates from the paper."""
 
 import re
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
+from importlib.metadata import version
 from typing import Any
 
 import yaml
 
 from roadmap.config.checks import check_model
-from roadmap.config.conf import CONF, Data, choices, composed, instance
-from roadmap.config.identity import flatten
-from roadmap.config.schema import Init, Ladder, ModelConfig, StepConfig
-from roadmap.errors import ConfigError, did_you_mean, require
+from roadmap.config.conf import CONF, Data, choices, composed, instance, plain
+from roadmap.config.identity import difference, flatten, under
+from roadmap.config.schema import Config, Init, Ladder, ModelConfig, StepConfig
+from roadmap.data.datasets import dataset
+from roadmap.errors import ConfigError, require_one_of
 
 PAPER_STUDIES = {"resnet50": "imagenet", "resnet200": "imagenet_r200"}
 """Regimes of the paper and the studies in conf/ that train them as published."""
+DECIDES_OUTCOME = (
+    "recipe",
+    "regime.name",
+    *(f"data.{key}" for key in ("name", "img_size", "max_train", "max_test", "crop_pct", "on_error")),
+)
+
+Deviations = dict[str, tuple[object, object]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ def steps(regime: str = "resnet50", ladder: Ladder = Ladder.network) -> list[Ste
     Raises:
         ConfigError: an unknown regime, or a step file that contradicts itself.
     """
-    require(regime in regimes(), "regime", regime, f"one of {' '.join(regimes())}")
+    require_one_of("regime", regime, regimes())
     start = _start()
     files = {name: _read(name, ladder, start.name) for name in choices(ladder.value)}
     parents = {start.name: None} | {name: content["step"]["parent"] for name, content in files.items()}
@@ -76,13 +85,9 @@ def steps(regime: str = "resnet50", ladder: Ladder = Ladder.network) -> list[Ste
 
 
 def find(name: str, regime: str = "resnet50", ladder: Ladder = Ladder.network) -> Step:
-    """The step of that name.
-
-    Raises:
-        ConfigError: an unknown name or regime.
-    """
+    """The step of that name; a ConfigError for an unknown name or regime."""
     known = {step.name: step for step in steps(regime, ladder)}
-    require(name in known, ladder.value, name, f"one of {' '.join(known)}{did_you_mean(name, known)}")
+    require_one_of(ladder.value, name, known)
     return known[name]
 
 
@@ -98,11 +103,7 @@ def published(step: Step) -> Data:
 
 
 def model_config(step: str | None = None, regime: str = "resnet50") -> ModelConfig:
-    """The network of a step in a regime, as data; without a step, where the ladder starts.
-
-    Raises:
-        ConfigError: an unknown step or regime, or an illegal network.
-    """
+    """The network of a step in a regime, as data; without a step, where the ladder starts."""
     model = instance(ModelConfig, published(find(step or _start().name, regime))["model"])
     check_model(model)
     return model
@@ -111,6 +112,27 @@ def model_config(step: str | None = None, regime: str = "resnet50") -> ModelConf
 def initial_weights(step: str | None = None) -> Init:
     """How the recipe of a step initializes weights."""
     return Init[published(find(step or _start().name))["recipe"]["init"]]
+
+
+def deviations(config: Config) -> Deviations:
+    """Dotted key to (value of this run, value of the paper), for all that decides an outcome beside the network.
+
+    A step of one's own is compared with the step it was made from, trained by the published recipe of its recipe's
+    name. The recipe ladder, which the paper did not train, is compared with its study at the paper's size.
+    """
+    ladder = config.study.ladder
+    known = {step.name: step for step in steps(ladder=ladder)}
+    step = next(known[name] for name in (config.step.name, config.step.parent, *known) if name in known)
+    paper, own_recipe = "imagenet_recipe", []
+    if ladder is Ladder.network:
+        paper = PAPER_STUDIES.get(config.regime.name, "imagenet")
+        if config.step.name not in known and config.recipe.name in choices("recipe"):
+            own_recipe = [f"recipe={config.recipe.name}"]
+    found = difference(plain(config), composed([f"study={paper}", *overrides_of(step), *own_recipe]))
+    library = f"timm {version('timm')}, Pillow {version('pillow')}"
+    augmentation = "by batches" if dataset(config.data.name).in_memory else library
+    listed = {key: pair for key, pair in sorted(found.items()) if under(key, DECIDES_OUTCOME)}
+    return listed | {"augmentation": (augmentation, "timm 0.3.2")}  # the version that the paper's code requires
 
 
 @cache

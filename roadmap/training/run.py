@@ -11,9 +11,9 @@ from typing import Any
 
 from roadmap import runs
 from roadmap.config.compose import load, to_dict
-from roadmap.config.deviations import Deviations
 from roadmap.config.identity import digest
 from roadmap.config.schema import Config
+from roadmap.config.steps import Deviations
 from roadmap.data.resize import finished_copy
 from roadmap.errors import Locked
 from roadmap.files import lock, remove_leftovers
