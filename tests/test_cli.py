@@ -23,15 +23,7 @@ FOUR = "data.num_classes=4"
     "words",
     [
         ["study=smoke"],
-        [
-            "study=smoke",
-            "seeds=3",
-            "jobs=2",
-            "steps=[gelu,resnet]",
-            "only=main_sequence",
-            "tracking=none",
-            "data.root=a b",
-        ],
+        ["study=smoke", "seeds=3", "jobs=2", "steps=[gelu,resnet]", "only=main_sequence", "data.root=a b"],
         ["study=smoke", "cluster=slurm", "cluster.partition=gpu", "training.threads=2"],
         ["study=photos", FOUR, "budget.epochs=1", "steps=[gelu]"],
         ["study=imagenet", "data=webdataset", "recipe.lr=0.1", "data.train=x-{0..3}.tar", "steps=[gelu]"],
@@ -68,15 +60,9 @@ def test_commands_that_read_a_study_take_the_words_of_its_sweep(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (
-            ["study=imagent"],
-            r"study=imagent: there is none; allowed is one of fashion_mnist .* \(did you mean imagenet\?\)",
-        ),
+        (["study=imagent"], r"study=imagent: there is none; allowed is one of fashion_.* \(did you mean imagenet\?\)"),
         (["study=my_studi"], r"\(did you mean my_study\?\)"),
-        (
-            ["jobz=2"],
-            r"jobz=2: allowed is runs_dir=.* results_dir=..., and words of a sweep .* \(did you mean jobs\?\)",
-        ),
+        (["jobz=2"], r"jobz=2: allowed is runs_dir=.*=..., and words of a sweep .* \(did you mean jobs\?\)"),
         (["smoke"], "smoke: allowed is runs_dir="),
         (["seeds=many"], "seeds=many"),
     ],
@@ -91,14 +77,8 @@ def test_an_unknown_study_or_word_is_refused_with_those_there_are(
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_misspelt_key_is_refused_by_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    others = {
-        "compare": "results_dir",
-        "costs": "regime",
-        "paper": "results_dir",
-        "prepare": "quality",
-        "show": "regime",
-    }
-    likely = others.get(name, "study")
+    others = {"compare": "results_dir", "costs": "regime", "paper": "results_dir", "prepare": "quality"}
+    likely = (others | {"show": "regime"}).get(name, "study")
     key = likely[:-2] + likely[-1]
     assert run(name, importlib.import_module(COMMANDS[name]).main, [f"{key}=1"]) == 2
     said = capsys.readouterr().err
@@ -146,18 +126,3 @@ def test_a_path_may_have_any_characters(path: str) -> None:
     plain = "x y" if path == "'x y'" else path  # quotes that the user typed
     assert [config.data.root, config.data.train, config.data.cache, config.runs_dir] == [plain] * 4
     assert config.data.val is None and config.study.name == "imagenet,data=webdataset"
-
-
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("study.name=a b (c)", "study.name=a b (c): this value needs quotes: \"study.name='a b (c)'\""),
-        ("study.name=é", "study.name=é: this value needs quotes: \"study.name='é'\""),
-        ("recipe.aa=x{0}", "recipe.aa=x{0}: this value needs quotes"),
-        ("bogus", "bogus: write key=value"),
-    ],
-)
-def test_a_value_that_needs_quotes_is_refused_with_them(word: str, message: str) -> None:
-    with pytest.raises(ConfigError) as refusal:
-        compose([word])
-    assert str(refusal.value).startswith(message)

@@ -58,16 +58,10 @@ def test_other_files_of_conf_are_another_cache(cache: Path, monkeypatch: pytest.
     assert len({path.parent for path in entries(cache)}) == 2
 
 
-def test_the_environment_is_never_cached(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["runs_dir=${oc.env:WHERE}"]
+def test_neither_the_environment_nor_a_refusal_is_cached(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for where in ("here", "there"):
         monkeypatch.setenv("WHERE", where)
-        assert composed(words)["runs_dir"] == where
-    assert entries(cache) == []
-
-
-def test_a_refusal_is_not_cached(cache: Path) -> None:
-    for _ in range(2):
+        assert composed(["runs_dir=${oc.env:WHERE}"])["runs_dir"] == where
         with pytest.raises(ConfigError, match="recipe/nope"):
             composed(["recipe=nope"])
     assert entries(cache) == []

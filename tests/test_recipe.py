@@ -1,7 +1,5 @@
 """The recipe's numbers, against values worked out by hand."""
 
-import math
-
 import pytest
 import torch
 from timm.scheduler import CosineLRScheduler
@@ -16,22 +14,6 @@ ORIGINAL = compose(["study=imagenet"]).recipe
 STEPS = 312  # 1,281,167 // 4096
 
 
-@pytest.mark.parametrize(
-    ("step", "rate"),
-    [
-        (0, 0.0),
-        (1, 4e-3 / 6240),
-        (3120, 2e-3),
-        (6240, 4e-3),
-        (6240 + 43680, 1e-6 + (4e-3 - 1e-6) / 2),  # half of the way down
-        (6240 + 21840, 1e-6 + (4e-3 - 1e-6) * (2 + math.sqrt(2)) / 4),
-        (93599, 1e-6),
-    ],
-)
-def test_modern_rate(step: int, rate: float) -> None:
-    assert learning_rate(MODERN, step=step, steps_per_epoch=STEPS) == pytest.approx(rate, rel=1e-4)
-
-
 def test_modern_rate_is_timms_at_every_step_of_three_hundred_epochs() -> None:
     total, warmup = 300 * STEPS, 20 * STEPS
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=4e-3)
@@ -42,6 +24,7 @@ def test_modern_rate_is_timms_at_every_step_of_three_hundred_epochs() -> None:
         cosine.step_update(step)
         theirs = optimizer.param_groups[0]["lr"]
         assert learning_rate(MODERN, step=step, steps_per_epoch=STEPS) == pytest.approx(theirs, rel=1e-9, abs=1e-15)
+    assert learning_rate(MODERN, step=warmup // 2, steps_per_epoch=STEPS) == pytest.approx(2e-3)
 
 
 @pytest.mark.parametrize(("epoch", "rate"), [(0, 0.1), (29, 0.1), (30, 0.01), (59, 0.01), (60, 0.001), (89, 0.001)])
@@ -93,16 +76,12 @@ def test_budget_rules() -> None:
 
 def test_a_norm_free_of_batches_makes_accumulation_exact() -> None:
     torch.manual_seed(0)
-    model, x, y = (
-        create_model("layer_norm", "micro", num_classes=10),
-        torch.randn(8, 3, 32, 32),
-        torch.arange(8),
-    )
-    model.double()
+    model = create_model("layer_norm", "micro", num_classes=10).double()
+    x, y = torch.randn(8, 3, 32, 32, dtype=torch.float64), torch.arange(8)
 
     def gradient(parts: int) -> torch.Tensor:
         model.zero_grad()
-        for a, b in zip(x.double().chunk(parts), y.chunk(parts), strict=True):
+        for a, b in zip(x.chunk(parts), y.chunk(parts), strict=True):
             (loss_function(model(a), b, 0.1) / parts).backward()
         return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 

@@ -36,23 +36,19 @@ def test_what_has_done_anything_is_not_taken_over(work: str, tmp_path: Path) -> 
         runs.prepare(wanted)
 
 
-def test_deviations_are_stored_when_a_run_is_frozen(tmp_path: Path) -> None:
+def test_deviations_are_stored_when_a_run_is_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = compose(["+step=gelu", f"runs_dir={tmp_path}"])
-    directory = runs.prepare(config)
-    assert runs.read_deviations(directory, config) == deviations(config)
-    before = (directory / runs.DEVIATIONS).read_bytes()
-    runs.write_json(directory / runs.DEVIATIONS, {"config_hash": "of another run", "deviations": {"seed": [0, 1]}})
-    assert runs.read_deviations(directory, config) == deviations(config)
-    assert (runs.prepare(config) / runs.DEVIATIONS).read_bytes() == before
-
-
-def test_without_stored_deviations_and_conf_they_are_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = compose(["+step=gelu", f"runs_dir={tmp_path}"])
-    directory = runs.prepare(config)
+    stored = runs.prepare(config) / runs.DEVIATIONS
+    assert runs.read_deviations(stored.parent, config) == deviations(config)
+    before = stored.read_bytes()
+    runs.write_json(stored, {"config_hash": "of another run", "deviations": {"seed": [0, 1]}})
+    assert runs.read_deviations(stored.parent, config) == deviations(config)
+    runs.prepare(config)
+    assert stored.read_bytes() == before
     monkeypatch.setattr(runs, "CONF", tmp_path / "nowhere")
-    assert runs.read_deviations(directory, config) == deviations(config)
-    (directory / runs.DEVIATIONS).unlink()
-    assert runs.read_deviations(directory, config) is None
+    assert runs.read_deviations(stored.parent, config) == deviations(config)
+    stored.unlink()
+    assert runs.read_deviations(stored.parent, config) is None, "neither stored nor computable"
 
 
 def test_a_frozen_run_starts_and_finishes_without_conf(tmp_path: Path, data_root: Path) -> None:
@@ -60,14 +56,9 @@ def test_a_frozen_run_starts_and_finishes_without_conf(tmp_path: Path, data_root
     shutil.copytree(ROOT / "roadmap", package, ignore=shutil.ignore_patterns("__pycache__"))
     directory = runs.prepare(tiny(tmp_path / "runs", data_root))
     (package / "conf").rename(package / "conf.away")
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "roadmap", "train", f"run={directory}"],
-        env=os.environ | {"PYTHONPATH": str(package.parent), "XDG_CACHE_HOME": str(tmp_path / "cache")},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = os.environ | {"PYTHONPATH": str(package.parent), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [sys.executable, "-P", "-m", "roadmap", "train", f"run={directory}"]
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert runs.finished(directory)
     stored = runs.read_json(directory / runs.DEVIATIONS)

@@ -20,13 +20,7 @@ from roadmap.signals import Interrupted
 
 __all__ = ["computed", "working_on"]
 ROOT = Path(__file__).parents[2]
-TINY = [
-    "study=smoke",
-    "data.max_train=128",
-    "data.max_test=70",
-    "budget.batch_size=32",
-    "budget.bn_batch_size=16",
-]
+TINY = ["study=smoke", "data.max_train=128", "data.max_test=70", "budget.batch_size=32", "budget.bn_batch_size=16"]
 
 
 def words(directory: Path, data_root: Path, *more: str) -> list[str]:
