@@ -20,10 +20,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]) -> None:
     """Write text, bytes, or the output of a function that takes a stream, completely or not at all.
 
-    The content goes into a temporary file in the same directory, which is synced and then renamed.
-
-    Raises:
-        NoSpace: the device is full; an earlier file at `path` is unchanged.
+    The content goes into a temporary file in the same directory, which is synced and then renamed. If the device is
+    full, NoSpace is raised and an earlier file at `path` is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -49,8 +47,7 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]
 def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
     """Hold `directory` for this process alone; the system releases it when the process ends, however it ends.
 
-    Raises:
-        Locked: another process still holds it after `wait` seconds.
+    Locked is raised if another process still holds it after `wait` seconds.
     """
     directory.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait

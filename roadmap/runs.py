@@ -73,7 +73,7 @@ def count_of(data: dict[str, Any]) -> str:
 
 
 def refuse_other_run(config: Config, data: dict[str, Any] | None = None) -> None:
-    """Refuse a run whose directory holds another run, or the same run of other images than `data`.
+    """Refuse, by a ConfigError, a run whose directory holds another run, or the same one of other images than `data`.
 
     A directory without any work, for example because an illegal option stopped the run, may be taken over.
     """
@@ -162,11 +162,7 @@ def write_result(path: Path, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """A result, in the names of today whenever it was written.
-
-    Raises:
-        ConfigError: it is not a whole result, or its content was changed after it was written.
-    """
+    """A result, in the names of today whenever it was written; a ConfigError if it is not whole or was changed."""
     written = read_json(path)
     if written is None:
         raise ConfigError(f"{path}: not a result: no whole JSON object")

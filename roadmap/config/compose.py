@@ -8,10 +8,10 @@ import yaml
 
 from roadmap.config.aliases import renamed, renamed_override
 from roadmap.config.checks import check
-from roadmap.config.conf import MISSING, Data, composed, instance, plain, typed
+from roadmap.config.conf import Data, composed, instance, plain, typed
 from roadmap.config.identity import flatten
 from roadmap.config.overrides import STEP_WORDS, explain, parse_overrides, study_name
-from roadmap.config.schema import Config, Ladder, StepConfig, Tracking
+from roadmap.config.schema import MISSING, Config, Ladder, StepConfig, Tracking
 from roadmap.config.steps import regimes, steps
 from roadmap.data.datasets import class_folders
 from roadmap.errors import ConfigError, require, require_one_of

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
-MISSING = "???"
 FORMULAS = ("budget", "shrink", "share", "scaled")
 OUTSIDE = re.compile(rf"\$\{{(?!({'|'.join(FORMULAS)}):)[\w.]+:")
 """Interpolations whose value does not follow from the configuration: environment variables, the time."""

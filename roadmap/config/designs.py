@@ -5,6 +5,7 @@ is made at the start. A change of a list of ops is carried over layer by layer, 
 step that removes the act after a conv removes it from that conv, wherever the conv stands in another list.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -115,15 +116,12 @@ def listing(design: Design, regime: str = "resnet50") -> str:
     lines = [f"| variant | differs from `{base.name}` in |", "|---|---|"]
     for each in variants(design, regime):
         differs = difference_of(each.model, network) if each.model else {}
-        words = [f"`{key}={spell(value) if _ops(value) else _spell(value)}`" for key, value in differs.items()]
+        spelled = {key: re.sub("[ ']", "", str(value)).lower() for key, value in differs.items()}
+        words = [f"`{key}={value}`" for key, value in spelled.items()]
         if each.step.changes.get("recipe"):
             words.append(f"`recipe={each.recipe}`")
         lines.append(f"| `{each.name}` | {' '.join(words) or f'cannot be built: {each.reason}'} |")
     return "\n".join(lines) + "\n"
-
-
-def _spell(value: Any) -> str:
-    return str(value).replace(" ", "").lower()
 
 
 def _ops(*values: Any) -> bool:
@@ -156,8 +154,7 @@ def layers(ops: Sequence[str]) -> dict[str, Layer]:
 def carry(before: Sequence[str], after: Sequence[str], onto: Sequence[str]) -> list[str]:
     """Apply the change from `before` to `after` to `onto`; parts of it that `onto` already has are left alone.
 
-    Raises:
-        ConfigError: the change needs a layer that `onto` lacks, or moves layers that stand in another order there.
+    A ConfigError if it needs a layer that `onto` lacks, or moves layers that stand in another order there.
     """
     old, new, here = layers(before), layers(after), layers(onto)
     for key in old.keys() - new.keys():
