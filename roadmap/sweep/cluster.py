@@ -59,27 +59,17 @@ def read_cluster(name: str, words: list[str]) -> ClusterConfig:
     Raises:
         ConfigError: one line that names the key and the allowed values.
     """
-    known = sorted(path.stem for path in (CONF / "cluster").glob("*.yaml"))
+    known = {path.stem: path for path in sorted((CONF / "cluster").glob("*.yaml"))}
     require(name in known, "cluster", name, f"one of {' '.join(known)}")
-    path = CONF / "cluster" / f"{name}.yaml"
     try:
+        options = yaml.safe_load(known[name].read_text()) or {}
         overrides = OmegaConf.from_dotlist(words).get("cluster", {})
-        merged = OmegaConf.merge(OmegaConf.structured(ClusterConfig), yaml.safe_load(path.read_text()) or {}, overrides)
+        merged = OmegaConf.merge(OmegaConf.structured(ClusterConfig), options, overrides)
         cluster = cast(ClusterConfig, OmegaConf.to_object(merged))
     except (OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
         allowed = " ".join(ClusterConfig.__dataclass_fields__)
         text = str(error).splitlines()[0]
         raise ConfigError(f"cluster={name} {' '.join(words)}: {text}; cluster. has {allowed}") from error
-    check_cluster(cluster)
-    return cluster
-
-
-def check_cluster(cluster: ClusterConfig) -> None:
-    """Refuse impossible options.
-
-    Raises:
-        ConfigError: one line that names the key and the allowed values.
-    """
 
     def check(key: str, ok: bool, allowed: str) -> None:
         require(ok, f"cluster.{key}", getattr(cluster, key), allowed)
@@ -97,7 +87,4 @@ def check_cluster(cluster: ClusterConfig) -> None:
     if cluster.scheduler is Scheduler.local:
         for key in ("nodes", "processes_per_node"):
             check(key, getattr(cluster, key) in (None, 1), "1 on this machine; for one run: torchrun train.py")
-
-
-def processes_per_node(cluster: ClusterConfig) -> int:
-    return cluster.processes_per_node or cluster.gpus_per_node or 1
+    return cluster

@@ -31,8 +31,6 @@ from roadmap.sweep.resources import environments
 
 RATES = {"watts": "500", "co2": "400", "price": "2"}
 OPTIONS = {"devices": "", **RATES, "budget": "", "images_per_second": "", "images": ""}
-SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-MOST_SEEDS = 1000
 
 
 class Speed(NamedTuple):
@@ -98,11 +96,7 @@ def main(words: list[str]) -> int:
 
 
 def image_counts(config: Config, stated: str = "") -> tuple[int, int]:
-    """Number of images for training and testing: stated as TRAIN,TEST, of the data set, or counted in its folders.
-
-    Raises:
-        ConfigError: the text is malformed, or nobody knows.
-    """
+    """Number of images for training and testing: stated as TRAIN,TEST, of the data set, or counted in its folders."""
     from roadmap.data.folders import count_images
 
     data, (first, _, second) = config.data, stated.partition(",")
@@ -119,10 +113,11 @@ def stated_speeds(plan: Plan, images_per_second: float) -> dict[str, Speed]:
     """The same speed for every step; evaluation is assumed to be three times as fast as training."""
     from roadmap.networks.costs import cost
 
-    data, configs = plan.configs[0].data, {config.step.name: config for config in plan.configs}
-    shape = {"num_classes": data.num_classes, "in_chans": data.in_chans}
-    params = {step: cost(config.model, **shape).params for step, config in configs.items()}
-    return {step: Speed(images_per_second, 3 * images_per_second, params[step]) for step in configs}
+    speeds = {}
+    for config in plan.configs[: len(plan.steps)]:
+        params = cost(config.model, num_classes=config.data.num_classes, in_chans=config.data.in_chans).params
+        speeds[config.step.name] = Speed(images_per_second, 3 * images_per_second, params)
+    return speeds
 
 
 def measured_speeds(plan: Plan, jobs: int, console: Console) -> dict[str, Speed]:
@@ -157,11 +152,11 @@ def measured_startup(config: Config, jobs: int) -> float:
     data = replace(config.data, max_train=images, max_test=images)
     config = replace(config, recipe=recipe, data=data, tracking=Tracking.none)
     with TemporaryDirectory() as folder:
-        directories = [freeze(replace(config, seed=seed, runs_dir=folder)) for seed in range(jobs)]
+        commands = [train_command(freeze(replace(config, seed=seed, runs_dir=folder))) for seed in range(jobs)]
         started, quiet = time.monotonic(), subprocess.DEVNULL
         processes = [
-            subprocess.Popen(train_command(directory), stdout=quiet, stderr=quiet, env=train_environment(own))
-            for directory, own in zip(directories, environments(jobs), strict=True)
+            subprocess.Popen(command, stdout=quiet, stderr=quiet, env=train_environment(own))
+            for command, own in zip(commands, environments(jobs), strict=True)
         ]
         ended = [(process.wait(), time.monotonic() - started) for process in processes]
     return fmean(seconds for _, seconds in ended) if all(code == 0 for code, _ in ended) else 0.0
@@ -208,13 +203,8 @@ def summary(costs: Sequence[RunCost], devices: int, *, watts: float, co2: float,
 
 
 def seconds_of(text: str) -> float:
-    """Seconds of a budget: 48h, 90min, 2d.
-
-    Raises:
-        ConfigError: the text is not a time.
-    """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h|d)", text)
-    seconds = float(found[1]) * SECONDS[found[2]] if found else 0.0
+    seconds = float(found[1]) * {"s": 1, "min": 60, "h": 3600, "d": 86400}[found[2]] if found else 0.0
     require(seconds > 0, "budget", text, "a time with its unit: 48h, 90min, 2d")
     return seconds
 
@@ -224,7 +214,7 @@ def fitting(costs: Sequence[RunCost], devices: int, seconds: float) -> list[str]
     steps = list(dict.fromkeys(cost.step for cost in costs))
     first, longest = costs[: len(steps)], max(cost.epochs for cost in costs)
     fits, percent = within(first, devices, seconds), percent_within(costs, devices, seconds)
-    seeds = within(chain.from_iterable(repeat(first, MOST_SEEDS)), devices, seconds) // len(steps)
+    seeds = within(chain.from_iterable(repeat(first, 1000)), devices, seconds) // len(steps)
     last = f", up to {steps[fits - 1]}" if 0 < fits < len(steps) else ""
     return [
         f"  steps: {fits} of {len(steps)} with one seed{last}",

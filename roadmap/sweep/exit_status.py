@@ -21,7 +21,6 @@ WORKING_STATES = {"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING"}
 RETRIED_STATES = {"NODE_FAIL": "node failed", "BOOT_FAIL": "node did not boot", "PREEMPTED": "preempted"}
 FINAL_STATES = {"OUT_OF_MEMORY": "out of memory", "DEADLINE": "deadline reached"}
 FINAL_STATES |= {"CANCELLED": "cancelled", "REVOKED": "revoked"}
-SQUEUE_SECONDS = 120
 
 
 class ExitStatus(Enum):
@@ -64,14 +63,11 @@ def exit_status(directory: Path, end: Exit) -> tuple[ExitStatus, str]:
     elif code < 0:
         return ExitStatus.failed, f"killed by {signal.Signals(-code).name}"
     else:
-        return ExitStatus.failed, f"exit code {code}: {last_line(directory / runs.LOG)}"
+        log = directory / runs.LOG
+        lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        return ExitStatus.failed, f"exit code {code}: {lines[-1] if lines else 'no output'}"
     # Without progress the same end would repeat for ever.
     return (ExitStatus.retry if end.progressed else ExitStatus.failed), reason
-
-
-def last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else "no output"
 
 
 def checkpoint_time(directory: Path) -> int:
@@ -86,7 +82,7 @@ def job_states() -> dict[str, str] | None:
     """State of each of this user's jobs that SLURM still knows, by job number; None if squeue does not answer."""
     command = ["squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}", "--format=%i %T"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SQUEUE_SECONDS)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     except (OSError, subprocess.SubprocessError):
         return None
     return dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip())

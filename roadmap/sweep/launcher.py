@@ -12,9 +12,6 @@ from roadmap import runs
 from roadmap.sweep.exit_status import Exit
 from roadmap.sweep.status import Phase, RunState
 
-LOCK_SECONDS = 30
-"""How long a run waits for a stopping process of an earlier try to release its directory."""
-
 
 class Launcher(Protocol):
     def adopt(self, states: list[RunState]) -> None:
@@ -34,8 +31,11 @@ class Launcher(Protocol):
 
 
 def train_command(directory: Path) -> list[str]:
-    """The command that trains the frozen run in `directory`, from any current directory."""
-    return [sys.executable, "-m", "roadmap", "train", f"run={directory}", f"wait={LOCK_SECONDS}"]
+    """The command that trains the frozen run in `directory`, from any current directory.
+
+    It waits half a minute for a stopping process of an earlier try to release the directory.
+    """
+    return [sys.executable, "-m", "roadmap", "train", f"run={directory}", "wait=30"]
 
 
 def train_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,6 @@ from roadmap.sweep.launcher import reset, train_command, train_environment
 from roadmap.sweep.resources import environments
 from roadmap.sweep.status import Phase, RunState
 
-GRACE_SECONDS = 30.0
 Process = subprocess.Popen[bytes]
 
 
@@ -52,10 +51,9 @@ class Local:
         return refused
 
     def ended(self) -> list[tuple[RunState, Exit]]:
-        over = [worker for worker in self._workers if worker.process.poll() is not None]
-        self._workers = [worker for worker in self._workers if worker not in over]
         exits = []
-        for worker in over:
+        for worker in [worker for worker in self._workers if worker.process.poll() is not None]:
+            self._workers.remove(worker)
             self._free.append(worker.environment)
             with worker.process:  # closes its pipe
                 progressed = worker.checkpoint != checkpoint_time(worker.state.run.directory)
@@ -63,7 +61,17 @@ class Local:
         return exits
 
     def close(self) -> str:
-        stop([worker.process for worker in self._workers])
+        """Terminate processes, which write a checkpoint first; kill those still running after half a minute."""
+        processes = [worker.process for worker in self._workers]
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + 30
+        for process in processes:
+            with process:  # waits for it and closes its pipe
+                try:
+                    process.wait(max(0.0, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    process.kill()
         return ""
 
 
@@ -73,24 +81,5 @@ def start(state: RunState, environment: dict[str, str]) -> Process:
     directory = state.run.directory
     with (directory / runs.LOG).open("ab") as log:
         # A session of its own: Ctrl-C reaches only the sweep, which then stops its processes one by one.
-        return subprocess.Popen(
-            [*train_command(directory), "child=true"],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=train_environment(environment),
-        )
-
-
-def stop(processes: list[Process]) -> None:
-    """Terminate processes, which write a checkpoint first; kill those still running after GRACE_SECONDS."""
-    for process in processes:
-        process.terminate()
-    deadline = time.monotonic() + GRACE_SECONDS
-    for process in processes:
-        with process:  # waits for it and closes its pipe
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
+        command, env = [*train_command(directory), "child=true"], train_environment(environment)
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=env)

@@ -52,11 +52,7 @@ class Plan:
 
     @cached_property
     def configs(self) -> list[Config]:
-        """Configuration of each run.
-
-        Raises:
-            ConfigError: a step refuses the options.
-        """
+        """Configuration of each run (ConfigError: a step refuses the options)."""
         composed = self.compose()
         return [replace(config, seed=seed) for seed in range(self.seeds) for config in composed]
 
@@ -73,11 +69,7 @@ class Plan:
 
 
 def make_plan(words: Sequence[str]) -> Plan:
-    """The plan for words such as `study=smoke seeds=3 jobs=2 steps=[gelu,layer_norm]`.
-
-    Raises:
-        ConfigError: one or two lines that name the key and the allowed values.
-    """
+    """The plan for words such as `study=smoke seeds=3 jobs=2 steps=[gelu,layer_norm]` (ConfigError: bad words)."""
     options, of_cluster, overrides = sweep_words(words)
     cluster = read_cluster(options.cluster, of_cluster)
     first = compose(overrides)
@@ -90,21 +82,14 @@ def make_plan(words: Sequence[str]) -> Plan:
     else:
         variants, skipped = compose_design(options, overrides, ladder=ladder, first=first)
         first, names, composed = variants[0], [config.step.name for config in variants], lambda: variants
-    jobs = cluster.array_parallelism
-    if options.jobs != "auto":
-        jobs = int(options.jobs)
-    elif cluster.scheduler is Scheduler.local:
-        jobs = parallel_runs(first.training)
-    seeds = options.seeds or first.study.seeds
+    slurm = cluster.scheduler is Scheduler.slurm
+    auto = cluster.array_parallelism if slurm else parallel_runs(first.training)
+    jobs, seeds = auto if options.jobs == "auto" else int(options.jobs), options.seeds or first.study.seeds
     return Plan(runs.study_directory(first), names, seeds, jobs, composed, cluster, skipped)
 
 
 def select(ladder: Sequence[Step], options: SweepOptions) -> list[Step]:
-    """The steps of a ladder that the options ask for.
-
-    Raises:
-        ConfigError: an unknown step.
-    """
+    """The steps of a ladder that the options ask for (ConfigError: an unknown step)."""
     names = [step.name for step in ladder]
     for name in options.steps:
         require(name in names, "step", name, f"one of {' '.join(names)}{did_you_mean(name, names)}")
@@ -116,11 +101,7 @@ def select(ladder: Sequence[Step], options: SweepOptions) -> list[Step]:
 def compose_design(
     options: SweepOptions, overrides: list[str], *, ladder: list[Step], first: Config
 ) -> tuple[list[Config], dict[str, str]]:
-    """The configurations of a design, its baseline first; and the variants that are not possible, with the reason.
-
-    Raises:
-        ConfigError: the study is of the recipe ladder, or the overrides replace the recipe.
-    """
+    """The configurations of a design, its baseline first; and the variants that are not possible, with the reason."""
     design, kind = options.design, first.study.ladder
     require(kind is Ladder.network, "design", design.value, f"ladder in a study with study.ladder={kind.name}")
     given = parse_overrides(overrides)

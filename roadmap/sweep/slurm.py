@@ -8,17 +8,12 @@ from typing import Any
 
 from roadmap import runs
 from roadmap.errors import ConfigError, require
-from roadmap.sweep.cluster import ClusterConfig, processes_per_node
+from roadmap.sweep.cluster import ClusterConfig
 from roadmap.sweep.exit_status import ACTIVE_STATES, WORKING_STATES, Exit, checkpoint_time, job_states
 from roadmap.sweep.launcher import reset
 from roadmap.sweep.plan import Plan, Run
 from roadmap.sweep.slurm_job import TrainJob
 from roadmap.sweep.status import Phase, RunState
-
-LISTED_SECONDS = 60
-"""A job younger than this may not be in squeue's list yet."""
-FOLDER = "slurm"
-"""Folder in the study's directory for the files of submitit and the output of jobs."""
 
 
 @dataclass
@@ -62,11 +57,7 @@ class Slurm:
         return self._runs
 
     def start(self, states: list[RunState]) -> list[tuple[RunState, str]]:
-        """Submit runs as one job array.
-
-        Raises:
-            ConfigError: sbatch refuses them, with its reason.
-        """
+        """Submit runs as one job array (ConfigError: sbatch refuses them, with its reason)."""
         checkpoints = [checkpoint_time(state.run.directory) for state in states]
         for state in states:
             reset(state, Phase.queued)
@@ -87,8 +78,11 @@ class Slurm:
         for job in list(self._jobs):
             current = job_state.get(job.number)
             if current in ACTIVE_STATES:
-                _update(job.state, working=current in WORKING_STATES)
-            elif current or time.time() - job.submitted > LISTED_SECONDS:
+                if current not in WORKING_STATES:
+                    job.state.phase = Phase.queued
+                elif job.state.phase is not Phase.running:
+                    job.state.phase, job.state.started = Phase.running, time.monotonic()
+            elif current or time.time() - job.submitted > 60:  # a younger job may not be in squeue's list yet
                 directory = job.state.run.directory
                 code = (runs.read_json(directory / runs.EXIT) or {}).get("code")
                 exits.append((job.state, Exit(code, current, job.checkpoint != checkpoint_time(directory))))
@@ -100,43 +94,26 @@ class Slurm:
         return f"{len(self._jobs)} jobs continue: the same command finds them again" if self._jobs else ""
 
 
-def _update(state: RunState, *, working: bool) -> None:
-    if not working:
-        state.phase = Phase.queued
-    elif state.phase is not Phase.running:
-        state.phase, state.started = Phase.running, time.monotonic()
-
-
 def executor(plan: Plan) -> Any:
-    """submitit's executor for the jobs of a plan.
-
-    Raises:
-        ConfigError: submitit or SLURM is not installed.
-    """
+    """submitit's executor for the jobs of a plan (ConfigError: submitit or SLURM is not installed)."""
     try:
         from submitit import SlurmExecutor
     except ImportError as error:
         raise ConfigError("cluster=slurm: submitit is needed: pip install 'convnet-roadmap[slurm]'") from error
     missing = [name for name in ("sbatch", "srun", "squeue", "scontrol", "scancel") if not shutil.which(name)]
     require(not missing, "cluster", "slurm", f"a machine with SLURM's {' '.join(missing)} on its PATH")
-    made = SlurmExecutor(folder=plan.study / FOLDER, max_num_timeout=plan.cluster.requeues)
+    made = SlurmExecutor(folder=plan.study / "slurm", max_num_timeout=plan.cluster.requeues)
     made.update_parameters(**parameters(plan.cluster, name=plan.study.name, jobs=plan.jobs))
     return made
 
 
 def parameters(cluster: ClusterConfig, *, name: str, jobs: int) -> dict[str, Any]:
     """A cluster's options as submitit's parameters."""
-    values = {
+    same = ("partition", "account", "nodes", "gpus_per_node", "cpus_per_task", "time", "constraint")
+    values = {key: getattr(cluster, key) for key in same} | {
         "job_name": name,
-        "partition": cluster.partition,
-        "account": cluster.account,
-        "nodes": cluster.nodes,
-        "gpus_per_node": cluster.gpus_per_node,
-        "ntasks_per_node": processes_per_node(cluster),
-        "cpus_per_task": cluster.cpus_per_task,
+        "ntasks_per_node": cluster.processes_per_node or cluster.gpus_per_node or 1,
         "mem": f"{round(1024 * cluster.mem_gb)}M" if cluster.mem_gb else None,
-        "time": cluster.time,
-        "constraint": cluster.constraint,
         "array_parallelism": jobs,
         "setup": cluster.setup or None,
         "signal_delay_s": cluster.signal_seconds,
@@ -148,11 +125,7 @@ def parameters(cluster: ClusterConfig, *, name: str, jobs: int) -> dict[str, Any
 
 
 def cancel(of: list[Run]) -> int:
-    """Cancel the jobs of runs, which write a checkpoint first; returns their number.
-
-    Raises:
-        ConfigError: scancel fails, with its reason.
-    """
+    """Cancel the jobs of runs, which write a checkpoint first; returns their number (ConfigError: scancel fails)."""
     jobs = [job for run in of if (job := saved_job(RunState(run)))]
     if jobs:
         done = subprocess.run(["scancel", *(job.number for job in jobs)], capture_output=True, text=True, check=False)

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from submitit import JobEnvironment
     from submitit.helpers import DelayedSubmission
 
-FIRST_PORT, PORTS = 20_000, 12_000
-"""Rendezvous ports, below the range that Linux assigns by itself."""
-
 
 @dataclass
 class TrainJob:
@@ -47,7 +44,7 @@ class TrainJob:
         self.process = process.pid
         code = process.returncode = self.wait()
         if job.global_rank == 0:
-            self.record(code)
+            runs.write_json(self.directory / runs.EXIT, {"code": code})
         elif code in RESUMABLE_CODES:
             return  # the first process decides, and may still be requeueing
         if code:
@@ -65,10 +62,6 @@ class TrainJob:
         assert status
         return status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
 
-    def record(self, code: int) -> None:
-        """Write the command's exit code for the sweep."""
-        runs.write_json(self.directory / runs.EXIT, {"code": code})
-
     def checkpoint(self) -> "DelayedSubmission | None":
         """Stop the command at a checkpoint; returns the job to requeue, or None if it ended otherwise.
 
@@ -78,7 +71,7 @@ class TrainJob:
 
         self.forward(signal.SIGUSR2)
         code = self.wait() if self.process else -signal.SIGUSR2
-        self.record(code)
+        runs.write_json(self.directory / runs.EXIT, {"code": code})
         # A preemption sends more of these; submitit's scontrol inherits the handlers and must survive to requeue.
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
@@ -94,5 +87,5 @@ def ranks(job: "JobEnvironment") -> dict[str, str]:
         "LOCAL_RANK": str(job.local_rank),
         "WORLD_SIZE": str(job.num_tasks),
         "MASTER_ADDR": job.hostnames[0],
-        "MASTER_PORT": str(FIRST_PORT + int(job.raw_job_id) % PORTS),
+        "MASTER_PORT": str(20_000 + int(job.raw_job_id) % 12_000),  # below the range that Linux assigns by itself
     }

@@ -21,8 +21,6 @@ from roadmap.sweep.plan import Plan, Run, make_plan
 from roadmap.sweep.slurm import Slurm, cancel
 from roadmap.sweep.status import UNDONE, Phase, RunState, status, summary, table
 
-HEARTBEAT_SECONDS = 60.0
-
 
 def main(words: list[str]) -> int:
     """Train every step of a study; finished runs are skipped, interrupted ones resumed.
@@ -69,7 +67,6 @@ def _print_plan(plan: Plan, console: Console) -> None:
 
 
 def _sweep(plan: Plan, console: Console) -> int:
-    """Prepare the data, sweep, and print the outcome; returns the exit code."""
     from roadmap.data.fetch import prepare
     from roadmap.data.records import listed
 
@@ -116,7 +113,7 @@ def sweep(plan: Plan, console: Console, *, data: dict[str, Any] | None = None) -
                     changed = _advance(states, launcher, console, retries=plan.cluster.retries)
                     if live:
                         live.update(table(states, plan.jobs, console.height))
-                    elif changed or time.monotonic() - printed > HEARTBEAT_SECONDS:
+                    elif changed or time.monotonic() - printed > 60:
                         printed = time.monotonic()
                         console.print(summary(states, plan.jobs))
                     if not any(state.phase in UNDONE for state in states):
