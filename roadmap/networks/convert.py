@@ -9,7 +9,7 @@ from torch import Tensor
 
 from roadmap.config.schema import ModelConfig
 from roadmap.config.steps import model_config
-from roadmap.errors import ConfigError
+from roadmap.errors import require
 from roadmap.networks.ladder import build
 
 State = Mapping[str, Tensor]
@@ -98,8 +98,6 @@ LAYOUTS = {
 
 
 class Recognised(NamedTuple):
-    """The network that a state dict belongs to."""
-
     step: str
     library: str
     model: ModelConfig
@@ -108,11 +106,7 @@ class Recognised(NamedTuple):
 
 
 def recognise(state: State) -> Recognised:
-    """The network and its size that a state dict belongs to; the first of libraries that share names.
-
-    Raises:
-        KeyError: an unknown network.
-    """
+    """What a state dict belongs to, by the first of libraries that share names (KeyError: an unknown network)."""
     for (step, library), layout in LAYOUTS.items():
         stem, head = (state.get(f"{list(layout.ends.values())[end]}.weight") for end in (0, -1))
         depths = [layout.depth(state, stage) for stage in range(4)]
@@ -142,18 +136,12 @@ def from_library(state: State, library: str, *, step: str, model: ModelConfig) -
 
 
 def library_names(library: str, *, step: str, model: ModelConfig) -> dict[str, str]:
-    """The library's key for every key of our state dict.
-
-    Raises:
-        ConfigError: the library has no such step.
-    """
-    layout = LAYOUTS.get((step, library))
-    if layout is None:
-        allowed = ", ".join(f"{step} of {library}" for step, library in LAYOUTS)
-        raise ConfigError(f"step={step} of {library}: allowed is one of {allowed}")
+    """The library's key for every key of our state dict (ConfigError: the library has no such step)."""
+    allowed = ", ".join(f"{step} of {library}" for step, library in LAYOUTS)
+    require((step, library) in LAYOUTS, "step", f"{step} of {library}", f"one of {allowed}")
     with torch.device("meta"):
         keys = build(model, num_classes=1000, in_chans=3).state_dict().keys()
-    return {key: layout.name(key) for key in keys}
+    return {key: LAYOUTS[step, library].name(key) for key in keys}
 
 
 def _filled(template: str, stage: int, block: str = "") -> str:

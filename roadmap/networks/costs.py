@@ -3,16 +3,16 @@
 import csv
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
 
 from roadmap import cli
 from roadmap.config.schema import ModelConfig
 from roadmap.config.steps import model_config, regimes, steps
 from roadmap.errors import ConfigError, did_you_mean
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 FAMILY = {
@@ -29,8 +29,6 @@ FAMILY = {
 FOOTNOTE = "* does not follow from the network that the paper describes: docs/faithfulness.md"
 ROUNDING = 0.0105
 """Largest difference that two printed decimals explain, in GFLOPs."""
-WIDTH = 120
-"""Columns of output that is not a terminal; at rich's default the names of steps would be cut."""
 
 
 class Stage(NamedTuple):
@@ -74,13 +72,10 @@ def cost(model: ModelConfig, *, num_classes: int = 1000, in_chans: int = 3, img_
 
 
 def family_config(name: str) -> ModelConfig:
-    """One of the paper's other networks.
+    """One of the paper's other networks (ConfigError: an unknown name).
 
     ConvNeXt is the last step of the ladder; isotropic ConvNeXt (section 3.3) has one stage of its blocks, without
     layer scale, on patches of 16 pixels.
-
-    Raises:
-        ConfigError: an unknown name.
     """
     if name not in FAMILY:
         raise ConfigError(f"model={name}: allowed is one of {' '.join(FAMILY)}{did_you_mean(name, FAMILY)}")
@@ -101,20 +96,15 @@ def main(words: list[str]) -> int:
     chosen = cli.options(words, {"regime": "resnet50,resnet200"})["regime"].split(",")
     for regime in chosen:
         cli.choice({"regime": regime}, "regime", [*regimes(), "family"])
-    from rich.console import Console
-
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = WIDTH
+        console.width = 120  # at rich's default, the names of steps would be cut
     for regime in chosen:
         console.print(_family_table() if regime == "family" else _table(regime, console))
     return 0
 
 
-def _table(regime: str, console: "Console") -> "Table":
-    from rich.progress import track
-    from rich.table import Table
-
+def _table(regime: str, console: Console) -> Table:
     paper = {row["step"]: float(row["gflops"]) for row in _reference("convnext_paper") if row["regime"] == regime}
     table = Table("step", title=regime, title_justify="left", caption_justify="left")
     for column in ("parameters", "multiply-adds", "GFLOPs", "paper", "difference"):
@@ -131,9 +121,7 @@ def _table(regime: str, console: "Console") -> "Table":
     return table
 
 
-def _family_table() -> "Table":
-    from rich.table import Table
-
+def _family_table() -> Table:
     table = Table("network", title="family", title_justify="left")
     for column in ("image", "parameters", "paper, M", "GFLOPs", "paper"):
         table.add_column(column, justify="right")

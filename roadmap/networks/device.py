@@ -22,7 +22,6 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # options of glibc'
 MADV_HUGEPAGE, HUGE_PAGE = 14, 2 << 20
 COMPILE_MACS = 10**16
 """Forward multiply-adds of a run that is worth compiling: about ten minutes of a GPU, against half a minute."""
-COMPILERS = ("cc", "gcc", "clang")
 
 
 def set_up(config: Config) -> torch.device:
@@ -99,7 +98,6 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error means that memory ran out."""
     texts = ("can't allocate memory", "Cannot allocate memory")
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(text in str(error) for text in texts)
 
@@ -115,7 +113,7 @@ def compiles(config: Config, images: int, device: torch.device) -> bool:
     macs = cost(config.model, num_classes=data.num_classes, in_chans=data.in_chans, img_size=data.img_size).macs
     pays = config.recipe.precision is Precision.bfloat16 and device.type == "cuda"
     long = macs * images * config.recipe.epochs >= COMPILE_MACS
-    able = find_spec("triton") is not None and any(map(shutil.which, COMPILERS))
+    able = find_spec("triton") is not None and any(map(shutil.which, ("cc", "gcc", "clang")))
     if wanted := pays and long and able:
         import torch._dynamo.config
 

@@ -7,9 +7,7 @@ from torch.nn import functional as F
 from roadmap.networks.depthwise import depthwise_conv2d
 
 LINEAR_PIXELS = 49  # on maps of at most this many pixels a linear layer is faster than a conv (measured on CPU)
-NARROW = (
-    8  # with at most this many channels, the backward of strided 1x1 convs on large maps corrupts memory (torch 2.15)
-)
+NARROW = 8  # channels up to which the backward of strided 1x1 convs on large maps corrupts memory (torch 2.15)
 
 
 class PatchConv2d(nn.Conv2d):
@@ -70,7 +68,6 @@ class LayerNorm2d(nn.LayerNorm):
     """Layer norm over the channels of (N, C, H, W); needs no copy of a channels-last tensor."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
@@ -78,24 +75,22 @@ class RMSNorm2d(nn.RMSNorm):
     """RMS norm (Zhang and Sennrich, arXiv 1910.07467) over the channels of (N, C, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class LayerScale(nn.Module):
-    """A learned factor per channel (Touvron et al., arXiv 2103.17239)."""
+    """A learned factor per channel of (N, C, H, W) (Touvron et al., arXiv 2103.17239)."""
 
     def __init__(self, channels: int, init_value: float) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.full((channels,), init_value))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
         return x * self.gamma.view(-1, 1, 1)
 
 
 class GlobalResponseNorm(nn.Module):
-    """Global response normalization (ConvNeXt V2, arXiv 2301.00808): x + gamma * x * n(x) + beta.
+    """Global response normalization (ConvNeXt V2, arXiv 2301.00808) of (N, C, H, W): x + gamma * x * n(x) + beta.
 
     n(x) is the L2 norm of each channel's map, divided by its mean over the channels. gamma and beta start at zero.
     """
@@ -107,14 +102,13 @@ class GlobalResponseNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
         norm = x.norm(dim=(2, 3), keepdim=True)
         response = norm / (norm.mean(dim=1, keepdim=True) + self.eps)
         return x + self.gamma.view(-1, 1, 1) * (x * response) + self.beta.view(-1, 1, 1)
 
 
 class SqueezeExcite(nn.Module):
-    """Squeeze-and-excitation (Hu et al., arXiv 1709.01507): channels scaled by a gate of their global means.
+    """Squeeze-and-excitation (Hu et al., arXiv 1709.01507): channels of (N, C, H, W) scaled by a gate of their means.
 
     A sixteenth of the channels inside, rounded to a multiple of 8 (at least 8), ReLU, and a sigmoid gate, as in timm's
     `SqueezeExcite`.
@@ -127,7 +121,6 @@ class SqueezeExcite(nn.Module):
         self.expand = PatchConv2d(inside, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
         gate: Tensor = self.expand(F.relu(self.reduce(x.mean(dim=(2, 3), keepdim=True))))
         return x * gate.sigmoid()
 

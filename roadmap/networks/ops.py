@@ -27,8 +27,6 @@ else:
     nn, layers = _Lazy("torch.nn"), _Lazy("roadmap.networks.layers")
 
 LISTS = ("stem", "block", "downsample", "head")
-FOLLOWERS = ("norm", "act", "scale")
-"""Kinds of ops that keep the shape and belong to the layer before them."""
 
 
 class Site(NamedTuple):
@@ -86,8 +84,8 @@ class Op:
 
     @property
     def follows(self) -> bool:
-        """Whether it belongs to the layer before it."""
-        return self.kind in FOLLOWERS
+        """Whether it keeps the shape and belongs to the layer before it."""
+        return self.kind in ("norm", "act", "scale")
 
 
 REQUIRED = {"stem": "stem's conv", "block": "spatial op", "downsample": "downsampling"}
@@ -163,7 +161,6 @@ CHOICES = {key: tuple(name for name, op in OPS.items() if op.kind == key != name
 
 
 def of_role(role: str) -> list[str]:
-    """Names of the ops of a role."""
     return [name for name, op in OPS.items() if op.role == role]
 
 

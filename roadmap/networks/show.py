@@ -27,22 +27,13 @@ def main(words: list[str]) -> int:
     if chosen["design"]:
         print(listing(Design(cli.choice(chosen, "design", [each.value for each in PREFIX])), regime), end="")
     else:
-        lines = describe(chosen["step"], regime, ladder) if chosen["step"] else overview(regime, ladder)
-        print("\n".join(lines))
+        lines = [f"{s.name:22} {s.title}{'' if s.main_sequence else ' (side step)'}" for s in steps(regime, ladder)]
+        print("\n".join(describe(chosen["step"], regime, ladder) if chosen["step"] else lines))
     return 0
 
 
-def overview(regime: str, ladder: Ladder) -> list[str]:
-    """All steps of a ladder, one line each."""
-    return [f"{s.name:22} {s.title}{'' if s.main_sequence else ' (side step)'}" for s in steps(regime, ladder)]
-
-
 def describe(name: str, regime: str, ladder: Ladder) -> list[str]:
-    """One step as lines of text.
-
-    Raises:
-        ConfigError: an unknown step, or one of the other ladder.
-    """
+    """One step as lines of text (ConfigError: an unknown step, or one of the other ladder)."""
     names = {each: [step.name for step in steps(regime, each)] for each in Ladder}
     for other in Ladder:
         if name in names[other] and name not in names[ladder]:
