@@ -38,12 +38,16 @@ def gradients(layer: nn.Module, x: Tensor) -> list[Tensor]:
 
 def plainly(conv: nn.Conv2d) -> nn.Conv2d:
     """torch's own conv with the same weights, in float64."""
-    bias = conv.bias is not None
-    own = nn.Conv2d(
-        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, 1, conv.groups, bias
-    )
+    channels, given = (conv.in_channels, conv.out_channels), (conv.kernel_size, conv.stride, conv.padding)
+    own = nn.Conv2d(*channels, *given, 1, conv.groups, conv.bias is not None)
     own.load_state_dict(conv.state_dict())
     return own.double()
+
+
+def compare_with_torchs(conv: nn.Conv2d, n: int, size: tuple[int, int]) -> None:
+    x = batch(n, 4, *size, channels_last=n == 1)
+    for ours, torchs in zip(gradients(conv, x), gradients(plainly(conv), x), strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=1e-9, atol=1e-9, msg=f"{n}x4x{size}")
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -51,23 +55,17 @@ def plainly(conv: nn.Conv2d) -> nn.Conv2d:
 @pytest.mark.parametrize("groups", [1, 4])
 def test_a_spatial_conv_is_torchs_on_every_map(groups: int, kernel: int, stride: int) -> None:
     torch.manual_seed(0)
-    for (h, w), (n, last) in itertools.product(MAPS, [(1, True), (3, False)]):
-        conv = SpatialConv2d(4, 4, kernel, stride, kernel // 2, groups=groups, bias=n > 1).double()
-        x = batch(n, 4, h, w, channels_last=last)
-        for ours, torchs in zip(gradients(conv, x), gradients(plainly(conv), x), strict=True):
-            torch.testing.assert_close(ours, torchs, rtol=1e-9, atol=1e-9, msg=f"{n}x4x{h}x{w}")
+    for size, n in itertools.product(MAPS, (1, 3)):
+        conv = SpatialConv2d(4, 4, kernel, stride, kernel // 2, groups=groups, bias=n > 1)
+        compare_with_torchs(conv.double(), n, size)
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (1, 2), (2, 2), (4, 4)])
 def test_a_patch_conv_is_torchs_on_every_map(kernel: int, stride: int) -> None:
     torch.manual_seed(0)
-    for (h, w), (n, last) in itertools.product(MAPS, [(1, True), (3, False)]):
-        if min(h, w) < kernel:
-            continue
-        conv = PatchConv2d(4, 6, kernel, stride, bias=n > 1).double()
-        x = batch(n, 4, h, w, channels_last=last)
-        for ours, torchs in zip(gradients(conv, x), gradients(plainly(conv), x), strict=True):
-            torch.testing.assert_close(ours, torchs, rtol=1e-9, atol=1e-9, msg=f"{n}x4x{h}x{w}")
+    for size, n in itertools.product(MAPS, (1, 3)):
+        if min(size) >= kernel:
+            compare_with_torchs(PatchConv2d(4, 6, kernel, stride, bias=n > 1).double(), n, size)
 
 
 @pytest.mark.parametrize("channels", [4, 6, 8])
@@ -112,23 +110,23 @@ def test_gradients_are_those_of_finite_differences(layer: nn.Module) -> None:
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 4e-6), (torch.bfloat16, 6e-3)])
 def test_depthwise_gradients_are_as_exact_as_the_precision_allows(dtype: torch.dtype, error: float) -> None:
+    """Up to `error`, or up to twice the error of torch's own, which depends on the CPU."""
     torch.manual_seed(0)
     shapes = [(256, 16, 2, 3), (64, 32, 4, 7), (64, 32, 8, 7), (8, 32, 56, 7), (8, 32, 56, 11), (1, 32, 7, 9)]
     for (n, c, size, kernel), stride in itertools.product(shapes, (1, 2)):
         kernel, padding = min(kernel, 2 * size - 1), (min(kernel, 2 * size - 1) // 2,) * 2
         x, weight = batch(n, c, size, size, dtype=dtype), batch(c, 1, kernel, kernel, dtype=dtype)
         found = []
-        for conv, exact in ((depthwise_conv2d, False), (F.conv2d, True)):
-            a, b = (t.double() if exact else t for t in (x, weight))
-            a, b = a.requires_grad_(), b.requires_grad_()
-            rest = ((stride, stride), padding, *((1, c) if exact else ()))
-            y = conv(a, b, None, *rest)  # type: ignore[operator]
+        for ours, exact in ((True, False), (False, False), (False, True)):
+            a, b = (t.double() if exact else t.clone() for t in (x, weight))
+            a, b, given = a.requires_grad_(), b.requires_grad_(), ((stride, stride), padding)
+            y = depthwise_conv2d(a, b, None, *given) if ours else F.conv2d(a, b, None, *given, 1, c)
             down = torch.linspace(-1, 1, y.numel()).to(dtype).view(y.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
             found.append(torch.autograd.grad(y, (a, b), down.to(y.dtype)))
-        for ours, exactly in zip(*found, strict=True):
-            assert ours.dtype is dtype
-            off = (ours.double() - exactly).norm() / exactly.norm()
-            assert off < error, (n, c, size, kernel, stride)
+        for gradient, torchs, exactly in zip(*found, strict=True):
+            assert gradient.dtype is dtype
+            off, torchs_off = ((each.double() - exactly).norm() / exactly.norm() for each in (gradient, torchs))
+            assert off < max(error, 2 * torchs_off), (n, c, size, kernel, stride)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
