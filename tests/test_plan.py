@@ -36,12 +36,8 @@ def test_a_plan_has_the_steps_and_seeds_that_were_asked_for() -> None:
     assert planned() == [(step.name, 0) for step in steps()]
     for word in ("only=main_sequence", "only=path"):
         assert planned(word) == [(step.name, 0) for step in steps() if step.main_sequence]
-    assert planned("steps=[gelu,resnet]", "seeds=2") == [
-        ("resnet", 0),
-        ("gelu", 0),
-        ("resnet", 1),
-        ("gelu", 1),
-    ]
+    two = [(step, seed) for seed in (0, 1) for step in ("resnet", "gelu")]
+    assert planned("steps=[gelu,resnet]", "seeds=2") == two
     assert make_plan(["study=smoke", "jobs=7", "steps=[gelu]"]).jobs == 7
     for wrong in ("jobs=0", "jobs=many"):
         with pytest.raises(ConfigError, match=f"{wrong}: allowed is auto, or a number more than 0"):

@@ -6,7 +6,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -95,14 +94,9 @@ class Cluster:
 
     def signal(self, job: str, name: str) -> None:
         """Send a signal to a job; do not wait for scancel, which keeps trying if the job was requeued already."""
+        command, quiet = ["scancel", f"--signal={name}", job], subprocess.DEVNULL
         with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(
-                ["scancel", f"--signal={name}", job],
-                env=self.environment,
-                stderr=subprocess.DEVNULL,
-                check=False,
-                timeout=2,
-            )
+            subprocess.run(command, env=self.environment, stderr=quiet, check=False, timeout=2)
 
     def start_now(self, job: str) -> None:
         """Start a requeued job, which SLURM would hold back for two minutes."""
@@ -161,9 +155,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-if __name__ == "__main__":
-    with up(Path(sys.argv[1])) as running:
-        print(f"SLURM_CONF={running.directory / 'slurm.conf'}")
-        input("Enter ends it: ")
