@@ -60,16 +60,9 @@ def _convnext(ends: str, block: str, layers: str, downsample: str, scale_shape: 
 RESNET = Layout(
     {"stem.stem_conv": "conv1", "stem.norm": "bn1", "head.linear": "fc"},
     "layer{next}.{block}.",
-    {
-        "branch.pw_hidden": "conv1",
-        "branch.norm": "bn1",
-        "branch.conv": "conv2",
-        "branch.norm_2": "bn2",
-        "branch.pw_stream": "conv3",
-        "branch.norm_3": "bn3",
-        "shortcut.0": "downsample.0",
-        "shortcut.1": "downsample.1",
-    },
+    {"branch.pw_hidden": "conv1", "branch.conv": "conv2", "branch.pw_stream": "conv3"}
+    | {"branch.norm": "bn1", "branch.norm_2": "bn2", "branch.norm_3": "bn3"}
+    | {"shortcut.0": "downsample.0", "shortcut.1": "downsample.1"},
 )
 LAYOUTS = {
     ("resnet", "torchvision"): RESNET,

@@ -40,15 +40,14 @@ def describe(name: str, regime: str, ladder: Ladder) -> list[str]:
             raise ConfigError(f"step={name}: it is a step of the other ladder: add ladder={other.name}")
     step = find(name, regime, ladder)
     title = f"{step.title} ({name}), section {step.section or '-'} of the paper, regime {regime}"
-    lines = [title, "", *changes(step, ladder)]
+    lines = [title, "", *_changes(step, ladder)]
     if ladder is Ladder.network:
         for when, shown in (("before", step.parent), ("after", name)):
             lines += ["", f"{when} ({shown})", *network(model_config(shown, regime))] if shown else []
     return lines
 
 
-def changes(step: Step, ladder: Ladder) -> list[str]:
-    """The changes of a step, and the file that makes them."""
+def _changes(step: Step, ladder: Ladder) -> list[str]:
     if not step.parent:
         return ["the start of the ladder: conf/model/resnet.yaml, conf/recipe/original.yaml"]
     changed = [f"  {key}: {_short(old)} -> {_short(new)}" for key, (old, new) in sorted(step.changes.items())]

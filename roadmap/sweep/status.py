@@ -93,10 +93,8 @@ def seconds_left(states: list[RunState], jobs: int) -> float | None:
         done = state.share - (state.resumed or 0)
         if state.phase is Phase.running and done > 0.05:
             totals.append(state.seconds / done)
-    if not totals:
-        return None
-    mean = sum(totals) / len(totals)
-    return mean * sum(1 - state.share for state in states if state.phase in UNDONE) / jobs
+    undone = sum(1 - state.share for state in states if state.phase in UNDONE)
+    return sum(totals) / len(totals) * undone / jobs if totals else None
 
 
 def summary(states: list[RunState], jobs: int) -> str:
