@@ -21,6 +21,7 @@ ROW = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_steps_are_measured_written_and_drawn(tmp_path: Path) -> None:
     words = ["regime=nano", "batch=8", "rounds=1", "precision=float32,bfloat16", "amp=true", "steps=large_kernel"]
     code, said = inside("benchmarks/steps.py", *words, f"results_dir={tmp_path}")

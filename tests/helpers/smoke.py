@@ -66,7 +66,7 @@ def finished(name: str, *arguments: str) -> tuple[int, str]:
 
 
 def trained(directory: Path, data_root: Path, step: str, *more: str) -> tuple[Path, str]:
-    """The directory of a tiny run of a rung in a process of its own, and what train.py says."""
+    """The directory of a tiny run of a step in a process of its own, and what train.py says."""
     process = script("train.py", *words(directory, data_root, f"+step={step}", *more))
     output, _ = process.communicate()
     assert process.returncode == 0, output

@@ -35,7 +35,7 @@ def _config(name: str) -> dict[str, Any]:
 def result(step: str, seed: int = 0, *, correct: int = 8000, like: str | None = None, **changes: Any) -> dict[str, Any]:
     """A result with `correct` of 10,000 images; `changes` are dotted keys of its config, with __ for the dot.
 
-    `like` makes it a rung of one's own: `step` with the configuration of that step.
+    `like` makes it a step of your own: `step` with the configuration of that step.
     """
     config = copy.deepcopy(_config(like or step))
     config["step"]["name"], config["seed"] = step, seed
@@ -72,7 +72,7 @@ def write(runs_dir: Path, results: Iterable[dict[str, Any]]) -> Path:
 
 
 def ladder(seeds: int = 1, **changes: Any) -> list[dict[str, Any]]:
-    """All rungs: the i-th has 8000 + 50 i right, each seed ten more."""
+    """All steps: the i-th has 8000 + 50 i right, each seed ten more."""
     return [
         result(step.name, seed, correct=8000 + 50 * index + 10 * seed, **changes)
         for index, step in enumerate(steps())
