@@ -21,8 +21,7 @@ from roadmap.config.schema import Config, SweepOptions
 from roadmap.errors import ConfigError, DataError, Locked, NoSpace, causes, did_you_mean, require, require_one_of
 
 Main = Callable[[list[str]], int]
-DEFAULT_STUDY = "fashion_mnist"
-"""The study of conf/config.yaml."""
+DEFAULT_STUDY = "fashion_mnist"  # the study of conf/config.yaml
 RUN_KEYS = [field.name for field in fields(Config)] + list(STEP_WORDS)
 SWEEP_KEYS = [field.name for field in fields(SweepOptions)]
 PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)

@@ -12,8 +12,7 @@ from typing import BinaryIO
 
 from roadmap.errors import Locked, NoSpace, causes
 
-LOCK = ".lock"
-"""Its lock holds the directory; its content is the process id of the holder."""
+LOCK = ".lock"  # its lock holds the directory; its content is the process id of the holder
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

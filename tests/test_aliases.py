@@ -37,6 +37,13 @@ def test_a_changed_number_in_an_old_result_is_refused(tmp_path: Path) -> None:
         read_result(path)
 
 
+def test_an_old_result_of_synchronized_batch_norm_is_read(tmp_path: Path) -> None:
+    old = json.loads(BEFORE.read_text())
+    old["config"]["recipe"]["sync_bn"] = 8  # a number of processes at that time
+    write_json(tmp_path / "result.json", old | {"config_hash": "82fb2cc77c4dfacc"})
+    assert read_result(tmp_path / "result.json")["config"]["recipe"]["sync_bn"] is True
+
+
 def test_every_committed_result_is_sound() -> None:
     paths = [path for study in (ROOT / "results").glob("*/runs") for path in find_results(study)]
     assert len(paths) >= 72
@@ -62,6 +69,7 @@ def test_old_options_are_read_in_the_new_names() -> None:
     assert renamed_override("design=path") == "design=ladder"
     assert renamed_override("study.road=recipe") == "study.ladder=recipe"
     assert renamed_override("recipe.lr=0.1") == "recipe.lr=0.1"
+    assert [renamed_override(f"recipe.sync_bn={n}") for n in (1, 8)] == ["recipe.sync_bn=false", "recipe.sync_bn=true"]
 
 
 def test_what_is_no_whole_result_is_refused(tmp_path: Path) -> None:

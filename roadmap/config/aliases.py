@@ -11,8 +11,7 @@ CONFIG = {
     "regime.increase_width": "regime.steps.increase_width",
 }
 """Dotted keys of a configuration."""
-CONFIG_VALUES = {"study.design": {"path": "ladder"}}
-"""Values of a configuration, by the new dotted key."""
+CONFIG_VALUES = {"study.design": {"path": "ladder"}}  # values of a configuration, by the new dotted key
 RESULT = {
     "departures": "deviations",
     "train_loss": "metrics.train_loss",
@@ -60,6 +59,8 @@ def renamed_override(override: str) -> str:
     for old, new in CONFIG.items():
         if re.match(rf"{re.escape(old)}[.=]", override):
             override = new + override.removeprefix(old)
+    if found := re.fullmatch(r"(\+*recipe\.sync_bn)=(\d+)", override):  # a number of processes, as in `renamed`
+        override = f"{found[1]}={str(int(found[2]) > 1).lower()}"
     return OVERRIDES.get(override, override)
 
 

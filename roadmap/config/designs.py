@@ -20,24 +20,20 @@ from roadmap.networks.ops import OPS
 
 PREFIX = {Design.leave_one_out: "without", Design.add_one: "only"}
 SIGN = {Design.leave_one_out: "−", Design.add_one: "+"}
-Models = Callable[[str], ModelConfig]
-"""From the name of a step to its network."""
+Models = Callable[[str], ModelConfig]  # from the name of a step to its network
 NOTHING = "it changes nothing there"
-START = "start"
-"""Key of the ops that stand before the first layer of a list."""
+START = "start"  # key of the ops that stand before the first layer of a list
 
 
 @dataclass(frozen=True)
 class Variant:
     """A network that is no step of the ladder, or the reason why it cannot be built."""
 
-    step: Step
-    """The step that is left out or made alone."""
+    step: Step  # the step that is left out or made alone
     name: str
     title: str
     model: ModelConfig | None
-    recipe: str
-    """Name of a published recipe."""
+    recipe: str  # name of a published recipe
     reason: str = ""
 
 
@@ -132,8 +128,7 @@ def _ops(*values: Any) -> bool:
 class Layer(NamedTuple):
     """An op with those that belong to it."""
 
-    op: str | None
-    """None at the start."""
+    op: str | None  # None at the start
     after: tuple[str, ...]
 
 

@@ -18,7 +18,9 @@ OUTSIDE_IDENTITY = (
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:
     """The options that decide what a run computes: dotted key to value."""
-    flat = flatten(renamed(config))
+    flat, processes = flatten(renamed(config)), config.get("recipe", {}).get("sync_bn")
+    if type(processes) is int and processes > 1:  # old results were hashed with the number, which is now a switch
+        flat["recipe.sync_bn"] = processes
     kept = {
         key: value
         for key, value in flat.items()

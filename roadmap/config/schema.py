@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-MISSING: Any = "???"
-"""As in OmegaConf, which takes half a second to import."""
+MISSING: Any = "???"  # as in OmegaConf, which takes half a second to import
 
 
 class Ladder(Enum):
@@ -95,10 +94,8 @@ class StepConfig:
 
     name: str = MISSING
     parent: str | None = MISSING
-    section: str = MISSING
-    """Section of the paper."""
-    group: str = MISSING
-    """Steps of one group stand together in the figure."""
+    section: str = MISSING  # section of the paper
+    group: str = MISSING  # steps of one group stand together in the figure
     title: str = MISSING
 
 
@@ -120,8 +117,7 @@ class RegimeConfig:
     steps: dict[str, RegimeValues] = field(default_factory=dict)
     """By name of step; its file refers to them as ${regime.steps.NAME.width}."""
     drop_path: float = MISSING
-    img_size: int = MISSING
-    """Height and width of the input in pixels."""
+    img_size: int = MISSING  # height and width of the input in pixels
 
 
 @dataclass
@@ -130,43 +126,29 @@ class ModelConfig:
 
     stem: list[str] = MISSING
     block: list[str] = MISSING
-    downsample: list[str] = MISSING
-    """Between stages; if empty, the spatial op of a stage's first block has stride 2."""
+    downsample: list[str] = MISSING  # between stages; if empty, the spatial op of a stage's first block has stride 2
     head: list[str] = MISSING
-    depths: list[int] = MISSING
-    """Blocks per stage."""
-    width: int = MISSING
-    """Stage i has width w = width * 2**i."""
-    stream_ratio: int = MISSING
-    """The residual stream has w * stream_ratio channels."""
-    hidden_ratio: int = MISSING
-    """Inside, a block has w * hidden_ratio channels."""
+    depths: list[int] = MISSING  # blocks per stage
+    width: int = MISSING  # stage i has width w = width * 2**i
+    stream_ratio: int = MISSING  # the residual stream has w * stream_ratio channels
+    hidden_ratio: int = MISSING  # inside, a block has w * hidden_ratio channels
     kernel_size: int = MISSING
-    patch_size: int = 4
-    """Kernel size and stride of the patchify stem, in pixels."""
-    act: str = MISSING
-    """The op that `act` stands for in the lists."""
-    norm: str = MISSING
-    """The op that `norm` stands for in the lists, and the norm of a projected shortcut."""
-    conv_bias: bool = MISSING
-    """Whether the convs of a block have a bias."""
-    ls_init_value: float = MISSING
-    """Initial value of the layer scale's factors."""
+    patch_size: int = 4  # kernel size and stride of the patchify stem, in pixels
+    act: str = MISSING  # the op that `act` stands for in the lists
+    norm: str = MISSING  # the op that `norm` stands for in the lists, and the norm of a projected shortcut
+    conv_bias: bool = MISSING  # whether the convs of a block have a bias
+    ls_init_value: float = MISSING  # initial value of the layer scale's factors
 
 
 @dataclass
 class DataConfig:
     """A data set and what is done to every image."""
 
-    name: str = MISSING
-    """A key of `roadmap.data.datasets.DATASETS`."""
+    name: str = MISSING  # a key of `roadmap.data.datasets.DATASETS`
     root: str = "data"
-    train: str | None = None
-    """Training shards of data=webdataset: names or URLs with {000..146}; unset: those in root."""
-    val: str | None = None
-    """Validation shards, likewise."""
-    cache: str = "data/cache"
-    """Directory of downloaded shards, indexes and unpacked tables."""
+    train: str | None = None  # training shards of data=webdataset: names or URLs with {000..146}; unset: those in root
+    val: str | None = None  # validation shards, likewise
+    cache: str = "data/cache"  # directory of downloaded shards, indexes and unpacked tables
     in_chans: int = MISSING
     num_classes: int = MISSING
     mean: list[float] = MISSING
@@ -176,8 +158,7 @@ class DataConfig:
     crop_pct: float = 0.875
     """For evaluation, the short side of an image file is resized to img_size / crop_pct and the center is cropped.
     From img_size 384 on, the whole image is resized instead."""
-    on_error: OnError = OnError.stop
-    """For training images; a test image that cannot be read always stops the run."""
+    on_error: OnError = OnError.stop  # for training images; a test image that cannot be read always stops the run
     max_train: int | None = None
     """Number of training images: the first ones of data in memory, evenly spread ones of files. Unset: all."""
     max_test: int | None = None
@@ -193,8 +174,7 @@ class BudgetConfig:
     batch_size: int | None = None
     batch_rule: BatchRule | None = None
     bn_batch_size: int | None = None
-    strength: float = 1.0
-    """Factor of 0 to 1 on augmentation and stochastic depth, which a short training needs less."""
+    strength: float = 1.0  # factor of 0 to 1 on augmentation and stochastic depth, which a short training needs less
     aa: str | None = None
     model_ema_decay: float | None = None
 
@@ -205,12 +185,9 @@ class RecipeConfig:
 
     name: str = MISSING
     epochs: int = MISSING
-    batch_size: int = MISSING
-    """Images per optimizer step."""
-    lr_base_size: int = MISSING
-    """The batch_size that the learning rate was published for."""
-    batch_rule: BatchRule | None = None
-    """Required if batch_size differs from lr_base_size."""
+    batch_size: int = MISSING  # images per optimizer step
+    lr_base_size: int = MISSING  # the batch_size that the learning rate was published for
+    batch_rule: BatchRule | None = None  # required if batch_size differs from lr_base_size
     bn_batch_size: int = MISSING
     """Images per micro-batch, the batch that batch norm sees; gradients are accumulated to batch_size."""
     sync_bn: bool = False
@@ -222,35 +199,26 @@ class RecipeConfig:
     opt_betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
     opt_eps: float = 1e-8
     weight_decay: float = MISSING
-    filter_bias_and_bn: bool = MISSING
-    """No weight decay on biases and one-dimensional parameters."""
+    filter_bias_and_bn: bool = MISSING  # no weight decay on biases and one-dimensional parameters
     sched: Sched = MISSING
     warmup_epochs: float = 0.0
     min_lr: float = 0.0
     decay_epochs: float = 30.0
     decay_rate: float = 0.1
-    smoothing: float = 0.0
-    """Label smoothing."""
-    scale: list[float] = MISSING
-    """Range of the area of a random resized crop, relative to the image."""
-    ratio: list[float] = MISSING
-    """Range of its aspect ratio."""
+    smoothing: float = 0.0  # label smoothing
+    scale: list[float] = MISSING  # range of the area of a random resized crop, relative to the image
+    ratio: list[float] = MISSING  # range of its aspect ratio
     hflip: float = 0.0
-    interpolation: str = "bicubic"
-    """bilinear or bicubic, for image files in training and evaluation."""
-    aa: str = "none"
-    """RandAugment in timm's notation, or none."""
+    interpolation: str = "bicubic"  # bilinear or bicubic, for image files in training and evaluation
+    aa: str = "none"  # RandAugment in timm's notation, or none
     mixup: float = 0.0
     cutmix: float = 0.0
     mixup_prob: float = 0.0
     mixup_switch_prob: float = 0.5
-    reprob: float = 0.0
-    """Probability of random erasing with per-pixel noise."""
-    drop_path: float = 0.0
-    """Stochastic depth of the last block, linear from 0 at the first."""
+    reprob: float = 0.0  # probability of random erasing with per-pixel noise
+    drop_path: float = 0.0  # stochastic depth of the last block, linear from 0 at the first
     model_ema_decay: float = MISSING
-    precision: Precision = Precision.float32
-    """The paper's published commands do not use mixed precision."""
+    precision: Precision = Precision.float32  # the paper's published commands do not use mixed precision
 
 
 @dataclass
@@ -258,10 +226,8 @@ class TrainingConfig:
     """How a run is carried out; no option changes its outcome beyond rounding."""
 
     device: Device = Device.auto
-    threads: int | None = None
-    """CPU threads. Unset: all cores."""
-    workers: int = 0
-    """Processes that decode image files; 0: the training process decodes."""
+    threads: int | None = None  # CPU threads. Unset: all cores.
+    workers: int = 0  # processes that decode image files; 0: the training process decodes
     channels_last: bool = True
     memory_gb: float | None = None
     """Memory limit of a training process: larger micro-batches are split, or with batch norm use gradient
@@ -269,12 +235,10 @@ class TrainingConfig:
     compile: bool | None = None
     """torch.compile, which takes one or two minutes. Unset: for long runs on a GPU in bfloat16."""
     eval_batch_size: int = 500
-    checkpoint_minutes: float = 5.0
-    """Minutes between checkpoints within an epoch; 0: none."""
+    checkpoint_minutes: float = 5.0  # minutes between checkpoints within an epoch; 0: none
     checkpoint_epochs: int = 1
     on_nonfinite: OnNonfinite = OnNonfinite.stop
-    rollbacks: int = 3
-    """Rollbacks that on_nonfinite=rollback allows per run."""
+    rollbacks: int = 3  # rollbacks that on_nonfinite=rollback allows per run
 
 
 @dataclass
@@ -282,11 +246,9 @@ class StudyConfig:
     """A named experiment; the name is that of its directories in runs/ and results/."""
 
     name: str = MISSING
-    seeds: int = 1
-    """Seeds 0 to seeds - 1 are a full sweep."""
+    seeds: int = 1  # seeds 0 to seeds - 1 are a full sweep
     ladder: Ladder = Ladder.network
-    design: Design = Design.ladder
-    """Set by the option design=... of a sweep."""
+    design: Design = Design.ladder  # set by the option design=... of a sweep
 
 
 @dataclass
@@ -317,13 +279,10 @@ class Only(Enum):
 class SweepOptions:
     """Options of a sweep that are not options of its runs."""
 
-    seeds: int | None = None
-    """Seeds 0 to seeds - 1; unset: study.seeds."""
+    seeds: int | None = None  # seeds 0 to seeds - 1; unset: study.seeds
     jobs: int | str = "auto"
     """Concurrent runs; auto: as many as fit the cores with training.threads each, or cluster.array_parallelism."""
-    steps: list[str] = field(default_factory=list)
-    """Only these steps; empty: all of `only`."""
+    steps: list[str] = field(default_factory=list)  # only these steps; empty: all of `only`
     only: Only = Only.all
     design: Design = Design.ladder
-    cluster: str = "local"
-    """A file of conf/cluster. Options of a cluster are set as cluster.partition=gpu."""
+    cluster: str = "local"  # a file of conf/cluster. Options of a cluster are set as cluster.partition=gpu.

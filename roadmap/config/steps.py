@@ -32,14 +32,11 @@ class Step:
 
     name: str
     parent: str | None
-    section: str
-    """Section of the paper."""
+    section: str  # section of the paper
     group: str
     title: str
-    main_sequence: bool
-    """Whether later steps build on it; the others are side steps."""
-    declares: frozenset[str]
-    """Dotted keys that its file sets, or the group that it replaces."""
+    main_sequence: bool  # whether later steps build on it; the others are side steps
+    declares: frozenset[str]  # dotted keys that its file sets, or the group that it replaces
     regime: str
     ladder: Ladder
 

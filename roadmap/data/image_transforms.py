@@ -11,8 +11,7 @@ from torch import Tensor
 from roadmap.config.schema import DataConfig, RecipeConfig
 
 Pipeline = Callable[[Image.Image], Tensor]
-SQUASH_SIZE = 384
-"""From this size on, evaluation resizes the whole image without a crop, as the paper does."""
+SQUASH_SIZE = 384  # from this size on, evaluation resizes the whole image without a crop, as the paper does
 
 
 def train_pipeline(recipe: RecipeConfig, data: DataConfig) -> Pipeline:

@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from roadmap.data.in_memory import Images
 
 Batch = tuple[Tensor, Tensor]
-Share = tuple[int, int]
-"""Number of a process, and how many there are."""
+Share = tuple[int, int]  # number of a process, and how many there are
 ALONE: Share = (0, 1)
-Part: TypeAlias = "Images | ImageFiles"
-"""A part of a data set, training or test."""
+Part: TypeAlias = "Images | ImageFiles"  # a part of a data set, training or test
 
 
 def load(config: Config, *, train: bool) -> Part:

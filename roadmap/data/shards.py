@@ -26,8 +26,7 @@ from roadmap.errors import ConfigError, DataError, Locked, require
 from roadmap.files import lock, write_atomic
 
 SCHEMES = ("http", "https", "gs")
-Sample = tuple[str, int, int, int]
-"""Name inside the shard, offset, bytes, label."""
+Sample = tuple[str, int, int, int]  # name inside the shard, offset, bytes, label
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,8 +24,7 @@ from roadmap.data.resize import finished_copy
 from roadmap.files import write_atomic
 
 TOP = 5
-SECONDS = 60.0
-"""Between two lines about progress where there is no terminal."""
+SECONDS = 60.0  # between two lines about progress where there is no terminal
 T = TypeVar("T")
 
 
@@ -33,18 +32,15 @@ class Metric(NamedTuple):
     """One number of a network."""
 
     name: str
-    value: float
-    """In percent."""
-    text: str
-    """A line for people, with the counts behind the value."""
+    value: float  # in percent
+    text: str  # a line for people, with the counts behind the value
 
 
 @dataclass(frozen=True)
 class Counts:
     """Images, and those among them whose class is the first guess (top-1) or within five (top-5)."""
 
-    by_class: Tensor
-    """(K, 3) int64: images, top-1 and top-5 of each class."""
+    by_class: Tensor  # (K, 3) int64: images, top-1 and top-5 of each class
 
     @property
     def total(self) -> int:

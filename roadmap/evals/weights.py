@@ -36,8 +36,7 @@ class Loaded(NamedTuple):
 
     network: nn.Module
     config: Config
-    description: str
-    """Source and size of the network."""
+    description: str  # source and size of the network
     num_classes: int
     in_chans: int
 

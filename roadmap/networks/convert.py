@@ -20,15 +20,12 @@ class Layout:
     """A library's names of our layers. Templates may use `block` and `stage`, from 0, and `next` = stage + 1,
     `even` = 2 * stage, `odd` = 2 * stage + 1."""
 
-    ends: dict[str, str]
-    """Stem and head: the first is the conv that sets the width, the last the classifier."""
+    ends: dict[str, str]  # stem and head: the first is the conv that sets the width, the last the classifier
     block: str
     layers: dict[str, str]
     downsample: str = ""
-    downsample_layers: tuple[str, str] = ("0", "1")
-    """Norm and conv."""
-    scale_shape: tuple[int, ...] = (-1,)
-    """Shape of a layer scale."""
+    downsample_layers: tuple[str, str] = ("0", "1")  # norm and conv
+    scale_shape: tuple[int, ...] = (-1,)  # shape of a layer scale
 
     def name(self, key: str) -> str:
         """The library's name for a key of our state dict."""

@@ -27,18 +27,15 @@ FAMILY = {
 }
 """Depths and width of the paper's other networks: ConvNeXt (Table 1) and isotropic ConvNeXt (Table 2)."""
 FOOTNOTE = "* does not follow from the network that the paper describes: docs/faithfulness.md"
-ROUNDING = 0.0105
-"""Largest difference that two printed decimals explain, in GFLOPs."""
+ROUNDING = 0.0105  # largest difference that two printed decimals explain, in GFLOPs
 
 
 class Stage(NamedTuple):
     """The cost of the stem, of a stage with the downsampling before it, or of the head."""
 
     name: str
-    channels: int
-    """Channels of its output."""
-    size: int
-    """Height and width of its output in pixels."""
+    channels: int  # channels of its output
+    size: int  # height and width of its output in pixels
     params: int
     macs: int
 
@@ -47,8 +44,7 @@ class Cost(NamedTuple):
     """The cost of a network and of one forward pass."""
 
     params: int
-    macs: int
-    """Multiply-adds of convolutions and linear layers for one image, which the field prints as FLOPs."""
+    macs: int  # multiply-adds of convolutions and linear layers for one image, which the field prints as FLOPs
     stages: list[Stage]
 
 

@@ -23,13 +23,11 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
-COLUMNS = 3
-"""Widest kernel with a fast path for the weight gradient on a CPU."""
+COLUMNS = 3  # widest kernel with a fast path for the weight gradient on a CPU
 CUDNN_FLOAT32, CUDNN = 5, 7
 """Widest kernels for which cuDNN is fast: for the float32 weight gradient, and for everything else."""
 TILE = 3
-PRODUCTS_PIXELS = 16
-"""Largest map, in pixels, for which all products of two pixels are computed."""
+PRODUCTS_PIXELS = 16  # largest map, in pixels, for which all products of two pixels are computed
 
 Pair = tuple[int, int]
 

@@ -32,14 +32,10 @@ LISTS = ("stem", "block", "downsample", "head")
 class Site(NamedTuple):
     """Where an op stands in a network."""
 
-    model: Any
-    """The `ModelConfig`; here, so that `roadmap.config` can import this module, it has no type."""
-    channels: int
-    """Channels of its input."""
-    width: int
-    """Width of the stage: w = model.width * 2**stage."""
-    stride: int = 1
-    """Stride of the spatial op."""
+    model: Any  # the `ModelConfig`; here, so that `roadmap.config` can import this module, it has no type
+    channels: int  # channels of its input
+    width: int  # width of the stage: w = model.width * 2**stage
+    stride: int = 1  # stride of the spatial op
     num_classes: int = 0
 
     @property
@@ -67,20 +63,14 @@ class Site(NamedTuple):
 class Op:
     """One row of the table."""
 
-    lists: tuple[str, ...]
-    """The lists in which it may stand."""
-    label: Callable[[Site], str]
-    """Its name in drawings and in `show`."""
-    kind: str = "conv"
-    """Its colour in drawings: conv, depthwise, pool, norm, act, scale or add."""
+    lists: tuple[str, ...]  # the lists in which it may stand
+    label: Callable[[Site], str]  # its name in drawings and in `show`
+    kind: str = "conv"  # its colour in drawings: conv, depthwise, pool, norm, act, scale or add
     _: KW_ONLY
-    role: str = ""
-    """Ops of one role replace each other, and a list holds one of them: see REQUIRED."""
+    role: str = ""  # ops of one role replace each other, and a list holds one of them: see REQUIRED
     build: Callable[[Site], "nn.Module"] = lambda at: nn.Identity()
-    channels: Callable[[Site], int] = lambda at: at.channels
-    """Channels of its output."""
-    size: Callable[[int, Site], int] = lambda size, at: size
-    """Height of its output, from that of its input."""
+    channels: Callable[[Site], int] = lambda at: at.channels  # channels of its output
+    size: Callable[[int, Site], int] = lambda size, at: size  # height of its output, from that of its input
 
     @property
     def follows(self) -> bool:

@@ -23,34 +23,22 @@ class ClusterConfig:
     """Where the runs of a sweep are executed. Not part of a run's configuration: the results are the same anywhere."""
 
     scheduler: Scheduler = Scheduler.local
-    retries: int = 3
-    """How often a run is started again after it ended through no fault of its own."""
-    poll_seconds: float = 0.2
-    """Time between two checks of all runs."""
+    retries: int = 3  # how often a run is started again after it ended through no fault of its own
+    poll_seconds: float = 0.2  # time between two checks of all runs
     partition: str | None = None
     account: str | None = None
-    nodes: int = 1
-    """Nodes per run."""
+    nodes: int = 1  # nodes per run
     gpus_per_node: int | None = None
-    processes_per_node: int | None = None
-    """Processes of a run on each node; unset: one per GPU."""
-    cpus_per_task: int | None = None
-    """Cores per process."""
-    mem_gb: float | None = None
-    """Memory per node."""
-    time: int = 1440
-    """Time limit of a job in minutes; a longer run requeues and continues."""
+    processes_per_node: int | None = None  # processes of a run on each node; unset: one per GPU
+    cpus_per_task: int | None = None  # cores per process
+    mem_gb: float | None = None  # memory per node
+    time: int = 1440  # time limit of a job in minutes; a longer run requeues and continues
     constraint: str | None = None
-    array_parallelism: int = 256
-    """Jobs at a time unless `jobs` is set."""
-    setup: list[str] = field(default_factory=list)
-    """Shell commands before the run, for example `module load cuda`."""
-    signal_seconds: int = 120
-    """Seconds before the time limit at which a job is told to write a checkpoint and requeue."""
-    requeues: int = 20
-    """How often a job requeues itself at its time limit."""
-    additional: dict[str, str] = field(default_factory=dict)
-    """Other options of sbatch, for example {qos: high}."""
+    array_parallelism: int = 256  # jobs at a time unless `jobs` is set
+    setup: list[str] = field(default_factory=list)  # shell commands before the run, for example `module load cuda`
+    signal_seconds: int = 120  # seconds before the time limit at which a job is told to write a checkpoint and requeue
+    requeues: int = 20  # how often a job requeues itself at its time limit
+    additional: dict[str, str] = field(default_factory=dict)  # other options of sbatch, for example {qos: high}
 
 
 def read_cluster(name: str, words: list[str]) -> ClusterConfig:

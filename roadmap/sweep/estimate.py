@@ -34,8 +34,7 @@ OPTIONS = {"devices": "", **RATES, "budget": "", "images_per_second": "", "image
 
 
 class Speed(NamedTuple):
-    training: float
-    """Images per second."""
+    training: float  # images per second
     evaluation: float
     params: int
 
@@ -43,12 +42,9 @@ class Speed(NamedTuple):
 class RunCost(NamedTuple):
     step: str
     epochs: int
-    startup: float
-    """Seconds that do not depend on the number of epochs."""
-    work: float
-    """Seconds of all epochs on one device."""
-    bytes: int
-    """Size of a checkpoint: weights, their average and the optimizer's state."""
+    startup: float  # seconds that do not depend on the number of epochs
+    work: float  # seconds of all epochs on one device
+    bytes: int  # size of a checkpoint: weights, their average and the optimizer's state
 
     @property
     def seconds(self) -> float:

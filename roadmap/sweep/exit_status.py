@@ -33,12 +33,9 @@ class ExitStatus(Enum):
 class Exit:
     """What is known about the end of a training process or job."""
 
-    code: int | None = None
-    """Exit code of the training command, negative for the signal that killed it; None: unknown."""
-    job_state: str | None = None
-    """State of the SLURM job; None: no job, or SLURM has forgotten it."""
-    progressed: bool = False
-    """Whether it wrote a checkpoint."""
+    code: int | None = None  # exit code of the training command, negative for the signal that killed it; None: unknown
+    job_state: str | None = None  # state of the SLURM job; None: no job, or SLURM has forgotten it
+    progressed: bool = False  # whether it wrote a checkpoint
 
 
 def exit_status(directory: Path, end: Exit) -> tuple[ExitStatus, str]:

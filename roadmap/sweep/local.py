@@ -19,8 +19,7 @@ class Worker:
     state: RunState
     process: Process
     environment: dict[str, str]
-    checkpoint: int
-    """`checkpoint_time` when it was started."""
+    checkpoint: int  # `checkpoint_time` when it was started
 
 
 class Local:

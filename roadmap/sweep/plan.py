@@ -32,17 +32,14 @@ class Run:
 class Plan:
     """All runs of a sweep: the first seed of every step before the second seed of any."""
 
-    study: Path
-    """The directory of the study."""
+    study: Path  # the directory of the study
     steps: list[str]
     seeds: int
-    jobs: int
-    """Runs at a time."""
+    jobs: int  # runs at a time
     compose: Callable[[], list[Config]]
     """Compose the configuration of each step; takes seconds, so `status` does without."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
-    skipped: dict[str, str] = field(default_factory=dict)
-    """Variants of a design that are not possible, and why."""
+    skipped: dict[str, str] = field(default_factory=dict)  # variants of a design that are not possible, and why
 
     @property
     def runs(self) -> list[Run]:

@@ -23,8 +23,7 @@ class Job:
     state: RunState
     number: str
     submitted: float
-    checkpoint: int
-    """`checkpoint_time` when it was submitted."""
+    checkpoint: int  # `checkpoint_time` when it was submitted
 
     def save(self) -> None:
         content = {"job": self.number, "submitted": self.submitted, "found": self.checkpoint, "tries": self.state.tries}

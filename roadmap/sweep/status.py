@@ -28,19 +28,14 @@ UNDONE = (Phase.waiting, Phase.queued, Phase.running)
 class RunState:
     run: Run
     phase: Phase = Phase.waiting
-    started: float = 0.0
-    """By time.monotonic()."""
+    started: float = 0.0  # by time.monotonic()
     seconds: float = 0.0
     top1: float | None = None
     epoch: str = ""
-    share: float = 0.0
-    """Share of its training steps that are done, 0 to 1."""
-    resumed: float | None = None
-    """Share that was done when this sweep started it."""
-    new: bool = False
-    """Whether this sweep started it or adopted its job."""
-    tries: int = 0
-    """How often it was started again after it ended through no fault of its own."""
+    share: float = 0.0  # share of its training steps that are done, 0 to 1
+    resumed: float | None = None  # share that was done when this sweep started it
+    new: bool = False  # whether this sweep started it or adopted its job
+    tries: int = 0  # how often it was started again after it ended through no fault of its own
 
     @property
     def name(self) -> str:

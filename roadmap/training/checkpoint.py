@@ -33,10 +33,8 @@ class Checkpointer:
     config: Config
     world: World
     progress: Progress
-    data: dict[str, Any] | None = None
-    """The fingerprint of the images."""
-    before: float | None = None
-    """Seconds of the run before this process began."""
+    data: dict[str, Any] | None = None  # the fingerprint of the images
+    before: float | None = None  # seconds of the run before this process began
     started: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
 

@@ -17,8 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from roadmap.networks.device import compiled
 
-TIMEOUT = timedelta(minutes=10)
-"""How long a process waits for the others before it fails."""
+TIMEOUT = timedelta(minutes=10)  # how long a process waits for the others before it fails
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,7 @@ class World:
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0
-    """Rank among the processes on this machine."""
+    local_rank: int = 0  # rank among the processes on this machine
 
     @classmethod
     def from_env(cls) -> "World":

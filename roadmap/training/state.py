@@ -40,12 +40,9 @@ def _floats(model: nn.Module) -> list[Tensor]:
 class Clock:
     """Seconds of an epoch."""
 
-    compute: float = 0.0
-    """Forward and backward passes, optimizer."""
-    data: float = 0.0
-    """Waiting for batches."""
-    other: float = 0.0
-    """Everything else between the first and the last step."""
+    compute: float = 0.0  # forward and backward passes, optimizer
+    data: float = 0.0  # waiting for batches
+    other: float = 0.0  # everything else between the first and the last step
     evaluation: float = 0.0
 
     def training(self) -> float:
@@ -59,23 +56,17 @@ class State:
 
     model: nn.Module
     world: World
-    replica: Replica
-    """The model as it is called in training."""
+    replica: Replica  # the model as it is called in training
     ema: Average
     optimizer: torch.optim.Optimizer
     plan: MemoryPlan = field(default_factory=MemoryPlan)
     step: int = 0
-    loss_sum: float = 0.0
-    """Over the steps of this epoch so far."""
-    skipped: int = 0
-    """Unreadable images of this epoch so far."""
+    loss_sum: float = 0.0  # over the steps of this epoch so far
+    skipped: int = 0  # unreadable images of this epoch so far
     clock: Clock = field(default_factory=Clock)
-    rollbacks: int = 0
-    """Returns to a checkpoint after a number that was not finite."""
-    seconds: float = 0.0
-    """Wall time of the run, over all processes that worked on it one after another."""
-    history: list[dict[str, Any]] = field(default_factory=list)
-    """One line of metrics.jsonl per epoch."""
+    rollbacks: int = 0  # returns to a checkpoint after a number that was not finite
+    seconds: float = 0.0  # wall time of the run, over all processes that worked on it one after another
+    history: list[dict[str, Any]] = field(default_factory=list)  # one line of metrics.jsonl per epoch
     data: dict[str, Any] | None = None
     """The fingerprint of the images, if the name of their data set does not identify them."""
 

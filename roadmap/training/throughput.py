@@ -15,8 +15,7 @@ from roadmap.training.distributed import World
 from roadmap.training.loop import train_step
 from roadmap.training.state import initial_state
 
-SECONDS = 1.0
-"""Shortest measurement, after one warm-up step."""
+SECONDS = 1.0  # shortest measurement, after one warm-up step
 CPU_PIXELS = 8 * 224 * 224
 """Most pixels of a micro-batch on a CPU: larger ones are not faster, and take minutes to measure."""
 
