@@ -9,20 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.powercut import Disk, lay_out
-from helpers.smoke import computed, script, tiny
+from helpers.powercut import power_cuts
+from helpers.smoke import computed, inside, tiny
 
 from roadmap import runs
 from roadmap.config.compose import load, to_dict
-from roadmap.config.schema import Config
 from roadmap.errors import ConfigError, DataError
 from roadmap.evals.weights import read
 from roadmap.training import checkpoint
-from roadmap.training.distributed import World
 from roadmap.training.run import execute
-from roadmap.training.state import dump_state, initial_state
 
-RUNG = "+step=gelu"
 FIRST, SECOND = ({"step": step, "model": {"weight": torch.full((40,), float(step))}} for step in (1, 2))
 SMALL = {"seed": 0, "step": {"name": "gelu"}, "regime": {"name": "micro"}, "recipe": {"lr": 0.1}}
 
@@ -37,26 +33,33 @@ class Harm:
         return os.system, (f"touch {self.path}",)
 
 
-def test_power_cut_while_a_checkpoint_is_written_leaves_a_whole_one(tmp_path: Path) -> None:
-    (place := tmp_path / "disk").mkdir()
-    checkpoint.save(place, FIRST, SMALL)
-    checkpoint.save(place, FIRST, SMALL)
-    disk = Disk(place)
-    with disk.watched():
-        checkpoint.save(place, SECOND, SMALL)
-    steps = []
-    for number, left in enumerate(disk.moments):
-        restored = checkpoint.restore(lay_out(tmp_path / str(number), left), SMALL)
-        assert restored is not None
-        steps.append(restored["step"])
-    assert set(steps) == {1, 2}
-
-
-def test_any_flipped_bit_of_a_checkpoint_is_noticed_or_harmless(tmp_path: Path) -> None:
-    chance = Random(0)
-    (place := tmp_path / "run").mkdir()
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A directory with two checkpoints, of steps 1 and 2."""
+    (directory := tmp_path / "run").mkdir()
     for state in (FIRST, SECOND):
-        checkpoint.save(place, state, SMALL)
+        checkpoint.save(directory, state, SMALL)
+    return directory
+
+
+def test_power_cut_while_a_checkpoint_is_written_leaves_a_whole_one(place: Path, tmp_path: Path) -> None:
+    checkpoint.save(place, FIRST, SMALL)
+    checkpoint.save(place, FIRST, SMALL)
+    with power_cuts(place) as moments:
+        checkpoint.save(place, SECOND, SMALL)
+    steps = set()
+    for number, left in enumerate(moments):
+        (directory := tmp_path / str(number)).mkdir()
+        for name, content in left.items():
+            (directory / name).write_bytes(content)
+        restored = checkpoint.restore(directory, SMALL)
+        assert restored is not None
+        steps.add(restored["step"])
+    assert steps == {1, 2}
+
+
+def test_any_flipped_bit_of_a_checkpoint_is_noticed_or_harmless(place: Path) -> None:
+    chance = Random(0)
     whole = {path.name: path.read_bytes() for path in place.iterdir()}
     seen = set()
     for _ in range(400):
@@ -73,53 +76,36 @@ def test_any_flipped_bit_of_a_checkpoint_is_noticed_or_harmless(tmp_path: Path) 
     assert seen == {1, 2}
 
 
-def saved_twice(config: Config, directory: Path) -> dict[str, Any]:
-    """Two checkpoints, of steps 1 and 2."""
-    plain = to_dict(config)
-    state = initial_state(config, torch.device("cpu"), World())
-    for state.step in (1, 2):
-        checkpoint.save(directory, dump_state(state), plain)
-    return plain
-
-
-@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "garbage", "remove"])
-def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(damage: str, tmp_path: Path, data_root: Path) -> None:
-    plain = saved_twice(tiny(tmp_path, data_root), tmp_path)
-    path = tmp_path / runs.CHECKPOINT
-    whole = path.read_bytes()
-    middle = len(whole) // 2
-    damaged = {
-        "truncate": whole[:middle],
-        "flip": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
-        "empty": b"",
-        "garbage": b"no archive at all" * 1000,
-    }
-    path.unlink() if damage == "remove" else path.write_bytes(damaged[damage])
-    restored = checkpoint.restore(tmp_path, plain)
+@pytest.mark.parametrize("damage", ["truncated", b"", b"no archive at all" * 1000, "removed"])
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(damage: str | bytes, place: Path) -> None:
+    path = place / runs.CHECKPOINT
+    if damage == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(damage if isinstance(damage, bytes) else path.read_bytes()[: path.stat().st_size // 2])
+    restored = checkpoint.restore(place, SMALL)
     assert restored is not None
     assert restored["step"] == 1
 
 
-def test_a_checkpoint_of_another_configuration_is_refused_with_the_difference(tmp_path: Path, data_root: Path) -> None:
-    saved_twice(tiny(tmp_path, data_root), tmp_path)
-    kept = (tmp_path / runs.CHECKPOINT).read_bytes()
+def test_a_checkpoint_of_another_configuration_is_refused_with_the_difference(place: Path) -> None:
+    kept = (place / runs.CHECKPOINT).read_bytes()
     with pytest.raises(ConfigError, match=r"checkpoint\.pt: a checkpoint of another run: seed \(0 there, now 1\)"):
-        checkpoint.restore(tmp_path, to_dict(tiny(tmp_path, data_root, "seed=1")))
-    assert (tmp_path / runs.CHECKPOINT).read_bytes() == kept
+        checkpoint.restore(place, SMALL | {"seed": 1})
+    assert (place / runs.CHECKPOINT).read_bytes() == kept
 
 
 def test_a_checkpoint_of_another_format_is_refused_and_kept(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directory = runs.prepare(tiny(tmp_path, data_root, RUNG))
+    directory = runs.prepare(tiny(tmp_path, data_root, "+step=gelu"))
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "FORMAT", 7)
         checkpoint.save(directory, FIRST, to_dict(load(directory / runs.CONFIG)))
     kept = (directory / runs.CHECKPOINT).read_bytes()
-    process = script("train.py", f"run={directory}")
-    output, _ = process.communicate()
-    assert process.returncode == 2
-    assert output.strip().splitlines()[-1] == (
+    code, said = inside("train.py", f"run={directory}")
+    assert code == 2
+    assert said.strip().splitlines()[-1] == (
         f"train: {directory / runs.CHECKPOINT}: a checkpoint of format 7, but this version reads 1: "
         "finish the run with the version that began it, or move the file away to start again"
     )
@@ -128,7 +114,7 @@ def test_a_checkpoint_of_another_format_is_refused_and_kept(
 
 def test_a_pickle_that_would_run_code_is_refused(undisturbed: Path, tmp_path: Path, data_root: Path) -> None:
     harm = tmp_path / "harm"
-    directory = runs.prepare(tiny(tmp_path, data_root, RUNG))
+    directory = runs.prepare(tiny(tmp_path, data_root, "+step=gelu"))
     evil = {"format": 1, "step": 5, "model": Harm(harm)}
     torch.save(evil, directory / runs.CHECKPOINT)
     (directory / runs.PREVIOUS_CHECKPOINT).write_bytes(pickle.dumps(evil))

@@ -6,33 +6,27 @@ import subprocess
 import sys
 from pathlib import Path
 
-from helpers.powercut import Disk
+from helpers.powercut import power_cuts
 from helpers.smoke import ROOT
 
 from roadmap.files import lock, write_atomic
 
 
 def test_power_cut_while_a_file_is_written_leaves_the_old_one_or_the_new(tmp_path: Path) -> None:
-    (place := tmp_path / "disk").mkdir()
-    path = place / "result.json"
+    path = tmp_path / "result.json"
     path.write_text("what was there before")
-    disk = Disk(place)
-    with disk.watched():
+    with power_cuts(tmp_path) as moments:
         write_atomic(path, "what is there now")
-    assert len(disk.moments) > 4
-    found = {left[path.name] for left in disk.moments}
-    assert found == {b"what was there before", b"what is there now"}
+    assert len(moments) > 4
+    assert {left[path.name] for left in moments} == {b"what was there before", b"what is there now"}
 
 
 def test_a_write_without_fsync_would_be_noticed(tmp_path: Path) -> None:
-    (place := tmp_path / "disk").mkdir()
-    (place / "a").write_text("before")
-    disk = Disk(place)
-    with disk.watched():
-        with (place / "b").open("w") as stream:
-            stream.write("now")
-        (place / "b").replace(place / "a")
-    assert b"" in {left["a"] for left in disk.moments}
+    (tmp_path / "a").write_text("before")
+    with power_cuts(tmp_path) as moments:
+        (tmp_path / "b").write_text("now")
+        (tmp_path / "b").replace(tmp_path / "a")
+    assert b"" in {left["a"] for left in moments}
 
 
 def test_a_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:

@@ -6,93 +6,77 @@ last from its own fsync, before which any first part of them may be there.
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-Names = dict[str, int]
-"""Name to inode."""
+Change = tuple[str, str, int]
+"""The name that is given, the name that is taken away, and the inode."""
 
 
-class Disk:
-    """Watches what is done in a directory, and tells what a power cut at each moment of it could leave."""
+@contextmanager
+def power_cuts(directory: Path) -> Iterator[list[dict[str, bytes]]]:
+    """Watch every creation, fsync and renaming in a directory, and list what a power cut at any moment could leave."""
+    fsync, replace, opened = os.fsync, Path.replace, Path.open
+    names = {path.name: path.stat().st_ino for path in directory.iterdir()}
+    synced = {inode: (directory / name).read_bytes() for name, inode in names.items()}
+    unsynced: dict[int, bytes] = {}
+    pending: list[Change] = []  # since the directory was last synced
+    moments: list[dict[str, bytes]] = []
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.names: Names = {path.name: path.stat().st_ino for path in directory.iterdir()}
-        self.synced = {path.stat().st_ino: path.read_bytes() for path in directory.iterdir()}
-        self.pending: list[tuple[str, str, int]] = []
-        """(name that is given, name that is taken away, inode) since the directory was last synced."""
-        self.moments: list[dict[str, bytes]] = []
-        self.unsynced: dict[int, bytes] = {}
+    def cut() -> None:
+        """Note what a power cut could leave now: any of the pending changes, any part of unsynced bytes."""
+        subsets = (itertools.combinations(pending, count) for count in range(len(pending) + 1))
+        for some, share in itertools.product(itertools.chain(*subsets), (0.0, 0.5, 1.0)):
+            left = {}
+            for name, inode in _changed(names, some).items():
+                part = unsynced.get(inode, b"")
+                left[name] = synced.get(inode, part[: int(len(part) * share)])
+            if left not in moments:
+                moments.append(left)
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Note every creation, fsync and renaming."""
-        fsync, replace, opened = os.fsync, Path.replace, Path.open
+    def open_(path: Path, mode: str = "r", *more: Any, **named: Any) -> Any:
+        stream = opened(path, mode, *more, **named)
+        if "w" in mode:
+            pending.append((path.name, "", path.stat().st_ino))
+            cut()
+        return stream
 
-        def open_(path: Path, mode: str = "r", *more: Any, **named: Any) -> Any:
-            stream = opened(path, mode, *more, **named)
-            if "w" in mode:
-                self.pending.append((path.name, "", path.stat().st_ino))
-                self.cut()
-            return stream
-
-        def fsync_(descriptor: int) -> None:
-            inode = os.fstat(descriptor).st_ino
-            written = Path(f"/proc/self/fd/{descriptor}").resolve()
-            if inode != self.directory.stat().st_ino:
-                self.unsynced[inode] = written.read_bytes()
-                self.cut()
+    def fsync_(descriptor: int) -> None:
+        nonlocal names
+        inode = os.fstat(descriptor).st_ino
+        if inode == directory.stat().st_ino:
             fsync(descriptor)
-            if inode == self.directory.stat().st_ino:
-                self.names = self.applied(self.pending)
-                self.pending.clear()
-            else:
-                self.synced[inode] = self.unsynced.pop(inode)
-            self.cut()
+            names = _changed(names, pending)
+            pending.clear()
+        else:
+            unsynced[inode] = Path(f"/proc/self/fd/{descriptor}").resolve().read_bytes()
+            cut()
+            fsync(descriptor)
+            synced[inode] = unsynced.pop(inode)
+        cut()
 
-        def replace_(source: Path, target: Path) -> Path:
-            inode = source.stat().st_ino
-            replace(source, target)
-            self.pending.append((Path(target).name, source.name, inode))
-            self.cut()
-            return target
+    def replace_(source: Path, target: Path) -> Path:
+        pending.append((Path(target).name, source.name, source.stat().st_ino))
+        replace(source, target)
+        cut()
+        return target
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "fsync", fsync_)
-            patch.setattr(Path, "replace", replace_)
-            patch.setattr(Path, "open", open_)
-            yield
-
-    def applied(self, changes: list[tuple[str, str, int]]) -> Names:
-        """The names after some changes."""
-        names = dict(self.names)
-        for given, taken, inode in changes:
-            if names.get(taken) == inode:
-                del names[taken]
-            names[given] = inode
-        return names
-
-    def cut(self) -> None:
-        """Note what the power could leave if it went now: any of the pending changes, any part of unsynced bytes."""
-        for count in range(len(self.pending) + 1):
-            for some in itertools.combinations(self.pending, count):
-                for share in (0.0, 0.5, 1.0):
-                    left = {}
-                    for name, inode in self.applied(list(some)).items():
-                        part = self.unsynced.get(inode, b"")
-                        left[name] = self.synced.get(inode, part[: int(len(part) * share)])
-                    if left not in self.moments:
-                        self.moments.append(left)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fsync_)
+        patch.setattr(Path, "replace", replace_)
+        patch.setattr(Path, "open", open_)
+        yield moments
 
 
-def lay_out(directory: Path, left: dict[str, bytes]) -> Path:
-    """A directory as a power cut left it."""
-    directory.mkdir()
-    for name, content in left.items():
-        (directory / name).write_bytes(content)
-    return directory
+def _changed(names: dict[str, int], changes: Iterable[Change]) -> dict[str, int]:
+    """Name to inode after some changes."""
+    names = dict(names)
+    for given, taken, inode in changes:
+        if names.get(taken) == inode:
+            del names[taken]
+        names[given] = inode
+    return names
