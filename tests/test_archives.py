@@ -1,15 +1,19 @@
 """ImageNet's archives are sorted into folders, however often the work is stopped."""
 
 import io
+import itertools
+import os
 import shutil
-import subprocess
-import sys
+import signal
 import tarfile
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.containers import add, shuffled, write_devkit, write_originals
 from helpers.photographs import CLASSES, plant
+from helpers.synthetic import run
 
 from roadmap.config.schema import DataConfig
 from roadmap.data import archives
@@ -43,53 +47,43 @@ def is_sorted(root: Path, tree: Path) -> bool:
     return all(contents(root / part) == contents(tree / part) for part in ("train", "val"))
 
 
-def test_archives_become_folders_once(root: Path, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sort(root)
-    assert is_sorted(root, tree)
+def test_archives_become_folders_once_and_without_torch(
+    root: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = run("data=imagenet", f"data.root={root}", cwd=tmp_path, script="fetch_data")
+    assert (done.stdout.splitlines(), done.stderr) == (
+        [
+            "imagenet: train: 4 of 4 classes sorted",
+            "imagenet: val: 4 of 4 classes sorted",
+            f"imagenet: ready in {root}",
+        ],
+        "False\n",
+    )
+    assert is_sorted(root, tree) and (root / TRAIN).is_file() and (root / VAL).is_file()
     assert sorted(path.name for path in (root / "val" / "rocket").iterdir()) == [
         f"ILSVRC2012_val_{number:08d}.JPEG" for number in (4, 8, 12)
     ]
-    assert capsys.readouterr().out.splitlines() == [
-        "imagenet: train: 4 of 4 classes sorted",
-        "imagenet: val: 4 of 4 classes sorted",
-        f"imagenet: ready in {root}",
-    ]
-    for name in (TRAIN, VAL):
-        assert (root / name).is_file()
     sort(root)
     assert capsys.readouterr().out == f"imagenet: ready in {root}\n"
 
 
-STOPPED = """
-import sys, tarfile
-from roadmap.config.schema import DataConfig
-from roadmap.data import fetch
-
-left, extract = int(sys.argv[2]), tarfile.TarFile.extract
-
-def watched(*arguments, **options):
-    global left
-    extract(*arguments, **options)
-    left -= 1
-    if left == 0:
-        print("now", flush=True)
-        sys.stdin.read()
-
-tarfile.TarFile.extract = watched
-fetch.prepare(DataConfig(name="imagenet", root=sys.argv[1]))
-assert "torch" not in sys.modules
-"""
-
-
 @pytest.mark.parametrize("images", [2, 3, 14])
-def test_a_killed_process_leaves_complete_classes_and_the_next_continues(root: Path, tree: Path, images: int) -> None:
-    command = [sys.executable, "-c", STOPPED, str(root), str(images)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    while process.stdout.readline() != "now\n":
-        assert process.poll() is None
-    process.kill()
-    process.communicate()
+def test_a_killed_process_leaves_complete_classes_and_the_next_continues(
+    root: Path, tree: Path, images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract, count = tarfile.TarFile.extract, itertools.count(1)
+
+    def watched(*arguments: Any, **options: Any) -> None:
+        extract(*arguments, **options)
+        if next(count) == images:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    process = get_context("fork").Process(target=sort, args=[root])
+    with monkeypatch.context() as patch:
+        patch.setattr(tarfile.TarFile, "extract", watched)
+        process.start()
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
     there = {path: path.stat().st_mtime_ns for path in root.glob("*/[a-z]*") if path.is_dir()}
     assert len(there) == (images - 1) // COUNT
     assert all(len(list(folder.iterdir())) == COUNT for folder in there)
@@ -98,16 +92,21 @@ def test_a_killed_process_leaves_complete_classes_and_the_next_continues(root: P
     assert all(folder.stat().st_mtime_ns == before for folder, before in there.items())
 
 
-@pytest.mark.parametrize("place", ["val", ".", "ILSVRC2012_img_val"])
-def test_validation_images_side_by_side_are_sorted(root: Path, tree: Path, place: str) -> None:
-    (root / VAL).unlink()
-    (root / place).mkdir(exist_ok=True)
-    for number, (_, path) in enumerate(shuffled(tree), start=1):
-        shutil.copy(path, root / place / f"ILSVRC2012_val_{number:08d}.JPEG")
+@pytest.mark.parametrize(
+    ("train", "val"), [("train", "val"), ("ILSVRC2012_img_train", "ILSVRC2012_img_val"), ("train", ".")]
+)
+def test_archives_that_were_unpacked_by_hand_are_sorted(root: Path, tree: Path, train: str, val: str) -> None:
+    """Archives of classes, and validation images side by side."""
+    for name, place in ((TRAIN, train), (VAL, val)):
+        with tarfile.open(root / name) as tar:
+            tar.extractall(root / place, filter="data")
+        (root / name).unlink()
     sort(root)
+    kept = list((root / val).glob("*.JPEG"))
+    assert len(kept) == (0 if val == "val" else COUNT * len(CLASSES))
+    for path in (root / "train").glob("*.tar"):
+        path.unlink()
     assert is_sorted(root, tree)
-    kept = list((root / place).glob("*.JPEG"))
-    assert len(kept) == (0 if place == "val" else COUNT * len(CLASSES))
     sort(root)
     assert is_sorted(root, tree)
 
@@ -134,18 +133,6 @@ def test_a_damaged_archive_is_named_before_anything_is_unpacked(root: Path, name
     with pytest.raises(DataError, match=f"^{root / name}"):
         sort(root)
     assert not (root / "train").exists()
-
-
-@pytest.mark.parametrize("place", ["train", "ILSVRC2012_img_train"])
-def test_archives_of_classes_that_were_unpacked_by_hand_are_sorted(root: Path, tree: Path, place: str) -> None:
-    (root / place).mkdir()
-    with tarfile.open(root / TRAIN) as tar:
-        tar.extractall(root / place, filter="data")
-    (root / TRAIN).unlink()
-    sort(root)
-    for path in (root / "train").glob("*.tar"):
-        path.unlink()
-    assert is_sorted(root, tree)
 
 
 def test_a_truncated_class_is_named_and_the_classes_before_it_stay(root: Path, tree: Path) -> None:
@@ -177,7 +164,8 @@ def test_missing_files_and_disk_space_are_named(root: Path, tree: Path, monkeypa
     with pytest.raises(DataError, match=r"train: 0\.0 GB are still to be unpacked, 0\.0 GB are free"):
         sort(root)
     (root / TRAIN).unlink()
-    with pytest.raises(DataError, match=f"or put {TRAIN}, {VAL} and {DEVKIT} there"):
+    wanted = f"^imagenet: .*train and .*val must hold a folder of images for every class: .*put {TRAIN}, {VAL} and"
+    with pytest.raises(DataError, match=f"{wanted} {DEVKIT} there"):
         shutil.rmtree(root / "train", ignore_errors=True)
         (root / VAL).unlink()
         sort(root)
