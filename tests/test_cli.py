@@ -64,6 +64,7 @@ def test_commands_that_read_a_study_take_the_words_of_its_sweep(tmp_path: Path) 
         (["study=my_studi"], r"\(did you mean my_study\?\)"),
         (["jobz=2"], r"jobz=2: allowed is runs_dir=.*=..., and words of a sweep .* \(did you mean jobs\?\)"),
         (["smoke"], "smoke: allowed is runs_dir="),
+        (["study=../x"], "study=../x: allowed is letters"),
         (["seeds=many"], "seeds=many"),
     ],
 )
