@@ -66,11 +66,10 @@ def test_old_options_are_read_in_the_new_names() -> None:
     assert renamed(config) == {"study": {"ladder": "recipe", "design": "ladder"}, "seed": 0}
     assert config["study"] == {"road": "recipe", "design": "path"}, "the argument is left as it is"
     assert renamed({"study": {"design": "add_one"}}) == {"study": {"design": "add_one"}}
-    assert renamed_override("only=path") == "only=main_sequence"
-    assert renamed_override("design=path") == "design=ladder"
-    assert renamed_override("study.road=recipe") == "study.ladder=recipe"
-    assert renamed_override("recipe.lr=0.1") == "recipe.lr=0.1"
-    assert [renamed_override(f"recipe.sync_bn={n}") for n in (1, 8)] == ["recipe.sync_bn=false", "recipe.sync_bn=true"]
+    assert [renamed({"recipe": {"sync_bn": n}})["recipe"]["sync_bn"] for n in (1, 8, True)] == [False, True, True]
+    old = "only=path design=path study.road=recipe recipe.lr=0.1 recipe.sync_bn=1 recipe.sync_bn=8"
+    new = "only=main_sequence design=ladder study.ladder=recipe recipe.lr=0.1 recipe.sync_bn=false recipe.sync_bn=true"
+    assert [renamed_override(word) for word in old.split()] == new.split()
 
 
 def test_what_is_no_whole_result_is_refused(tmp_path: Path) -> None:

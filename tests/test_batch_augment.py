@@ -41,10 +41,7 @@ def test_the_draws_of_one_operation_do_not_depend_on_the_others() -> None:
     every = draw(SINGLE, shape, seed=1, epoch=2, device=CPU)
     for recipe, name in ((FLIP, "flipped"), (CROP, "crops"), (ERASE, "erasures"), (ERASE, "noise")):
         assert torch.equal(getattr(draw(recipe, shape, seed=1, epoch=2, device=CPU), name), getattr(every, name))
-
-
-def test_operations_that_are_off_draw_nothing() -> None:
-    assert draw(PLAIN, torch.Size((8, 3, 32, 32)), seed=0, epoch=0, device=CPU) == Draws()
+    assert draw(PLAIN, shape, seed=1, epoch=2, device=CPU) == Draws(), "operations that are off draw nothing"
 
 
 def test_flips() -> None:
@@ -89,8 +86,7 @@ def test_crops_are_resized_as_torchvision_resizes_them() -> None:
 
 def test_a_crop_belongs_to_its_image() -> None:
     images = some(40)
-    crops = draw(CROP, images.images.shape, seed=0, epoch=0, device=CPU).crops
-    assert crops is not None
+    crops = draw(CROP, images.shape, seed=0, epoch=0, device=CPU).crops
     expected = resized_crop(by_index(images, replace(PLAIN, batch_size=40)), crops)
     assert torch.equal(by_index(images, replace(CROP, batch_size=40)), expected)
 
@@ -109,8 +105,7 @@ def test_erasures_are_drawn_as_timm_draws_them() -> None:
 def test_erasing_fills_the_box_with_noise_and_nothing_else() -> None:
     images = some(4000)
     plain, erased = by_index(images, PLAIN), by_index(images, ERASE)
-    boxes = draw(ERASE, images.images.shape, seed=0, epoch=0, device=CPU).erasures
-    assert boxes is not None
+    boxes = draw(ERASE, images.shape, seed=0, epoch=0, device=CPU).erasures
     changed = (plain != erased).all(1)
     touched = changed.flatten(1).any(1)
     assert torch.equal(touched, boxes[:, 2] > 0)
@@ -120,8 +115,7 @@ def test_erasing_fills_the_box_with_noise_and_nothing_else() -> None:
         assert changed[i, top : top + height, left : left + width].all()
         assert changed[i].sum() == height * width
     noise = erased[(plain != erased)]
-    assert abs(noise.mean().item()) < 0.01
-    assert abs(noise.std().item() - 1) < 0.01
+    assert abs(noise.mean().item()) < 0.01 and abs(noise.std().item() - 1) < 0.01
 
 
 def test_every_offset_gives_other_noise() -> None:
@@ -135,17 +129,16 @@ def test_every_offset_gives_other_noise() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_both_methods_of_erasing_agree(channels: int, layout: torch.memory_format) -> None:
     draws = draw(ERASE, torch.Size((200, channels, 32, 32)), seed=0, epoch=0, device=CPU)
-    assert draws.erasures is not None and draws.noise_offsets is not None and draws.noise is not None
     x = torch.randn(200, channels, 32, 32).contiguous(memory_format=layout)
-    together = erase(x.clone(), draws.erasures, draws.noise, offsets=draws.noise_offsets)
-    apart = erase_one_by_one(x.clone(), draws.erasures, draws.noise, offsets=draws.noise_offsets)
-    assert not torch.equal(together, x)
-    assert torch.equal(together, apart)
+    together, apart = (
+        method(x.clone(), draws.erasures, draws.noise, offsets=draws.noise_offsets)
+        for method in (erase, erase_one_by_one)
+    )
+    assert torch.equal(together, apart) and not torch.equal(together, x)
 
 
 def test_the_memory_format_changes_no_bit() -> None:
-    planes = torch.randint(0, 256, (16, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    index = torch.arange(16)
+    planes, index = some(16).images, torch.arange(16)
     draws = draw(replace(ERASE, reprob=0.7), planes.shape, seed=1, epoch=0, device=CPU)
     pixels = planes.contiguous(memory_format=torch.channels_last)
     found = augment(pixels, index, draws, data=DATA)

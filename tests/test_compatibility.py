@@ -10,11 +10,8 @@ from roadmap.errors import ConfigError
 from roadmap.results.compatibility import refuse_incompatible
 
 
-def test_a_whole_ladder_is_one_table() -> None:
+def test_a_ladder_and_runs_carried_out_elsewhere_are_one_table() -> None:
     refuse_incompatible(ladder(seeds=2))
-
-
-def test_runs_may_differ_in_how_and_where_they_are_carried_out() -> None:
     other = {"training__threads": 7, "runs_dir": "elsewhere", "study__seeds": 9, "data__root": "/mnt"}
     reworded = result("gelu", 1, step__title="Reworded", **other)
     refuse_incompatible([result("gelu", 0), reworded, result("resnet", **other)])
@@ -33,11 +30,7 @@ def test_runs_may_differ_in_how_and_where_they_are_carried_out() -> None:
         ("layer_scale", {"recipe__lr": 1.0}, "recipe.lr: .* both call their recipe modern"),
         ("large_kernel", {"model__kernel_size": 9}, "model.kernel_size: 7 in .*only model.act may change"),
         ("large_kernel", {"recipe__name": "mine"}, "recipe.name: modern in large_kernel/seed-0, mine in"),
-        (
-            "move_up_depthwise",
-            {"model__norm": "layer_norm"},
-            "from move_up_depthwise to gelu only model.act, model.kernel_size may change",
-        ),
+        ("move_up_depthwise", {"model__norm": "layer_norm"}, "to gelu only model.act, model.kernel_size may change"),
     ],
 )
 def test_runs_that_differ_in_more_are_refused(step: str, changes: Any, message: str) -> None:
@@ -45,12 +38,9 @@ def test_runs_that_differ_in_more_are_refused(step: str, changes: Any, message: 
         refuse_incompatible([result(step), result("gelu", 3, **changes)])
 
 
-def test_changes_that_a_step_declares_are_allowed() -> None:
+def test_changes_that_a_step_declares_are_allowed_and_all_without_step_file() -> None:
     refuse_incompatible([result("large_kernel"), result("gelu", model__act="relu")])
     refuse_incompatible([result("resnet"), result("gelu", recipe__name="mine")])  # training_recipe lies between
-
-
-def test_a_step_without_step_file_may_change_its_model() -> None:
     refuse_incompatible([*ladder(), result("mine", like="gelu", model__width=48, model__norm="layer_norm")])
 
 

@@ -49,6 +49,12 @@ def test_unknown_values_are_blank(half: Path) -> None:
     assert significance["training_recipe"] == "significant" and significance["mine"] == "single"
 
 
+def test_changes_of_the_recipe_are_listed_as_the_runs_have_them(half: Path) -> None:
+    recipe = by_step(gather("smoke", half))["training_recipe"]
+    assert recipe["changes"] == [("recipe", "original", "modern")]
+    assert ("recipe.opt", "sgd", "adamw") in recipe["in_runs"]
+
+
 def test_a_custom_step_shows_its_changes_and_its_network(half: Path) -> None:
     mine = by_step(gather("smoke", half))["mine"]
     assert mine["changes"] == [("model.width", "24", "32")]
@@ -56,18 +62,6 @@ def test_a_custom_step_shows_its_changes_and_its_network(half: Path) -> None:
     block, stem = mine["drawings"]
     assert stem["part"] == "stem" and "4×4 conv, 32, stride 4" in stem["after"]
     assert "1×1 conv, 96" in block["before"] and "1×1 conv, 128" in block["after"]
-
-
-def test_changes_of_the_recipe_are_listed_as_the_runs_have_them(half: Path) -> None:
-    recipe = by_step(gather("smoke", half))["training_recipe"]
-    assert recipe["changes"] == [("recipe", "original", "modern")]
-    assert ("recipe.opt", "sgd", "adamw") in recipe["in_runs"]
-
-
-def test_equal_titles_are_told_apart_by_name(tmp_path: Path) -> None:
-    two = [result(name, like="gelu", step__title="Mine") for name in ("a", "b")]
-    steps = by_step(collated(tmp_path, *two))
-    assert (steps["a"]["title"], steps["b"]["title"]) == ("Mine (a)", "Mine (b)")
 
 
 def test_variants_of_a_design_are_compared_with_their_baseline(tmp_path: Path) -> None:
@@ -85,21 +79,19 @@ def test_variants_of_a_design_are_compared_with_their_baseline(tmp_path: Path) -
     assert "3×3 depthwise conv" in not_run["drawings"][0]["after"]
 
 
-def test_further_metrics_are_shown_by_name(tmp_path: Path) -> None:
-    results = [result("resnet", seed) for seed in (0, 1)] + [result("training_recipe")]
+def test_metrics_and_stages_are_those_of_the_results_and_equal_titles_have_the_name(tmp_path: Path) -> None:
+    stage = {"name": "stem", "channels": 24, "size": 8, "params": 1200, "macs": 3400}
+    results = [result("resnet", seed) | {"stages": [stage]} for seed in (0, 1)] + [result("training_recipe")]
     for each, ece in zip(results, (0.12, 0.14), strict=False):
         each["metrics"]["ece"] = ece
-    report = collated(tmp_path, *results)
+    two = [result(name, like="gelu", step__title="Mine") for name in ("a", "b")]
+    report = collated(tmp_path, *results, *two)
     assert report["metrics"] == ["ece"]
     steps = by_step(report)
+    assert (steps["resnet"]["stages"], steps["training_recipe"]["stages"]) == ([stage], [])
+    assert (steps["a"]["title"], steps["b"]["title"]) == ("Mine (a)", "Mine (b)")
     assert steps["resnet"]["metrics"] == [(pytest.approx(0.13), "0.13 ± 0.014")]
     assert steps["training_recipe"]["metrics"] == steps["stage_ratio"]["metrics"] == [(None, "")]
-
-
-def test_stages_are_those_of_the_results(tmp_path: Path) -> None:
-    stage = {"name": "stem", "channels": 24, "size": 8, "params": 1200, "macs": 3400}
-    steps = by_step(collated(tmp_path, result("resnet") | {"stages": [stage]}, result("training_recipe")))
-    assert (steps["resnet"]["stages"], steps["training_recipe"]["stages"]) == ([stage], [])
 
 
 def test_a_network_is_never_compared_with_one_of_another_size(tmp_path: Path) -> None:

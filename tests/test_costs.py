@@ -56,7 +56,6 @@ def test_the_command_prints_every_step_beside_the_paper() -> None:
     code, output = inside("scripts/costs.py", "regime=resnet50")
     assert code == 0 and all(f" {step.name} " in output for step in steps())
     assert "+0.00" in output and "-0.00" not in output
-    code, output = inside("scripts/costs.py", "regime=family")
-    assert code == 0 and "convnext_isotropic_large" in output
+    assert "convnext_isotropic_large" in inside("scripts/costs.py", "regime=family")[1]
     code, output = inside("scripts/costs.py", "regime=micr")
     assert code == 2 and "one of micro nano resnet200 resnet50 family (did you mean micro?)" in output

@@ -2,7 +2,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.report import half_finished
 from helpers.synthetic import result, write
 
 from roadmap.errors import ConfigError
@@ -11,21 +10,19 @@ from roadmap.results import curves
 from roadmap.results.collate import collate
 
 
-def test_curves_outlive_the_runs(tmp_path: Path) -> None:
-    results = half_finished(tmp_path)
+def test_curves_outlive_the_runs_but_not_their_metrics(half: Path, tmp_path: Path) -> None:
+    shutil.copytree(half.parent, tmp_path, dirs_exist_ok=True)
+    results = tmp_path / "results"
     kept = curves.read(results / "smoke" / "curves.csv")
     assert len(kept) == 2 * 7
     assert list(kept[0].values()) == ["gelu", 0, 1, 2.0 / 1 + 4 / 100, 40.4, 30.0]
     before = (results / "smoke" / "curves.csv").read_bytes()
-    shutil.rmtree(tmp_path / "runs")
+    runs = (tmp_path / "runs").rename(tmp_path / "away")
     collate("smoke", tmp_path / "runs", results)
     assert (results / "smoke" / "curves.csv").read_bytes() == before
-
-
-def test_curves_go_with_the_metrics_of_the_runs(tmp_path: Path) -> None:
-    results = half_finished(tmp_path)
-    for path in (tmp_path / "runs").rglob("metrics.jsonl"):
+    for path in runs.rglob("metrics.jsonl"):
         path.unlink()
+    runs.rename(tmp_path / "runs")
     collate("smoke", tmp_path / "runs", results)
     assert not (results / "smoke" / "curves.csv").exists()
     assert gather("smoke", results)["curves"] == []

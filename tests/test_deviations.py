@@ -16,11 +16,9 @@ def test_the_papers_studies_deviate_in_the_augmentation_library_alone() -> None:
 
 
 def test_the_default_study_says_what_it_is() -> None:
-    listed = deviations(compose([STEP]))
-    assert listed["data.name"] == ("fashion_mnist", "imagenet")
-    assert listed["regime.name"] == ("nano", "resnet50")
-    assert listed["recipe.epochs"] == (4, 300)
-    assert listed["augmentation"] == ("by batches", "timm 0.3.2")
+    known = {"data.name": ("fashion_mnist", "imagenet"), "regime.name": ("nano", "resnet50")}
+    known |= {"recipe.epochs": (4, 300), "augmentation": ("by batches", "timm 0.3.2")}
+    assert known.items() <= deviations(compose([STEP])).items()
     assert deviations(compose([]))["recipe.epochs"] == (4, 90)
     assert deviations(compose([STEP, "recipe.name=own"]))["recipe.epochs"] == (4, 300)
 

@@ -14,8 +14,8 @@ from helpers.ranks import first_epochs
 from helpers.smoke import computed, tiny, torchrun, words
 
 from roadmap import runs
-from roadmap.config.aliases import renamed
 from roadmap.config.compose import load, to_dict
+from roadmap.config.schema import Device, RecipeConfig
 from roadmap.errors import ConfigError
 from roadmap.networks.device import set_up
 from roadmap.training import checkpoint
@@ -57,25 +57,17 @@ def apart(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
     return float((one - other).norm() / other.norm())
 
 
-@pytest.mark.parametrize(
-    ("device", "gpus", "refusal"),
-    [
-        (
-            "auto",
-            1,
-            "training.device=auto: allowed is cpu, or no more processes on a machine than its visible GPUs \\(1\\)",
-        ),
-        ("cuda", 0, "no CUDA here"),
-    ],
-)
-def test_every_process_needs_its_own_gpu(
-    device: str, gpus: int, refusal: str, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = tiny(tmp_path, data_root, f"training.device={device}")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+def test_every_process_needs_its_own_gpu(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setenv("LOCAL_RANK", "1")
-    with pytest.raises(ConfigError, match=refusal):
+    config = tiny(tmp_path, data_root)
+    allowed = r"allowed is cpu, or no more processes on a machine than its visible GPUs \(1\)"
+    with pytest.raises(ConfigError, match=f"training.device=auto: {allowed}"):
+        set_up(config)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config.training.device = Device.cuda
+    with pytest.raises(ConfigError, match="no CUDA here"):
         set_up(config)
 
 
@@ -113,13 +105,15 @@ def test_batch_norm_sees_the_same_micro_batches_in_any_process(tmp_path: Path, d
     assert three["loss"] == pytest.approx(one["loss"], rel=1e-6)
     assert apart(three["gradients"], one["gradients"]) < 1e-5  # batch norm divides by small deviations
     assert apart(three["buffers"], one["buffers"]) < 1e-6
-    counts = [value for name, value in three["buffers"].items() if name.endswith("num_batches_tracked")]
-    assert counts and all(int(count) == 6 for count in counts)
+    assert {int(count) for name, count in three["buffers"].items() if name.endswith("num_batches_tracked")} == {6}
 
 
-def test_synchronized_batch_norm_is_torchs_and_refused_without_gpus(tmp_path: Path, data_root: Path) -> None:
-    config = tiny(tmp_path, data_root, "+step=large_kernel", "recipe.sync_bn=true")
-    usual = initial_state(tiny(tmp_path, data_root, "+step=large_kernel"), CPU, World())
+def test_synchronized_batch_norm_is_torchs_refused_without_gpus_and_keeps_its_number_of_processes(
+    tmp_path: Path, data_root: Path
+) -> None:
+    config = tiny(tmp_path, data_root, "+step=large_kernel")
+    usual = initial_state(config, CPU, World())
+    config.recipe.sync_bn = True
     state = initial_state(config, CPU, World())
     norms = [module for module in state.model.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
     assert norms and all(type(module) is torch.nn.SyncBatchNorm for module in norms)
@@ -130,10 +124,6 @@ def test_synchronized_batch_norm_is_torchs_and_refused_without_gpus(tmp_path: Pa
         execute(runs.prepare(config))
     with pytest.raises(ConfigError, match=r"sync_bn=True: allowed is false with one process"):
         refuse_processes(config.recipe, World(), torch.device("cuda"))
-
-
-def test_synchronized_batch_norm_keeps_its_number_of_processes(tmp_path: Path, data_root: Path) -> None:
-    config = tiny(tmp_path, data_root, "+step=large_kernel", "recipe.sync_bn=true")
     with Progress(config, tmp_path, speaks=False) as progress:
         checkpointer = Checkpointer(directory=tmp_path, config=config, world=World(), progress=progress)
         state = checkpointer.begin(CPU)
@@ -141,12 +131,6 @@ def test_synchronized_batch_norm_keeps_its_number_of_processes(tmp_path: Path, d
         checkpointer.save(state)
         with pytest.raises(ConfigError, match=r"sync_bn=True: allowed is 2 processes, as the run began, not 1"):
             checkpointer.begin(CPU)
-
-
-def test_the_number_of_processes_that_sync_bn_was_is_read_as_a_switch() -> None:
-    assert [renamed({"recipe": {"sync_bn": old}}) for old in (1, 8, True)] == [
-        {"recipe": {"sync_bn": new}} for new in (False, True, True)
-    ]
 
 
 @pytest.mark.slow
@@ -209,8 +193,8 @@ def test_a_process_that_dies_ends_the_others(tmp_path: Path, data_root: Path) ->
     assert "rror" in json.loads((directory / runs.FAILURE).read_text())["error"]
 
 
-def test_micro_batches_that_cannot_be_shared_evenly_are_refused(tmp_path: Path, data_root: Path) -> None:
-    config = tiny(tmp_path, data_root, "+step=layer_norm")
+def test_micro_batches_that_cannot_be_shared_evenly_are_refused() -> None:
+    recipe = RecipeConfig(batch_size=32, bn_batch_size=16)
     refusal = r"recipe\.bn_batch_size=16: allowed is a size that divides a step into micro-batches \(now 2\) which 3"
     with pytest.raises(ConfigError, match=refusal):
-        refuse_processes(config.recipe, World(0, 3), CPU)
+        refuse_processes(recipe, World(0, 3), CPU)

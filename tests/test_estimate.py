@@ -8,17 +8,8 @@ from helpers.smoke import inside, script
 
 from roadmap.config.compose import compose
 from roadmap.errors import ConfigError
-from roadmap.sweep.estimate import (
-    Speed,
-    ends,
-    fitting,
-    image_counts,
-    percent_within,
-    run_cost,
-    seconds_of,
-    summary,
-    within,
-)
+from roadmap.sweep import estimate
+from roadmap.sweep.estimate import Speed, ends, fitting, image_counts, run_cost, seconds_of, summary, within
 
 
 def test_the_cost_of_a_run() -> None:
@@ -59,18 +50,14 @@ def test_totals_and_what_fits() -> None:
     seeds = [fitting(costs, 1, 3600 * hours)[1] for hours in (5, 6, 13)]
     assert seeds == [f"  seeds: {n} of all steps" for n in (0, 1, 2)]
     fixed = [one._replace(work=10.0, startup=10.0)] * 3
-    assert [percent_within(fixed, 1, seconds) for seconds in (20, 30, 45, 60, 99)] == [0, 0, 50, 100, 100]
+    assert [estimate.percent_within(fixed, 1, seconds) for seconds in (20, 30, 45, 60, 99)] == [0, 0, 50, 100, 100]
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("48h", 172_800), ("90min", 5400), ("2d", 172_800), ("1.5s", 1.5)])
-def test_a_budget_is_a_time(text: str, seconds: float) -> None:
-    assert seconds_of(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["48", "h", "-1h", "0h", "2 weeks"])
-def test_other_budgets_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"budget=.*: allowed is a time with its unit"):
-        seconds_of(text)
+def test_a_budget_is_a_time() -> None:
+    assert [seconds_of(text) for text in ("48h", "90min", "2d", "1.5s")] == [172_800, 5400, 172_800, 1.5]
+    for text in ("48", "h", "-1h", "0h", "2 weeks"):
+        with pytest.raises(ConfigError, match=f"budget={text}: allowed is a time with its unit"):
+            seconds_of(text)
 
 
 @pytest.mark.parametrize("where", ["jobs=1", pytest.param("cluster=slurm", marks=pytest.mark.slow)])
@@ -109,8 +96,7 @@ def test_a_budget_is_spent_on_steps_seeds_or_epochs() -> None:
     # Each run: 2 epochs of 512 images at 512 per second, and 2 times 500 images twice at 1536: 3.3 s.
     code, output = inside("scripts/plan.py", *words, "budget=10s", "devices=1")
     assert code == 0 and "on this machine" not in output
-    assert (
-        "  steps: 3 of 3 with one seed\n  seeds: 1 of all steps\n  epochs: 50% of them in all 6 runs (1 of 2)" in output
-    )
+    wanted = "  steps: 3 of 3 with one seed\n  seeds: 1 of all steps\n  epochs: 50% of them in all 6 runs (1 of 2)"
+    assert wanted in output
     code, output = inside("scripts/plan.py", *words, "budget=7s", "devices=1")
     assert "  steps: 2 of 3 with one seed, up to gelu\n  seeds: 0 of all steps\n" in output

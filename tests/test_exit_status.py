@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.smoke import computed, script, words, working_on
+from helpers.smoke import computed, script, tiny, words, working_on
 from rich.console import Console
 
 from roadmap import runs
@@ -15,6 +15,7 @@ from roadmap.sweep.exit_status import Exit, ExitStatus, exit_status
 from roadmap.sweep.plan import Run
 from roadmap.sweep.status import Phase, RunState
 from roadmap.sweep.sweeper import record
+from roadmap.training.run import execute
 
 RETRY, FAILED = ExitStatus.retry, ExitStatus.failed
 USR2, TERM, KILL, SEGV = signal.SIGUSR2, signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV
@@ -56,31 +57,28 @@ def test_an_error_of_the_run_is_final_unless_its_node_failed(tmp_path: Path) -> 
 
 
 def test_retries_are_limited(tmp_path: Path) -> None:
-    console = Console(file=io.StringIO(), width=200)
+    console = Console(file=(said := io.StringIO()), width=200)
     state = RunState(Run("gelu", 0, tmp_path))
     for tries in (1, 2, 2):
         state.phase = Phase.running
         record(state, Exit(128 + USR2), 2, console)
         assert state.tries == tries
     assert state.phase is Phase.failed
-    output = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "gelu seed 0: stopped by SIGUSR2; retry 2 of at most 2" in output
-    assert "gelu seed 0 FAILED: stopped by SIGUSR2 after 2 retries" in output
+    assert "gelu seed 0: stopped by SIGUSR2; retry 2 of at most 2" in said.getvalue()
+    assert "gelu seed 0 FAILED: stopped by SIGUSR2 after 2 retries" in said.getvalue()
 
 
 @pytest.mark.slow
 def test_a_stopped_local_run_is_retried_and_ends_with_the_same_bits(tmp_path: Path, data_root: Path) -> None:
-    ends = []
-    for name, number in (("told", signal.SIGUSR2), ("left alone", None)):
-        arguments = words(tmp_path / name, data_root, "steps=[gelu]", "budget.epochs=4")
-        process, directory = script("scripts/sweep.py", *arguments), tmp_path / name / "tiny/gelu/seed-0"
-        while number and not (directory / runs.CHECKPOINT).exists():
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.02)
-        for victim in working_on(directory) if number else []:
-            os.kill(victim, number or 0)
-        output, _ = process.communicate(timeout=60)
-        assert process.returncode == 0, output
-        assert ("stopped by SIGUSR2; retry 1" in output) == (number is not None)
-        ends.append(computed(directory))
-    assert ends[0] == ends[1]
+    process = script("scripts/sweep.py", *words(tmp_path, data_root, "steps=[gelu]", "budget.epochs=4"))
+    directory = tmp_path / "tiny/gelu/seed-0"
+    while not (directory / runs.CHECKPOINT).exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    for victim in working_on(directory):
+        os.kill(victim, USR2)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "stopped by SIGUSR2; retry 1" in output, output
+    alone = runs.prepare(tiny(tmp_path / "alone", data_root, "+step=gelu", "budget.epochs=4"))
+    execute(alone)
+    assert computed(directory) == computed(alone)

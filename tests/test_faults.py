@@ -65,9 +65,8 @@ def test_a_config_edited_during_a_sweep_is_ignored(undisturbed: Path, tmp_path: 
     assert not (tmp_path / "tiny/gelu/seed-0" / runs.CHECKPOINT).exists(), "gelu has not begun"
     for name, old, new in (("study/smoke", "epochs: 2", "epochs: 3"), ("step/gelu", "act: gelu", "act: relu")):
         path = copy / "conf" / f"{name}.yaml"
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert computed(tmp_path / "tiny/gelu/seed-0") == computed(undisturbed)

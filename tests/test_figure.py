@@ -22,10 +22,6 @@ def panels(figure: Figure) -> list[Axes]:
     return [axes for axes in figure.axes if axes.get_xlabel()]
 
 
-def bars(axes: Axes) -> list[Any]:
-    return [c.patches[0] for c in axes.containers if isinstance(c, BarContainer)]
-
-
 def whiskers(axes: Axes) -> int:
     return sum(isinstance(c, ErrorbarContainer) for c in axes.containers) // 2  # each is drawn twice, with a white rim
 
@@ -38,19 +34,14 @@ def lines(axes: Axes, length: int) -> list[list[float]]:
 def test_bars_are_the_means_and_side_steps_are_hatched() -> None:
     table = rows(ladder(seeds=2))
     panel = panels(draw(table))[0]
-    assert [bar.get_width() for bar in bars(panel)] == [row.top1 for row in table]
-    hatched = [row.step for row, bar in zip(table, bars(panel), strict=True) if bar.get_hatch()]
+    bars = [container.patches[0] for container in panel.containers if isinstance(container, BarContainer)]
+    assert [bar.get_width() for bar in bars] == [row.top1 for row in table]
+    hatched = [row.step for row, bar in zip(table, bars, strict=True) if bar.get_hatch()]
     assert hatched == ["kernel_5", "kernel_9", "kernel_11"]
     assert whiskers(panel) == 18
     low, high = panel.get_xlim()
-    assert low < min(bar.get_width() for bar in bars(panel)) - 1 and high > 89
+    assert low < min(bar.get_width() for bar in bars) - 1 and high > 89
     assert panel.get_ylim()[0] > panel.get_ylim()[1]  # downwards
-
-
-def test_one_seed_has_no_whiskers() -> None:
-    figure = draw(rows(ladder(seeds=1)))
-    assert whiskers(panels(figure)[0]) == 0
-    assert any("One seed: no whiskers" in text.get_text() for text in figure.texts)
 
 
 def test_the_main_sequence_skips_side_steps_and_breaks_at_a_missing_step() -> None:
@@ -61,9 +52,10 @@ def test_the_main_sequence_skips_side_steps_and_breaks_at_a_missing_step() -> No
     assert [None if math.isnan(x) else x for x in sequence] == wanted
 
 
-def test_a_small_study_has_a_panel_for_the_paper() -> None:
+def test_a_small_study_of_one_seed_has_a_panel_for_the_paper_and_no_whiskers() -> None:
     figure = draw(rows(ladder()))
     study, paper = panels(figure)
+    assert whiskers(study) == 0 and any("One seed: no whiskers" in text.get_text() for text in figure.texts)
     assert (study.get_xlabel(), paper.get_xlabel()) == ("top-1 on fashion_mnist, %", "top-1 on imagenet, %")
     marks = [line.get_xdata()[0] for line in paper.get_lines() if len(line.get_xdata()) == 1]
     assert marks == [row.paper_top1 for row in rows(ladder()) if row.paper_top1]
@@ -113,6 +105,5 @@ def test_no_text_overlaps_or_is_cut_off(changes: dict[str, Any]) -> None:
 
 
 def test_one_finished_step_is_enough() -> None:
-    figure = draw(rows([result("layer_scale")]))
-    low, high = panels(figure)[0].get_xlim()
+    low, high = panels(draw(rows([result("layer_scale")])))[0].get_xlim()
     assert low < 80 < high

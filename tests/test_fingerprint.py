@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from helpers import synthetic
 from helpers.containers import write_every
-from helpers.photographs import plant
+from helpers.photographs import SMALL, plant
 from helpers.smoke import inside
 
 from roadmap import runs
@@ -16,8 +16,7 @@ from roadmap.errors import ConfigError
 from roadmap.results.compatibility import refuse_incompatible
 from roadmap.training.run import execute
 
-TINY = ["study=photos", "regime=nano", "regime.img_size=32", "budget.epochs=1", "study.name=one"]
-TINY += ["budget.batch_size=8", "budget.bn_batch_size=8", "data.num_classes=4", "+step=patchify_stem"]
+TINY = [*SMALL, "regime=nano", "study.name=one", "data.num_classes=4", "+step=patchify_stem"]
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +29,7 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_the_fingerprint_depends_on_names_and_not_on_places(trees: tuple[Path, Path], tmp_path: Path) -> None:
-    for i in "01":
-        (tmp_path / i).mkdir()
-    found = [write_every(tree, tmp_path / i) for i, tree in zip("01", trees, strict=True)]
+    found = [write_every(tree, tmp_path / name) for name, tree in zip("ab", trees, strict=True)]
     for source in ("imagefolder", "webdataset", "parquet"):
         ours, theirs = (listed(compose(words[source]).data) for words in found)
         assert ours and theirs and ours["train"] | {"names": ""} == {"images": 16, "classes": 4, "names": ""}, source
@@ -46,9 +43,9 @@ def test_the_fingerprint_depends_on_names_and_not_on_places(trees: tuple[Path, P
 def test_a_run_is_not_shown_or_resumed_for_other_images(trees: tuple[Path, Path], tmp_path: Path) -> None:
     tree, other = trees
     words = [*TINY, f"runs_dir={tmp_path / 'runs'}", "training.threads=1"]
-    directory = runs.prepare(compose([*words, f"data.root={tree}"]))
-    result = execute(directory)
-    assert result["data"] == listed(compose([*words, f"data.root={tree}"]).data)
+    ours, theirs = (compose([*words, f"data.root={root}"]) for root in trees)
+    directory = runs.prepare(ours)
+    assert execute(directory)["data"] == listed(ours.data)
     frozen = (directory / runs.CONFIG).read_bytes()
     message = f"{directory} is of other images: train: 16 in 4 classes, names "
 
@@ -65,11 +62,11 @@ def test_a_run_is_not_shown_or_resumed_for_other_images(trees: tuple[Path, Path]
     asked(other, 2, message)
     assert (directory / runs.CONFIG).read_bytes() == frozen
     (directory / runs.DATA).unlink()  # the checkpoint knows it too
-    runs.prepare(compose([*words, f"data.root={other}"]))
+    runs.prepare(theirs)
     with pytest.raises(ConfigError, match="is of other images: train: 16 in 4 classes"):
         execute(directory)
     shutil.rmtree(directory)
-    runs.prepare(compose([*words, f"data.root={other}"]))  # nothing is there any more
+    runs.prepare(theirs)  # nothing is there any more
 
 
 def test_a_sweep_over_other_images_is_refused_before_it_writes(trees: tuple[Path, Path], tmp_path: Path) -> None:

@@ -27,22 +27,19 @@ def test_folders_without_classes_or_with_others_are_refused(tmp_path: Path) -> N
 
 
 def test_classes_and_images_are_counted(photographs: Path, tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    for part in ("train", "val"):
-        shutil.copytree(photographs / part, tmp_path / "photos" / part)
+    root = shutil.copytree(photographs, tmp_path / "photos")
     for name in (".thumbnails", ".trash/coffee"):
-        (tmp_path / "photos" / "train" / name).mkdir(parents=True)
-    photograph("coffee").save(tmp_path / "photos" / "train" / ".thumbnails" / "1.jpg")
-    of = compose(["study=photos", f"data.root={tmp_path / 'photos'}"])
+        (root / "train" / name).mkdir(parents=True)
+    photograph("coffee").save(root / "train" / ".thumbnails" / "1.jpg")
+    words = ["study=photos", f"data.root={root}"]
+    of = compose(words)
     assert of.data.num_classes == 4 and of.study.name == "photos"
     assert len(load(of, train=True)) == 32 and count_images(of.data) == (32, 16)
-    assert compose(["study=photos", f"data.root={tmp_path / 'photos'}", "data.num_classes=7"]).data.num_classes == 7
-    said = inside("scripts/plan.py", "study=photos", f"data.root={tmp_path / 'photos'}", "images_per_second=16")
+    assert compose([*words, "data.num_classes=7"]).data.num_classes == 7
+    said = inside("scripts/plan.py", *words, "images_per_second=16")
     assert said[0] == 0, said
-    for root, message in (
-        (photographs / "train", "classes lie in .* itself, docs/data.md says how"),
-        (tmp_path / "no", "$"),
-    ):
+    flat = "classes lie in .* itself, docs/data.md says how"
+    for root, message in ((photographs / "train", flat), (tmp_path / "no", "$")):
         with pytest.raises(ConfigError, match=rf"^data.num_classes: a value is needed, or {root}/train \(.*{message}"):
             compose(["study=photos", f"data.root={root}"])
     assert count_images(compose(["study=photos", f"data.root={tmp_path}", "data.num_classes=4"]).data) is None

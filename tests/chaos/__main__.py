@@ -60,15 +60,13 @@ def main(words: list[str]) -> int:
 def run_trials(n: int, make: Callable[..., Trial], place: Path, *, disk: Path | None) -> bool:
     """Run sweeps until `n` faults were injected, and print a table; returns whether all sweeps survived."""
     console, started = Console(soft_wrap=True, highlight=False), time.monotonic()
-    undisturbed = make(place / "quiet", log=place / "quiet.txt")
-    undisturbed.run(faults=0)
-    expected = undisturbed.outcome()
+    expected = make(place / "quiet", log=place / "quiet.txt").run(faults=0)
     injected, survived = Counter[str](), Counter[str]()
     for number in itertools.count(1):
         trial = make((disk or place) / f"sweep-{number}", log=place / f"sweep-{number}.txt", disk=disk)
         try:
-            trial.run(faults=min(FAULTS_PER_SWEEP, n - injected.total()))
-            complaint = "" if trial.outcome() == expected else "its results differ from the undisturbed sweep"
+            found = trial.run(faults=min(FAULTS_PER_SWEEP, n - injected.total()))
+            complaint = "" if found == expected else "its results differ from the undisturbed sweep"
         except BrokenPromise as broken:
             complaint = str(broken)
         injected.update(trial.injected)

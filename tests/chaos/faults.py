@@ -25,13 +25,11 @@ class Target:
 
     def process(self) -> int | None:
         """A random training process; None if there is none now."""
-        found = working_on(self.study)
-        return self.random.choice(found) if found else None
+        return self.random.choice(working_on(self.study) or [None])
 
     def file(self, pattern: str) -> Path | None:
         """A random file of the study that matches; None if none does now."""
-        found = sorted(self.study.glob(pattern))
-        return self.random.choice(found) if found else None
+        return self.random.choice(sorted(self.study.glob(pattern)) or [None])
 
 
 Fault = Callable[[Target], bool]
@@ -78,9 +76,8 @@ def damage(name: str, how: Callable[[bytes, Random], bytes], *, kill: bool) -> F
 
 
 def flip_bit(content: bytes, random: Random) -> bytes:
-    flipped = bytearray(content)
-    if flipped:
-        flipped[random.randrange(len(flipped))] ^= 1 << random.randrange(8)
+    flipped = bytearray(content or b"\0")
+    flipped[random.randrange(len(flipped))] ^= 1 << random.randrange(8)
     return bytes(flipped)
 
 
@@ -119,13 +116,10 @@ def fill_disk(target: Target) -> bool:
     if target.disk is None:
         return False
     filler = target.disk / "filler"
-    try:
-        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
-            while stream.write(b"\0" * 65536):
-                pass
-        time.sleep(target.random.uniform(0.5, 3))
-    finally:
-        filler.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        filler.write_bytes(bytes(64 << 20))
+    time.sleep(target.random.uniform(0.5, 3))
+    filler.unlink()
     return True
 
 

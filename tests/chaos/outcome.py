@@ -27,7 +27,12 @@ def computed(directory: Path) -> dict[str, Any]:
     return {k: v for k, v in result.items() if k not in (*MEASURED, "config")} | {"lines": kept}
 
 
+def processes(text: str) -> list[int]:
+    """Processes with this text in their command lines."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if text in line]
+
+
 def working_on(directory: Path) -> list[int]:
     """Processes that train runs under a directory."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [int(line.split()[0]) for line in listed.splitlines() if f"run={directory}" in line]
+    return processes(f"run={directory}")

@@ -48,8 +48,8 @@ class Trial:
         with self.log.open("a") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, text=True, cwd=ROOT)
 
-    def run(self, faults: int) -> None:
-        """Sweep under faults, then undisturbed until the study is complete and no process is left.
+    def run(self, faults: int) -> dict[str, object]:
+        """Sweep under faults, then undisturbed until the study is complete and no process is left; its outcome.
 
         Raises:
             BrokenPromise: as in all methods.
@@ -80,6 +80,7 @@ class Trial:
             if time.monotonic() > deadline:
                 raise BrokenPromise(f"processes are left behind: {left}")
             time.sleep(0.2)
+        return self.outcome()
 
     def await_training(self, sweep: subprocess.Popen[str]) -> None:
         deadline = time.monotonic() + TRAINING_SECONDS

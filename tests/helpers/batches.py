@@ -25,10 +25,8 @@ def some(n: int, data: DataConfig = DATA) -> Images:
     """n random images with random labels."""
     generator = torch.Generator().manual_seed(n)
     size = (n, data.in_chans, data.img_size, data.img_size)
-    return Images(
-        torch.randint(256, size, dtype=torch.uint8, generator=generator),
-        torch.randint(data.num_classes, (n,), generator=generator),
-    )
+    images = torch.randint(256, size, dtype=torch.uint8, generator=generator)
+    return Images(images, torch.randint(data.num_classes, (n,), generator=generator))
 
 
 def same(a: list[tuple[Tensor, Tensor]], b: list[tuple[Tensor, Tensor]]) -> bool:

@@ -28,7 +28,7 @@ def images(tree: Path, part: str) -> list[tuple[int, Path]]:
 
 def write_originals(tree: Path, root: Path) -> Path:
     """ImageNet's archives: a tar of tars, validation images without classes, and the devkit."""
-    root.mkdir()
+    root.mkdir(parents=True)
     with tarfile.open(root / "ILSVRC2012_img_train.tar", "w") as tar:
         for name in CLASSES:
             inner = io.BytesIO()
@@ -63,7 +63,7 @@ def write_devkit(root: Path, labels: list[int]) -> None:
 
 def write_shards(tree: Path, root: Path) -> Path:
     """Tars of at most 12 samples, by webdataset."""
-    root.mkdir()
+    root.mkdir(parents=True)
     for part, word in (("train", "train"), ("val", "validation")):
         for k, some in enumerate(pieces(images(tree, part), 12)):
             with TarWriter(str(root / f"photos-{word}-{k:04d}.tar")) as shard:
@@ -88,10 +88,8 @@ def write_tables(tree: Path, root: Path) -> Path:
 
 def write_every(tree: Path, root: Path) -> dict[str, list[str]]:
     """The tree in all four containers, with the options of each."""
-    write_originals(tree, root / "originals")
-    write_shards(tree, root / "shards")
-    write_tables(tree, root / "tables")
-    roots = (tree, root / "originals", root / "shards", root / "tables")
+    writers = {"originals": write_originals, "shards": write_shards, "tables": write_tables}
+    roots = [tree, *(write(tree, root / name) for name, write in writers.items())]
     more = [f"data.cache={root / 'cache'}", f"data.num_classes={len(CLASSES)}"]
     return {source: [f"data={source}", f"data.root={at}", *more] for source, at in zip(SOURCES, roots, strict=True)}
 

@@ -1,8 +1,8 @@
 """Read what trackers wrote, and find sidecar processes."""
 
+import io
 import json
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chaos.outcome import processes
 from wandb.proto.wandb_internal_pb2 import Record
 
 from roadmap import runs
@@ -31,8 +32,7 @@ def logged(directory: Path) -> Logged:
     """The one run that wandb keeps under a directory."""
     (path,) = directory.glob("wandb/*run-*/run-*.wandb")
     found = Logged()
-    for content in _records(path.read_bytes()):
-        record = Record.FromString(content)
+    for record in map(Record.FromString, _records(path.read_bytes())):
         match record.WhichOneof("record_type"):
             case "run":
                 found.run = record.run
@@ -53,23 +53,19 @@ def _values(items: Any) -> dict[str, Any]:
 
 def _records(content: bytes) -> Iterator[bytes]:
     """The records of a log in LevelDB's format, after a header of 7 bytes: pieces that do not cross a block's end."""
-    at, record = 7, b""
-    while at + 7 <= len(content):
-        if (left := BLOCK - at % BLOCK) < 7:
-            at += left
-            continue
-        length, kind = int.from_bytes(content[at + 4 : at + 6], "little"), content[at + 6]
-        record += content[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in (FULL, LAST):
-            yield record
-            record = b""
+    record, stream = b"", io.BytesIO(content)
+    stream.seek(7)
+    while header := stream.read(min(7, BLOCK - stream.tell() % BLOCK)):
+        if len(header) == 7:
+            record += stream.read(int.from_bytes(header[4:6], "little"))
+            if header[6] in (FULL, LAST):
+                yield record
+                record = b""
 
 
 def sidecars(directory: Path) -> list[int]:
     """Sidecar processes of runs under a directory."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [int(line.split()[0]) for line in listed.splitlines() if f"roadmap.tracking.sidecar {directory}" in line]
+    return processes(f"roadmap.tracking.sidecar {directory}")
 
 
 def wait_for_no_sidecar(directory: Path, seconds: float = 60) -> None:
