@@ -8,10 +8,9 @@ released it; their paper prints it in whole percent.
 """
 
 import csv
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
-from statistics import fmean
 
 from roadmap.config.schema import DataConfig
 from roadmap.data.folders import Folders, list_classes
@@ -36,10 +35,7 @@ def find(data: DataConfig, _part: str) -> Folders:
     """`records.find`, with labels of 0 to 999; a DataError if a folder is missing or not one of the test set's."""
     root, known = Path(data.root).expanduser(), folders(data.name)
     needed = f"{data.name} has a folder for each of {len(known)} classes"
-    try:
-        found = {path.name for path in root.iterdir() if path.is_dir()}
-    except OSError as error:
-        raise DataError(f"{root}: {error.strerror}: {needed}") from error
+    found = {path.name for path in root.iterdir() if path.is_dir()}
     for names, wrong in ((known.keys() - found, "missing"), (found - known.keys(), "not expected")):
         if names:
             raise DataError(f"{root}: {wrong}: {first_names(names)}: {needed}")
@@ -61,38 +57,19 @@ def _table(name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(Path(__file__).with_name(name).read_text().splitlines()))
 
 
-def missing(root: Path) -> list[str]:
-    """The folders corruption/severity of ImageNet-C that are not in root.
+def corruptions(root: Path) -> tuple[list[str], list[str]]:
+    """The complete corruptions of ImageNet-C in root, and the folders corruption/severity of it that are not there.
 
-    Raises:
-        DataError: root holds other folders, or no corruption in all severities.
+    A DataError if root holds other folders, or no corruption in all severities.
     """
-    wanted = {f"{name}/{severity}": root / name / str(severity) for name in alexnet_errors() for severity in SEVERITIES}
-    absent = [name for name, folder in wanted.items() if not folder.is_dir()]
+    known = alexnet_errors()
+    absent = {name: [f"{name}/{s}" for s in SEVERITIES if not (root / name / str(s)).is_dir()] for name in known}
+    complete = [name for name in known if not absent[name]]
     found = sorted(path.name for path in root.glob("*") if path.is_dir())
-    others = [name for name in found if name not in alexnet_errors() and name not in EXTRA]
-    known = f"imagenet_c has {' '.join(alexnet_errors())}, in each the folders 1 to 5, and may have {' '.join(EXTRA)}"
+    others = [name for name in found if name not in known and name not in EXTRA]
+    needed = f"imagenet_c has {' '.join(known)}, in each the folders 1 to 5, and may have {' '.join(EXTRA)}"
     if others:
-        raise DataError(f"{root}: not expected: {' '.join(others)}: {known}")
-    if not complete(absent):
-        raise DataError(f"{root}: no corruption is complete, there is {' '.join(found) or 'no folder'}: {known}")
-    return absent
-
-
-def complete(absent: Sequence[str]) -> list[str]:
-    """The corruptions without an absent folder."""
-    return [name for name in alexnet_errors() if not any(folder.startswith(f"{name}/") for folder in absent)]
-
-
-def corruption_error(name: str, errors: Sequence[float]) -> float:
-    """CE: the sum of a network's errors (0 to 1) over the five severities, divided by AlexNet's."""
-    if len(errors) != len(SEVERITIES):
-        raise ValueError(f"{name}: {len(errors)} errors, not one for each of {len(SEVERITIES)} severities")
-    return fmean(errors) / alexnet_errors()[name]
-
-
-def mean_corruption_error(errors: Mapping[str, Sequence[float]]) -> float:
-    """mCE: the mean of the 15 corruption errors. Other corruptions or numbers of errors raise a ValueError."""
-    if errors.keys() != alexnet_errors().keys():
-        raise ValueError(f"the mean is over {' '.join(alexnet_errors())}")
-    return fmean(corruption_error(name, of_severities) for name, of_severities in errors.items())
+        raise DataError(f"{root}: not expected: {' '.join(others)}: {needed}")
+    if not complete:
+        raise DataError(f"{root}: no corruption is complete, there is {' '.join(found) or 'no folder'}: {needed}")
+    return complete, [folder for name in known for folder in absent[name]]

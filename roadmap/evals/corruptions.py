@@ -12,7 +12,7 @@ from torch import nn
 
 from roadmap.config.schema import Config
 from roadmap.data.loader import evaluation_batches, load
-from roadmap.data.test_sets import EXTRA, SEVERITIES, complete, corruption_error, mean_corruption_error, missing
+from roadmap.data.test_sets import EXTRA, SEVERITIES, alexnet_errors, corruptions
 from roadmap.evals.accuracy import Metric, evaluate, watch
 
 
@@ -21,30 +21,29 @@ def corruption_errors(
 ) -> Iterator[Metric]:
     """The error of each complete corruption in data.root, relative to AlexNet's, and their mean if none is missing.
 
-    Raises:
-        DataError: data.root is not ImageNet-C, a folder has other classes, or a file cannot be read.
+    CE is the sum of the errors over the five severities, divided by that of AlexNet.
     """
     root = Path(config.data.root).expanduser()
-    absent = missing(root)
-    names = complete(absent)
+    names, absent = corruptions(root)
     if extra := [name for name in EXTRA if (root / name).is_dir()]:
         console.print(f"not part of the mean, and left out: {' '.join(extra)}")
-    errors: dict[str, list[float]] = {name: [] for name in names}
+    relative, errors = list[float](), list[float]()  # of the corruptions so far; of the severities of one
     wrong = images = 0
     folders = list(product(names, SEVERITIES))
     for name, severity in watch(folders, len(folders), console, unit="folders"):
         folder = replace(config, data=replace(config.data, root=str(root / name / str(severity))))
         batches = evaluation_batches(load(folder, train=False).to(device), config.data, config.training.eval_batch_size)
         (counts,) = evaluate([network], batches, num_classes=config.data.num_classes)
-        errors[name].append(1 - counts.top1 / counts.total)
-        wrong, images = wrong + counts.total - counts.top1, images + counts.total
+        total, top1, _ = counts.sum(0).tolist()
+        errors.append(1 - top1 / total)
+        wrong, images = wrong + total - top1, images + total
         if severity == SEVERITIES[-1]:
-            error, relative = 100 * fmean(errors[name]), 100 * corruption_error(name, errors[name])
-            text = f"{name}: {wrong:,} of {images:,} wrong, {error:.3f} %, CE {relative:.3f} %"
-            yield Metric(f"ce_{name}", relative, text)
-            wrong = images = 0
+            relative.append(fmean(errors) / alexnet_errors()[name])
+            error, ce = 100 * fmean(errors), 100 * relative[-1]
+            yield Metric(f"ce_{name}", ce, f"{name}: {wrong:,} of {images:,} wrong, {error:.3f} %, CE {ce:.3f} %")
+            wrong, images, errors = 0, 0, []
     if absent:
         console.print(f"no mean corruption error, because folders are missing: {' '.join(absent)}")
     else:
-        mean = 100 * mean_corruption_error(errors)
-        yield Metric("mce", mean, f"mCE: {mean:.3f} %, the mean of {len(errors)} errors relative to AlexNet's")
+        mean = 100 * fmean(relative)
+        yield Metric("mce", mean, f"mCE: {mean:.3f} %, the mean of {len(relative)} errors relative to AlexNet's")

@@ -1,14 +1,10 @@
 """The command `evaluate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from roadmap import cli
 from roadmap.data.datasets import TEST_SETS, dataset
 from roadmap.errors import require
-
-if TYPE_CHECKING:
-    from roadmap.evals.weights import Loaded
 
 OPTIONS = {"weights": "", "ema": "false", "per_class": ""}
 
@@ -54,38 +50,27 @@ def main(words: list[str]) -> int:
     else:
         require(not ema, "ema", "true", "false: only a checkpoint of a run has averaged weights")
         loaded = weights.from_file(path, content, overrides)
-    _refuse(loaded, given["per_class"])
     config = loaded.config
+    name, root, table = config.data.name, Path(config.data.root).expanduser(), given["per_class"]
+    there = root.is_dir() or not dataset(name).class_folders
+    require(there, "data.root", config.data.root, f"a folder that exists, with {name}")
+    corrupted = name == "imagenet_c"
+    require(not (corrupted and table), "per_class", table, "for one set of images, not imagenet_c")
     device, console = set_up(config), Console(highlight=False, soft_wrap=True)
-    corrupted = config.data.name == "imagenet_c"
-    images = None if corrupted else load(config, train=False)  # refused before anything is printed
+    images = None if corrupted else load(config, train=False).to(device)  # refused before anything is printed
     resizing = f"recipe.interpolation={config.recipe.interpolation} data.crop_pct={config.data.crop_pct:.4g}"
     console.print(f"{path}: {loaded.description}, {resizing}")
     network = loaded.network.to(device)
-    if corrupted:
+    if images is None:
         metrics = corruption_errors(network, config, device, console=console)
     else:
-        table = Path(given["per_class"]).expanduser() if given["per_class"] else None
-        metrics = accuracy(network, config, device, console=console, images=images, per_class=table)
+        per_class = Path(table).expanduser() if table else None
+        metrics = accuracy(network, config, images, console=console, per_class=per_class)
     names = []
     for metric in metrics:
         console.print(metric.text)
         names.append(metric.name)
-    if (known := weights.published(path)) and config.data.name not in TEST_SETS:
+    if (known := weights.published(path)) and name not in TEST_SETS:
         published = known.meta["_metrics"]["ImageNet-1K"]
         console.print(f"published by torchvision for {known}: {published['acc@1']} % and {published['acc@5']} %")
     return 1 if corrupted and "mce" not in names else 0
-
-
-def _refuse(loaded: "Loaded", table: str) -> None:
-    """Refuse images that are missing or do not fit the weights, and a table by class of several sets of images."""
-    config = loaded.config
-    name, root = config.data.name, Path(config.data.root).expanduser()
-    folders = dataset(name).class_folders
-    require(root.is_dir() or not folders, "data.root", config.data.root, f"a folder that exists, with {name}")
-    for key in ("num_classes", "in_chans"):
-        here, known = getattr(config.data, key), getattr(loaded, key)
-        hint = "; for ImageNet: study=imagenet" if known == 1000 else ""
-        require(here == known, f"data.{key}", here, f"{known}, as in the weights{hint}")
-    one_set = name != "imagenet_c" or not table
-    require(one_set, "per_class", table, "for one set of images, not imagenet_c")

@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple, cast
@@ -37,15 +37,12 @@ class Loaded(NamedTuple):
     network: nn.Module
     config: Config
     description: str  # source and size of the network
-    num_classes: int
-    in_chans: int
 
 
 def read(path: Path) -> Mapping[str, Any]:
     """The content of a file of weights, without running code from it; of the authors' files, the `model` inside.
 
-    Raises:
-        DataError: it is missing or damaged, or holds more than tensors and plain data.
+    A DataError if it is missing or damaged, or holds more than tensors and plain data.
     """
     try:
         if path.suffix == ".safetensors":
@@ -72,28 +69,23 @@ def is_checkpoint(content: Mapping[str, Any]) -> bool:
 def from_checkpoint(path: Path, content: Mapping[str, Any], overrides: list[str], *, ema: bool) -> Loaded:
     """The network of a run's checkpoint, with raw or averaged weights.
 
-    Overrides may move the data, choose one of ImageNet's test sets, and change training.*.
-
-    Raises:
-        ConfigError: other overrides, or the configuration beside the file is missing or of another run.
+    A ConfigError if the configuration beside the file is missing or of another run; see `overridden`.
     """
     config = load(path.parent / runs.CONFIG)
     same = digest(to_dict(config)) == content["config_hash"]
     require(same, "weights", path, "a checkpoint beside its own config.yaml")
-    data = config.data
-    network = build(config.model, num_classes=data.num_classes, in_chans=data.in_chans)
+    network = build(config.model, num_classes=config.data.num_classes, in_chans=config.data.in_chans)
     network.load_state_dict(content["ema" if ema else "model"])
     kind = "averaged" if ema else "raw"
     description = f"{config.step.name} of {config.study.name}, seed {config.seed}, {kind} weights"
-    return Loaded(network, overridden(config, overrides), description, data.num_classes, data.in_chans)
+    return Loaded(network, overridden(config, overrides), description)
 
 
 def from_file(path: Path, content: Mapping[str, Any], overrides: list[str]) -> Loaded:
     """The network of a library's file. Images are resized as the library does, unless overrides say otherwise.
 
-    Raises:
-        DataError: the network is unknown.
-        ConfigError: bad overrides.
+    One of ImageNet's test sets implies study=imagenet. A DataError if the network is unknown, a ConfigError for bad
+    overrides or for images of other channels or classes.
     """
     try:
         found = recognise(content)
@@ -101,35 +93,29 @@ def from_file(path: Path, content: Mapping[str, Any], overrides: list[str]) -> L
         network = build(found.model, num_classes=found.num_classes, in_chans=found.in_chans)
         network.load_state_dict(state)
     except (KeyError, RuntimeError, AttributeError, IndexError, TypeError) as error:
-        raise DataError(f"{path}: {error.args[0] if isinstance(error, KeyError) else _summary(error)}") from error
+        lines = [str(error.args[0])] if isinstance(error, KeyError) else str(error).splitlines()[:2]
+        raise DataError(f"{path}: {' '.join(map(str.strip, lines)) or type(error).__name__}") from error
     depths = ", ".join(map(str, found.model.depths))
     description = f"{found.step} of depths {depths} and width {found.model.width}, layers named as in {found.library}"
-    options = [f"recipe.interpolation={'bilinear' if found.library == 'torchvision' else 'bicubic'}"]
-    if known := published(path):
-        crop, resize = (getattr(known.transforms(), size)[0] for size in ("crop_size", "resize_size"))
-        options.append(f"data.crop_pct={crop / (resize + 0.5)}")  # img_size / crop_pct is rounded down
-    config = with_options(options, overrides)
-    return Loaded(network, config, description, found.num_classes, found.in_chans)
-
-
-def with_options(options: Sequence[str], overrides: list[str]) -> Config:
-    """Compose the overrides and, where they say nothing else, a library's options.
-
-    One of ImageNet's test sets implies study=imagenet.
-    """
+    defaults = {"recipe.interpolation": "bilinear" if found.library == "torchvision" else "bicubic"}
+    if entry := published(path):
+        crop, resize = (getattr(entry.transforms(), size)[0] for size in ("crop_size", "resize_size"))
+        defaults["data.crop_pct"] = f"{crop / (resize + 0.5)}"  # img_size / crop_pct is rounded down
     given = parse_overrides(overrides)
-    test = given.get("data", "")
-    fixed = {*given, *(f"data.{key}" for key in IMAGENET_C if test == "imagenet_c")}
-    implied = ["study=imagenet"] if test in TEST_SETS and "study" not in given else []
-    return compose([*implied, *(option for option in options if option.partition("=")[0] not in fixed), *overrides])
+    if given.get("data") in TEST_SETS:
+        defaults["study"] = "imagenet"
+    if given.get("data") == "imagenet_c":
+        defaults.pop("data.crop_pct", None)  # see IMAGENET_C
+    config = compose([*(f"{key}={value}" for key, value in defaults.items() if key not in given), *overrides])
+    for key in ("num_classes", "in_chans"):
+        here, known = getattr(config.data, key), getattr(found, key)
+        hint = "; for ImageNet: study=imagenet" if known == 1000 else ""
+        require(here == known, f"data.{key}", here, f"{known}, as in the weights{hint}")
+    return Loaded(network, config, description)
 
 
 def overridden(config: Config, overrides: list[str]) -> Config:
-    """The configuration of a run with overrides that leave its network alone.
-
-    Raises:
-        ConfigError: other overrides than data, data.root and training.*.
-    """
+    """The configuration of a run with overrides of data, data.root and training.*; a ConfigError for any other."""
     given = parse_overrides(overrides)
     for key in given:
         allowed = key == "data" or under(key, ("data.root", "training"))
@@ -167,8 +153,3 @@ def _unreadable(path: Path, error: Exception) -> str:
     if isinstance(error, UnpicklingError) and pickled:
         return "it holds code or a whole model, which is not loaded: save its state_dict()"
     return "not a file of weights, or a damaged one"
-
-
-def _summary(error: Exception) -> str:
-    """The first two lines of an error, or its name."""
-    return " ".join(line.strip() for line in str(error).splitlines()[:2]) or type(error).__name__

@@ -41,9 +41,8 @@ class Checkpointer:
     def begin(self, device: torch.device) -> State:
         """The state of the newest whole checkpoint, or the initial state.
 
-        Raises:
-            ConfigError: the checkpoint is of another configuration, of other images, or with recipe.sync_bn of
-                another number of processes; or no memory plan fits.
+        A ConfigError if the checkpoint is of another configuration, of other images, or with recipe.sync_bn of another
+        number of processes, or if no memory plan fits.
         """
         config, state = self.config, initial_state(self.config, device, self.world)
         state.data = self.data
@@ -93,11 +92,7 @@ class Checkpointer:
 
 
 def save(directory: Path, state: dict[str, Any], config: dict[str, Any]) -> None:
-    """Write the newest checkpoint of a configuration; at any moment, a whole one is on disk.
-
-    Raises:
-        NoSpace: it does not fit on the disk; earlier checkpoints are kept.
-    """
+    """Write the newest checkpoint of a configuration; at any moment, a whole one is on disk."""
     new, current = directory / NEW, directory / CHECKPOINT
     label = {"format": FORMAT, "config_hash": digest(config), "identity": identity(config)}
     write_atomic(new, lambda stream: torch.save(label | state, stream))
@@ -109,28 +104,22 @@ def save(directory: Path, state: dict[str, Any], config: dict[str, Any]) -> None
 def restore(directory: Path, config: dict[str, Any]) -> dict[str, Any] | None:
     """The newest whole checkpoint; None if there is none. Damaged ones are removed.
 
-    Raises:
-        ConfigError: it is of another format or configuration; the file is kept.
+    One of another format or configuration is kept, and refused by a ConfigError.
     """
-    for name in (NEW, CHECKPOINT, PREVIOUS_CHECKPOINT):
-        state = _read(directory / name)
-        if state is not None:
-            _refuse_other(directory / name, state, config)
-            return state
-        (directory / name).unlink(missing_ok=True)  # or the next save would move it over a whole one
+    for path in (directory / NEW, directory / CHECKPOINT, directory / PREVIOUS_CHECKPOINT):
+        if (state := _read(path)) is None:
+            path.unlink(missing_ok=True)  # or the next save would move it over a whole one
+            continue
+        if (found := state.get("format")) != FORMAT:
+            raise ConfigError(
+                f"{path}: a checkpoint of format {found}, but this version reads {FORMAT}: "
+                "finish the run with the version that began it, or move the file away to start again"
+            )
+        if state["config_hash"] != digest(config):
+            keys = listed_difference(state["identity"], identity(config))
+            raise ConfigError(f"{path}: a checkpoint of another run: {keys}: move it away to start again")
+        return state
     return None
-
-
-def _refuse_other(path: Path, state: dict[str, Any], config: dict[str, Any]) -> None:
-    found = state.get("format")
-    if found != FORMAT:
-        raise ConfigError(
-            f"{path}: a checkpoint of format {found}, but this version reads {FORMAT}: "
-            "finish the run with the version that began it, or move the file away to start again"
-        )
-    if state["config_hash"] != digest(config):
-        keys = listed_difference(state["identity"], identity(config))
-        raise ConfigError(f"{path}: a checkpoint of another run: {keys}: move it away to start again")
 
 
 def _read(path: Path) -> dict[str, Any] | None:

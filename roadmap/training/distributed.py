@@ -38,17 +38,9 @@ class World:
         """Whether this is the process that writes the files and reports."""
         return self.rank == 0
 
-    @property
-    def share(self) -> tuple[int, int]:
-        """(rank, size), for work that is divided among the processes."""
-        return self.rank, self.size
-
     def sum(self, *values: float) -> list[float]:
         """Sum each value over the processes, in float64."""
-        if self.size == 1:
-            return list(values)
-        summed: list[float] = self.sum_tensor(torch.tensor(values, dtype=torch.float64)).tolist()
-        return summed
+        return self.sum_tensor(torch.tensor(values, dtype=torch.float64)).tolist()
 
     def sum_tensor(self, values: Tensor) -> Tensor:
         """Sum a tensor over the processes, in place."""
@@ -58,10 +50,9 @@ class World:
 
     def gather(self, text: str = "") -> list[str]:
         """The text of each process, by rank."""
-        if self.size == 1:
-            return [text]
-        texts: list[str] = [""] * self.size
-        distributed.all_gather_object(texts, text)
+        texts = [text] * self.size
+        if self.size > 1:
+            distributed.all_gather_object(texts, text)
         return texts
 
 
@@ -84,18 +75,23 @@ class Replica:
     """The model as it is called in training; after the last backward pass of a step, gradients are summed."""
 
     def __init__(self, model: nn.Module, world: World, *, compile: bool = False) -> None:
-        self._world = world
-        alone = world.size == 1
-        self._network = model if alone else parallel(model)
-        self._called = compiled(self._network) if compile else self._network
-        # torch.nn.SyncBatchNorm has the same statistics in all processes already.
-        self._norms = [] if alone else [m for m in model.modules() if type(m) is nn.BatchNorm2d]
+        self._world, self._network = world, model
+        self._norms: list[nn.BatchNorm2d] = []
         self._before: list[Tensor] = []
+        if world.size > 1:
+            # torch.nn.SyncBatchNorm has the same statistics in all processes already.
+            self._norms = [module for module in model.modules() if type(module) is nn.BatchNorm2d]
+            # The strides of a 1x1 conv's gradient are ambiguous; DDP handles them, and would warn for every network.
+            warnings.filterwarnings("ignore", message="Grad strides do not match")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # torch 2.15 renamed the argument
+                # DDP would overwrite the buffers with those of one process.
+                self._network = DistributedDataParallel(model, broadcast_buffers=False)
+        self._called = compiled(self._network) if compile else self._network
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> logits (N, K)."""
-        logits: Tensor = self._called(images)
-        return logits
+        return self._called(images)
 
     def exchange(self, last: bool) -> AbstractContextManager[None]:
         """Context of a forward and backward pass: gradients are exchanged after the `last` of a step only."""
@@ -136,12 +132,3 @@ class Replica:
     def _statistics(self) -> list[Tensor]:
         values = [value for norm in self._norms for value in (norm.running_mean, norm.running_var)]
         return [value for value in values if value is not None]
-
-
-def parallel(model: nn.Module) -> DistributedDataParallel:
-    """DistributedDataParallel that leaves buffers alone: it would overwrite them with those of one process."""
-    # The strides of a 1x1 conv's gradient are ambiguous; DDP handles them, and would warn for every network.
-    warnings.filterwarnings("ignore", message="Grad strides do not match")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch 2.15 renamed the argument, torch 2.9 has this name only
-        return DistributedDataParallel(model, broadcast_buffers=False)

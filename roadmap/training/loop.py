@@ -17,7 +17,7 @@ from roadmap.data import loader
 from roadmap.data.records import fingerprint
 from roadmap.data.rng import mix
 from roadmap.errors import NonFiniteLoss, require
-from roadmap.evals.accuracy import evaluate
+from roadmap.evals.accuracy import TOP, evaluate
 from roadmap.networks.device import arithmetic, compiles, peak_memory_mb, set_up
 from roadmap.signals import Interrupted
 from roadmap.training.checkpoint import Checkpointer
@@ -49,8 +49,10 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
     progress.begin(epochs * per_epoch)
     while len(state.history) < epochs:
         try:
-            train_epoch(state, training, config, checkpointer=checkpointer, progress=progress, stop=stop)
-            _refuse_nonfinite_weights(state, config)
+            train_epoch(state, training, checkpointer, stop=stop)
+            for name in filter(None, world.gather(nonfinite_parameter(state.model))):  # no loss depends on them yet
+                where = f"weights after step {state.step} of {config.step.name}"
+                raise NonFiniteLoss(f"{where}: first not finite: {name}")
         except NonFiniteLoss as error:
             rollbacks = state.rollbacks + 1
             if config.training.on_nonfinite is OnNonfinite.stop or rollbacks > config.training.rollbacks:
@@ -69,26 +71,14 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
     return state
 
 
-def train_epoch(
-    state: State,
-    training: loader.Part,
-    config: Config,
-    *,
-    checkpointer: Checkpointer,
-    progress: Progress,
-    stop: list[int],
-) -> None:
-    """The remaining steps of the epoch.
-
-    Raises:
-        Interrupted: `stop` of some process has a signal; a checkpoint was written.
-        NonFiniteLoss: see `train_step`.
-    """
+def train_epoch(state: State, training: loader.Part, checkpointer: Checkpointer, *, stop: list[int]) -> None:
+    """The remaining steps of the epoch; raises the errors of `train`."""
+    config, progress = checkpointer.config, checkpointer.progress
     epoch, per_epoch = len(state.history), loader.batches_per_epoch(training, config.recipe)
     world, clock, first, skipped = state.world, state.clock, state.step - epoch * per_epoch, len(training.skipped)
     seeds = {"seed": config.seed, "epoch": epoch, "start": first}
-    batches = loader.micro_batches(training, config.recipe, config.data, **seeds, share=world.share)
-    batches = _timed(batches, clock)
+    share = world.rank, world.size
+    batches = _timed(loader.micro_batches(training, config.recipe, config.data, **seeds, share=share), clock)
     for index in range(first, per_epoch):
         started, waited = time.perf_counter(), clock.data
         loss = train_step(state, batches, config, per_epoch=per_epoch)
@@ -116,8 +106,7 @@ def train_epoch(
 def train_step(state: State, batches: Iterator[loader.Batch], config: Config, *, per_epoch: int) -> float:
     """One optimizer step on this process's micro-batches; returns the mean loss over the whole batch.
 
-    Raises:
-        NonFiniteLoss: the loss or a gradient of some process is not finite.
+    A NonFiniteLoss if the loss or a gradient of some process is not finite.
     """
     recipe, where = config.recipe, f"at step {state.step} of {config.step.name}"
     for group in state.optimizer.param_groups:
@@ -129,7 +118,10 @@ def train_step(state: State, batches: Iterator[loader.Batch], config: Config, *,
     for chunk in step_chunks(state, batches, config):
         total += backward(state, chunk, recipe)
         if not error and not math.isfinite(total):
-            error = f"loss is {total} {where}: first not finite: {_first_nonfinite(state, chunk, recipe)}"
+            torch.manual_seed(chunk.seed)  # for the same draws of stochastic depth
+            with arithmetic(recipe.precision, chunk.images.device):
+                name = first_nonfinite(state.model, chunk.images)
+            error = f"loss is {total} {where}: first not finite: {name}"
     gradients = [parameter.grad for parameter in state.model.parameters() if parameter.grad is not None]
     if not error and not finite(gradients):
         name = nonfinite_parameter(state.model, gradients=True) or "their norm"
@@ -182,14 +174,13 @@ def end_epoch(state: State, test: loader.Part, config: Config, *, per_epoch: int
     """Evaluate raw and averaged weights; returns the epoch's line of metrics.jsonl."""
     started = time.perf_counter()
     size = state.plan.eval_batch_size or config.training.eval_batch_size
-    batches = loader.evaluation_batches(test, config.data, size, share=state.world.share)
-    raw, ema = evaluate([state.model, state.ema.module], batches, num_classes=config.data.num_classes)
-    for counts in (raw, ema):
-        state.world.sum_tensor(counts.by_class)
+    batches = loader.evaluation_batches(test, config.data, size, share=(state.world.rank, state.world.size))
+    found = evaluate([state.model, state.ema.module], batches, num_classes=config.data.num_classes)
     accuracies: dict[str, float] = {}
-    for prefix, counts in (("", raw), ("ema_", ema)):
-        for name, right, percent in counts.metrics():
-            accuracies |= {f"{prefix}{name}_count": right, f"{prefix}{name}": percent}
+    for prefix, counts in zip(("", "ema_"), found, strict=True):
+        total, *hits = state.world.sum_tensor(counts).sum(0).tolist()
+        for k, right in zip(TOP, hits, strict=True):
+            accuracies |= {f"{prefix}top{k}_count": right, f"{prefix}top{k}": 100 * right / total}
     clock, recipe = state.clock, config.recipe
     clock.evaluation = time.perf_counter() - started
     return {
@@ -198,7 +189,7 @@ def end_epoch(state: State, test: loader.Part, config: Config, *, per_epoch: int
         "loss": state.loss_sum / per_epoch,
         "lr": learning_rate(recipe, step=state.step - 1, steps_per_epoch=per_epoch),
         "skipped_images": state.skipped,
-        "test_images": raw.total,
+        "test_images": total,
         **accuracies,
         "images_per_second": per_epoch * recipe.batch_size / clock.training(),
         "data_share": clock.data / clock.training(),
@@ -210,11 +201,7 @@ def end_epoch(state: State, test: loader.Part, config: Config, *, per_epoch: int
 
 
 def refuse_processes(recipe: RecipeConfig, world: World, device: torch.device) -> None:
-    """Refuse a recipe that these processes cannot carry out together on their devices.
-
-    Raises:
-        ConfigError: they cannot share the micro-batches of a step evenly, or recipe.sync_bn has nothing to work with.
-    """
+    """Refuse a recipe whose steps these processes cannot share evenly, or whose recipe.sync_bn has nothing to do."""
     count = loader.micro_batches_per_step(recipe)
     allowed = f"a size that divides a step into micro-batches (now {count}) which {world.size} processes share evenly"
     require(count % world.size == 0, "recipe.bn_batch_size", recipe.bn_batch_size, allowed)
@@ -232,16 +219,3 @@ def _timed(batches: Iterator[loader.Batch], clock: Clock) -> Iterator[loader.Bat
         if batch is None:
             return
         yield batch
-
-
-def _first_nonfinite(state: State, chunk: Chunk, recipe: RecipeConfig) -> str:
-    """The first module whose output was not finite, with the same draws of stochastic depth."""
-    torch.manual_seed(chunk.seed)
-    with arithmetic(recipe.precision, chunk.images.device):
-        return first_nonfinite(state.model, chunk.images)
-
-
-def _refuse_nonfinite_weights(state: State, config: Config) -> None:
-    """Check the weights after the last step of an epoch, which no loss depends on."""
-    for name in filter(None, state.world.gather(nonfinite_parameter(state.model))):
-        raise NonFiniteLoss(f"weights after step {state.step} of {config.step.name}: first not finite: {name}")

@@ -16,10 +16,8 @@ def commit() -> tuple[str | None, bool]:
     """The commit of this code, and whether files other than results differ from it; None outside a repository."""
 
     def git(*words: str) -> str:
-        command = ["git", *words]
-        return subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        ).stdout.strip()
+        folder, command = Path(__file__).parent, ["git", *words]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")

@@ -68,26 +68,19 @@ def execute(directory: Path, *, wait: float = 0.0) -> dict[str, Any]:
 
 @contextmanager
 def held(directory: Path, world: World, *, wait: float) -> Iterator[bool]:
-    """Hold the directory for all processes and clear it of an earlier failure; yields whether the run is finished.
-
-    Raises:
-        Locked: another process still works on it after `wait` seconds.
-    """
+    """Hold the directory for all processes and clear it of an earlier failure; yields whether the run is finished."""
     with ExitStack() as stack:
-        refusal: Exception | None = None
-        done = False
-        if world.first:
-            try:
+        answer = "refused"
+        try:
+            if world.first:
                 stack.enter_context(lock(directory, wait=wait))
                 remove_leftovers(directory)
                 done = runs.finished(directory)
                 for stale in (runs.FAILURE, *(() if done else (runs.RESULT,))):
                     (directory / stale).unlink(missing_ok=True)
-            except (Locked, OSError) as error:
-                refusal = error
-        answer = world.gather("refused" if refusal else "done" if done else "go")[0]
-        if refusal:
-            raise refusal
+                answer = "done" if done else "go"
+        finally:
+            answer = world.gather(answer)[0]
         if answer == "refused":
             raise Locked(f"{directory}: the first process was refused")
         yield answer == "done"
@@ -102,11 +95,7 @@ def reason(error: Exception) -> str:
 
 
 def deviations_of(directory: Path, config: Config) -> Deviations | None:
-    """The run's deviations from the paper, a resized copy of the images among them; None if they are unknown.
-
-    Raises:
-        DataError: the copy is not finished.
-    """
+    """The run's deviations from the paper, a resized copy of the images among them; None if they are unknown."""
     copy = finished_copy(Path(config.data.root).expanduser())
     frozen = runs.read_deviations(directory, config)
     if frozen is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from roadmap.config.schema import Config
 from roadmap.data.rng import mix
@@ -16,24 +16,21 @@ from roadmap.training.recipe import make_optimizer
 
 
 class Average:
-    """An exponential moving average of a model's parameters and running statistics, from its initial values on.
-
-    The tensors are listed once: for small networks, listing them costs twenty times the arithmetic.
-    """
+    """An exponential moving average of a model's parameters and running statistics, from its initial values on."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.module = copy.deepcopy(model).requires_grad_(False)
         self._weight = 1 - decay
-        self._averages, self._values = _floats(self.module), _floats(model)
+        # Listed once: for small networks, listing the tensors costs twenty times the arithmetic.
+        self._averages, self._values = (
+            [tensor for tensor in each.state_dict().values() if tensor.is_floating_point()]
+            for each in (self.module, model)
+        )
 
     @torch.no_grad()
     def update(self) -> None:
         """average = decay * average + (1 - decay) * value."""
         torch._foreach_lerp_(self._averages, self._values, self._weight)
-
-
-def _floats(model: nn.Module) -> list[Tensor]:
-    return [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
 
 
 @dataclass
@@ -75,12 +72,12 @@ class State:
         return next(self.model.parameters()).device
 
 
-def initial_state(config: Config, device: torch.device, world: World) -> State:
-    """The state before the first step. Weights depend on the seed and the layers alone.
+KEPT = ("step", "loss_sum", "skipped", "rollbacks", "seconds", "history")
+"""Attributes of a state that a checkpoint has as they are."""
 
-    Raises:
-        ConfigError: no memory plan fits into training.memory_gb.
-    """
+
+def initial_state(config: Config, device: torch.device, world: World) -> State:
+    """The state before the first step. Weights depend on the seed and the layers alone."""
     torch.manual_seed(mix(config.seed))
     data, recipe = config.data, config.recipe
     model = build(
@@ -104,13 +101,8 @@ def initial_state(config: Config, device: torch.device, world: World) -> State:
 def dump_state(state: State) -> dict[str, Any]:
     """A state as tensors and plain data."""
     return {
-        "step": state.step,
-        "loss_sum": state.loss_sum,
-        "skipped": state.skipped,
-        "rollbacks": state.rollbacks,
-        "seconds": state.seconds,
+        **{key: getattr(state, key) for key in KEPT},
         "clock": vars(state.clock),
-        "history": state.history,
         "processes": state.world.size,
         **({"data": state.data} if state.data else {}),
         "model": state.model.state_dict(),
@@ -121,7 +113,7 @@ def dump_state(state: State) -> dict[str, Any]:
 
 def load_state(state: State, saved: dict[str, Any]) -> None:
     """The reverse of `dump_state`."""
-    for key in ("step", "loss_sum", "skipped", "rollbacks", "seconds", "history"):
+    for key in KEPT:
         setattr(state, key, saved[key])
     state.clock = Clock(**saved["clock"])
     state.model.load_state_dict(saved["model"])

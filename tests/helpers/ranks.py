@@ -31,7 +31,7 @@ def first_epochs(directory: Path, jobs: dict[str, list[str]]) -> None:
             with Progress(config, directory, speaks=False) as progress:
                 checkpointer = Checkpointer(directory=directory, config=config, world=world, progress=progress)
                 training = load(config, train=True)
-                train_epoch(state, training, config, checkpointer=checkpointer, progress=progress, stop=[])
+                train_epoch(state, training, checkpointer, stop=[])
             left = {
                 "gradients": {name: p.grad for name, p in state.model.named_parameters()},
                 "buffers": dict(state.model.named_buffers()),
