@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import track
@@ -37,11 +37,8 @@ class Unsorted(NamedTuple):
 def sort(root: Path) -> None:
     """Make the missing class folders of root/train and root/val, if there are archives or images to make them from.
 
-    Archives and devkit are checked before hours of work begin.
-
-    Raises:
-        DataError: something is missing or damaged, or the disk is too full; complete classes stay.
-        Locked: another process is still at work after ten minutes.
+    Archives and devkit are checked before hours of work begin. A DataError if something is missing or damaged, or the
+    disk is too full; complete classes stay.
     """
     with ExitStack() as stack:
         train, val = _train(root, stack), _val(root, stack)
@@ -53,16 +50,13 @@ def sort(root: Path) -> None:
                     _write(part, [each for each in classes if not (part / each.wnid).is_dir()])
 
 
-def regular_files(tar: tarfile.TarFile, name: str) -> Iterator[tarfile.TarInfo]:
-    """The regular files of a seekable archive; then a DataError if it is truncated, which tarfile does not notice."""
-    try:
-        yield from (member for member in tar if member.isreg())
-    except tarfile.TarError as error:
-        raise DataError(f"{name}: cannot be read: {error}") from error
+def regular_files(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The regular files of a seekable archive; then an error if it is truncated, which tarfile does not notice."""
+    yield from (member for member in tar if member.isreg())
     assert tar.fileobj is not None
     tar.fileobj.seek(tar.offset)
     if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise DataError(f"{name}: cannot be read: no end of archive after {tar.offset:,} bytes")
+        raise tarfile.ReadError(f"no end of archive after {tar.offset:,} bytes")
 
 
 def _write(part: Path, classes: list[Unsorted]) -> None:
@@ -73,8 +67,8 @@ def _write(part: Path, classes: list[Unsorted]) -> None:
     for leftover in part.glob(".*.tmp"):
         shutil.rmtree(leftover)
     console = Console()
-    shown = track(classes, f"sorting {part.name}", console=console) if console.is_terminal else classes
-    for done, each in enumerate(shown, start=1):
+    bar = track(classes, f"sorting {part.name}", console=console, disable=not console.is_terminal)
+    for done, each in enumerate(bar, start=1):
         temporary = part / f".{each.wnid}.tmp"
         temporary.mkdir()
         each.write(temporary)
@@ -89,12 +83,14 @@ def _train(root: Path, stack: ExitStack) -> list[Unsorted]:
     path, found = root / TRAIN, dict[str, Unsorted]()
     for pattern in ("train/*.tar", "n????????.tar", "ILSVRC2012_img_train/*.tar"):
         for inner in sorted(root.glob(pattern)):
-            found[inner.stem] = Unsorted(inner.stem, inner.stat().st_size, partial(_extract_archive, str(inner), None))
+            write = partial(_extract_archive, str(inner), partial(inner.open, "rb"))
+            found[inner.stem] = Unsorted(inner.stem, inner.stat().st_size, write)
     if path.is_file():
         tar = stack.enter_context(_opened(path))
-        for member in regular_files(tar, str(path)):
-            wnid, name = PurePosixPath(member.name).stem, f"{path}:{member.name}"
-            found[wnid] = Unsorted(wnid, member.size, partial(_extract_archive, name, (tar, member)))
+        for member in regular_files(tar):
+            wnid = PurePosixPath(member.name).stem
+            write = partial(_extract_archive, f"{path}:{member.name}", partial(tar.extractfile, member))
+            found[wnid] = Unsorted(wnid, member.size, write)
     return [each for wnid, each in sorted(found.items()) if not (root / "train" / wnid).is_dir()]
 
 
@@ -117,7 +113,7 @@ def _val(root: Path, stack: ExitStack) -> list[Unsorted]:
         _refuse_missing(next(iter(flat.values())).parent, flat.keys(), names)
         return [Unsorted(wnid, 0, partial(_link, [flat[name] for name in listed])) for wnid, listed in missing.items()]
     tar = stack.enter_context(_opened(archive))
-    members = {PurePosixPath(member.name).name: member for member in regular_files(tar, str(archive))}
+    members = {PurePosixPath(member.name).name: member for member in regular_files(tar)}
     _refuse_missing(archive, members.keys(), names)
     images = {wnid: [members[name] for name in listed] for wnid, listed in missing.items()}
     return [Unsorted(wnid, sum(i.size for i in each), partial(_extract, tar, each)) for wnid, each in images.items()]
@@ -136,12 +132,10 @@ def _refuse_missing(where: Path, there: Collection[str], names: dict[str, list[s
         raise DataError(f"{where}: {absent[0]} is not there ({len(absent):,} of {len(wanted):,} are not)")
 
 
-def _extract_archive(name: str, inside: tuple[tarfile.TarFile, tarfile.TarInfo] | None, folder: Path) -> None:
+def _extract_archive(name: str, stream: Callable[[], Any], folder: Path) -> None:
     """Extract the archive of a class, a file or a member of another archive."""
-    with ExitStack() as stack:
-        stream = stack.enter_context(inside[0].extractfile(inside[1])) if inside else None  # type: ignore[arg-type]
-        tar = stack.enter_context(_opened(name, stream))
-        _extract(tar, regular_files(tar, name), folder)
+    with stream() as opened, _opened(name, opened) as tar:
+        _extract(tar, regular_files(tar), folder)
 
 
 def _extract(tar: tarfile.TarFile, members: Iterable[tarfile.TarInfo], folder: Path) -> None:

@@ -67,13 +67,8 @@ def dataset(name: str) -> DataSet:
 
 
 def class_folders(part: Path) -> list[str]:
-    """Names of the folders in a part of a data set, one per class, sorted; hidden ones do not count.
-
-    Empty without such a part; a ConfigError if it cannot be listed.
-    """
+    """Names of the folders in a part of a data set, one per class, sorted; hidden ones do not count."""
     try:
         return sorted(path.name for path in part.iterdir() if not path.name.startswith(".") and path.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return []
-    except OSError as error:
-        raise ConfigError(f"{error.filename}: {error.strerror}") from error

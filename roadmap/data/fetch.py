@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from roadmap.config.schema import DataConfig
-from roadmap.data import archives
+from roadmap.data import archives, records
 from roadmap.data.datasets import class_folders, dataset
 from roadmap.data.resize import finished_copy
 from roadmap.errors import ConfigError, DataError, Locked
@@ -47,18 +47,11 @@ def main(words: list[str]) -> int:
 
 
 def prepare(data: DataConfig) -> None:
-    """Make the data of a configuration ready, and report it on stdout.
-
-    Raises:
-        DataError: the data are not available, or a part as a whole is damaged.
-        ConfigError: data.train or data.val is not a list of shards, or the data set only tests.
-    """
+    """Make the data of a configuration ready, and report it on stdout; a DataError if they are not available."""
     name, entry, root = data.name, dataset(data.name), Path(data.root).expanduser()
     if entry.test_only:
         raise ConfigError(f"data={name}: it only tests: scripts/evaluate.py weights=FILE data={name} data.root=...")
     if not entry.in_memory and not entry.class_folders:
-        from roadmap.data import records
-
         for part in records.PARTS:  # to list the images is to fetch shards and to write tables out
             found = records.find(data, part)
             if found.errors:
@@ -73,16 +66,19 @@ def prepare(data: DataConfig) -> None:
     except (OSError, Locked) as error:
         raise DataError(f"{name}: cannot work in {root}: {error}") from error
     if entry.class_folders:
-        _check_folders(name, root)
+        if missing := [str(root / part) for part in ("train", "val") if not class_folders(root / part)]:
+            names = f"{archives.TRAIN}, {archives.VAL} and {archives.DEVKIT}"
+            needed = f"{' and '.join(missing)} must hold a folder of images for every class: put or link them there"
+            remedy = "or set data.root=..." + (f"; or put {names} there" if name == "imagenet" else "")
+            raise DataError(f"{name}: {needed}, {remedy}")
+        finished_copy(root)
     print(f"{name}: ready in {root}", flush=True)
 
 
 def fetch(name: str, root: Path) -> None:
     """Fetch what is missing or damaged of a data set held in memory; a second process waits for the first.
 
-    Raises:
-        DataError: no source has it; the message lists the remedies.
-        OSError, Locked: root cannot be written, or another process is still at work after ten minutes.
+    If no source has it, a DataError lists the remedies.
     """
     if _ready(name, root):
         return
@@ -93,23 +89,9 @@ def fetch(name: str, root: Path) -> None:
 
 def damaged_files(name: str, root: Path, prefix: str = "") -> list[Path]:
     """Files of a data set that are missing or do not have the published checksum; of those whose name has a prefix."""
-
-    def damaged(path: Path, digest: str) -> bool:
-        return not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest
-
-    files = [(root / path, digest) for path, digest in dataset(name).sha256.items()]
-    return [path for path, digest in files if path.name.startswith(prefix) and damaged(path, digest)]
-
-
-def _check_folders(name: str, root: Path) -> None:
-    missing = [str(root / part) for part in ("train", "val") if not class_folders(root / part)]
-    if missing:
-        or_archives = f"; or put {archives.TRAIN}, {archives.VAL} and {archives.DEVKIT} there"
-        raise DataError(
-            f"{name}: {' and '.join(missing)} must hold a folder of images for every class: put or link them there, "
-            f"or set data.root=...{or_archives if name == 'imagenet' else ''}"
-        )
-    finished_copy(root)
+    known = {root / path: digest for path, digest in dataset(name).sha256.items()}
+    files = [path for path in known if path.name.startswith(prefix)]
+    return [p for p in files if not p.is_file() or hashlib.sha256(p.read_bytes()).hexdigest() != known[p]]
 
 
 def _ready(name: str, root: Path) -> bool:
@@ -173,28 +155,28 @@ def _from_directory(folder: Path, names: list[str]) -> list[bytes]:
 def _get(url: str) -> bytes:
     """Download a URL, or raise OSError or HTTPException in bounded time.
 
-    Works in a thread that can be abandoned: the time-out of a socket covers neither the look-up of the host's name,
-    which can hang for minutes, nor the whole transfer.
+    The time-out of a socket covers neither the look-up of the host's name, which can hang for minutes, nor the whole
+    transfer.
     """
-    connected, answer = threading.Event(), Future[bytes]()
+    response = _within(CONNECT_SECONDS, "no answer in", lambda: urllib.request.urlopen(url, timeout=CONNECT_SECONDS))
+    return _within(TRANSFER_SECONDS, "took longer than", response.read)
 
-    def download() -> None:
+
+def _within(seconds: float, late: str, work: Callable[[], Any]) -> Any:
+    """What `work` returns or raises, in a thread that is abandoned with a TimeoutError after some seconds."""
+    answer = Future[Any]()
+
+    def carry_out() -> None:
         try:
-            with urllib.request.urlopen(url, timeout=CONNECT_SECONDS) as response:
-                connected.set()
-                answer.set_result(response.read())
+            answer.set_result(work())
         except Exception as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()  # it holds the connection
             answer.set_exception(error)
-        finally:
-            connected.set()
 
-    threading.Thread(target=download, daemon=True).start()
-    if not connected.wait(CONNECT_SECONDS):
-        raise TimeoutError(f"no answer in {CONNECT_SECONDS:g} s")
-    if not wait([answer], TRANSFER_SECONDS).done:
-        raise TimeoutError(f"took longer than {TRANSFER_SECONDS:g} s")
+    threading.Thread(target=carry_out, daemon=True).start()
+    if not wait([answer], seconds).done:
+        raise TimeoutError(f"{late} {seconds:g} s")
     return answer.result()
 
 
@@ -225,19 +207,15 @@ def _run(command: list[str], folder: Path) -> None:
 
 def _fetch_by_torchvision(name: str, root: Path) -> None:
     kind = torchvision_class(name)
-    if hasattr(kind, "mirrors"):  # MNIST and its relatives
-        url, folder, files = kind.mirrors[0], root / kind.__name__ / "raw", kind.resources
-    else:
-        url, folder, files = kind.url, root, [(kind.filename, kind.tgz_md5)]
+    url = getattr(kind, "url", "its mirrors")  # those of MNIST and its relatives
+    archive = f"{kind.filename} (MD5 {kind.tgz_md5})" if hasattr(kind, "filename") else "its files"
     print(f"{name}: downloading {url}", flush=True)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30.0)  # torchvision sets no time-out
     try:
         kind(root, download=True)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
-        by_hand = ", ".join(f"{file} (MD5 {md5})" for file, md5 in files)
-        raise DataError(
-            f"{name} could not be fetched from {url} ({error}): put {by_hand} into {folder} and run `make data` again"
-        ) from error
+        remedy = f"put {archive} into {root} and run `make data` again"
+        raise DataError(f"{name} could not be fetched from {url} ({error}): {remedy}") from error
     finally:
         socket.setdefaulttimeout(before)

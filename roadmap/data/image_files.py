@@ -44,11 +44,7 @@ class ImageFiles:
         return replace(self, device=device)
 
     def batches(self, indices: Sequence[Tensor], *, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (B, C, H, W) uint8 and labels (B,) at each of the indices (B,), whatever the number of workers.
-
-        Raises:
-            DataError: naming an image that cannot be read.
-        """
+        """Images (B, C, H, W) uint8 and labels (B,) at each of the indices (B,), whatever the number of workers."""
         loader = DataLoader(
             Decoded(self, seed),
             batch_sampler=[chunk.tolist() for index in indices for chunk in index.split(CHUNK)],
@@ -78,12 +74,7 @@ class ImageFiles:
 
 
 def load(data: DataConfig, recipe: RecipeConfig, *, train: bool, workers: int = 0) -> ImageFiles:
-    """The images of a part by the reader of data.name; max_train and max_test choose evenly spaced ones.
-
-    Raises:
-        DataError: there are none, the part as a whole is damaged, or val has other classes than train.
-        ConfigError: the number of classes is not data.num_classes.
-    """
+    """The images of a part by the reader of data.name; max_train and max_test choose evenly spaced ones."""
     records = find(data, "train" if train else "val")
     check(records, data, train=train)
     n = len(records.labels)

@@ -51,12 +51,7 @@ class Images:
 
 
 def load(data: DataConfig, *, train: bool) -> Images:
-    """The first data.max_train or max_test images, padded with zeros on all sides to data.img_size.
-
-    Raises:
-        DataError: files are missing or damaged.
-        ConfigError: the images are larger than data.img_size.
-    """
+    """The first data.max_train or max_test images, padded with zeros on all sides to data.img_size."""
     root = Path(data.root).expanduser()
     read = _read_idx if dataset(data.name).sha256 else _read_by_torchvision
     images, labels = read(data.name, root, train)

@@ -5,7 +5,8 @@ import re
 import warnings
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePath
@@ -127,16 +128,19 @@ def summary(report: Report) -> Iterable[str]:
 
 
 def _decode(records: Records, indices: list[int]) -> list[Inspected]:
-    return [_inspected(records.name(i), int(records.labels[i]), partial(records.read, i)) for i in indices]
+    return [_inspected(records, i) for i in indices]
 
 
-def _inspected(name: str, label: int, read: Callable[[], bytes]) -> Inspected:
+def _inspected(records: Records, i: int) -> Inspected:
+    name, label, rotated = records.name(i), int(records.labels[i]), False
     try:
-        encoded = read()
+        encoded = records.read(i)
         with open_image(encoded) as image:
             image.load()
             form, mode, (width, height) = image.format, image.mode, image.size
-            rotated = _rotated(image)
+            with warnings.catch_warnings(), suppress(Exception):  # damaged EXIF data do not damage the image
+                warnings.simplefilter("ignore")
+                rotated = image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
     except Exception as error:  # Pillow's decoders raise nearly any type
         return Inspected(name, label, error=reason(error))
     stated = Image.registered_extensions().get(PurePath(name).suffix.lower())
@@ -144,15 +148,6 @@ def _inspected(name: str, label: int, read: Callable[[], bytes]) -> Inspected:
     notes += [f"{mode} colours"] if mode not in ("RGB", "L") else []
     digest = int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big")
     return Inspected(name, label, "", ", ".join(notes), len(encoded), width * height, digest, rotated)
-
-
-def _rotated(image: Image.Image) -> bool:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged EXIF data do not damage the image
-            return image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
-    except Exception:
-        return False
 
 
 def _add(report: Report, image: Inspected, part: str, *, named_classes: bool) -> None:

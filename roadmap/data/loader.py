@@ -31,9 +31,7 @@ Part: TypeAlias = "Images | ImageFiles"  # a part of a data set, training or tes
 def load(config: Config, *, train: bool) -> Part:
     """The images for training or for testing.
 
-    Raises:
-        DataError: files are missing or damaged.
-        ConfigError: the images contradict the configuration, or the data set only tests.
+    A DataError if files are missing or damaged, a ConfigError if they contradict the configuration.
     """
     data, entry = config.data, dataset(config.data.name)
     require(not (train and entry.test_only), "data", data.name, "a data set to train with: this one only tests")
@@ -47,11 +45,7 @@ def load(config: Config, *, train: bool) -> Part:
 
 
 def batches_per_epoch(images: Part, recipe: RecipeConfig) -> int:
-    """Whole batches in an epoch; the remainder, different images every epoch, is dropped.
-
-    Raises:
-        ConfigError: there are fewer images than one batch has.
-    """
+    """Whole batches in an epoch, at least one; the remainder, different images every epoch, is dropped."""
     size, n = recipe.batch_size, len(images)
     require(size <= n, "recipe.batch_size", size, f"up to {n}, the training images")
     return n // size
@@ -67,14 +61,12 @@ def micro_batches(
 ) -> Iterator[Batch]:
     """The micro-batches of an epoch from optimizer step `start` on.
 
-    A process gets a contiguous range of those of each step, evenly divided.
+    A process gets a contiguous range of those of each step, evenly divided. A recipe that the images cannot be trained
+    with is refused at the call.
 
     Yields:
         Images (B, C, H, W) float32, channels last, and their targets: classes (B,) int64 or, with mixup or cutmix,
         class probabilities (B, num_classes) float32, smoothed and mixed within the micro-batch.
-
-    Raises:
-        ConfigError: at the call, for a recipe that the images cannot be trained with.
     """
     each, (rank, world) = micro_batches_per_step(recipe), share
     own = range(rank * each // world, (rank + 1) * each // world)

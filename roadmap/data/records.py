@@ -52,24 +52,12 @@ class Records:
 
 
 def find(data: DataConfig, part: str) -> Records:
-    """The images of a part, train or val, by the reader of the data set.
-
-    Raises:
-        DataError: there are none.
-        ConfigError: data.train or data.val is not a list of shards.
-    """
-    reader = importlib.import_module(f"roadmap.data.{dataset(data.name).reader}")
-    found: Records = reader.find(data, part)
-    return found
+    """The images of a part, train or val, by the reader of the data set; a DataError if there are none."""
+    return importlib.import_module(f"roadmap.data.{dataset(data.name).reader}").find(data, part)
 
 
 def check(records: Records, data: DataConfig, *, train: bool) -> None:
-    """Refuse a part that cannot be used for training or evaluation.
-
-    Raises:
-        DataError: the part as a whole is damaged, empty, or val has other classes than train.
-        ConfigError: the number of classes is not data.num_classes.
-    """
+    """Refuse a part that is damaged as a whole or empty, and other classes than those of the options or of train."""
     if records.errors:
         raise DataError(records.errors[0])
     if not len(records.labels):

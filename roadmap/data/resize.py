@@ -22,11 +22,11 @@ from typing import Any
 from PIL import Image
 
 from roadmap.data.folders import image_paths
+from roadmap.data.records import PARTS
 from roadmap.errors import DataError, require
 from roadmap.files import LOCK, lock, remove_leftovers, write_atomic
 
 MANIFEST = "resized.json"
-PARTS = ("train", "val")
 DEFAULTS = {"data.root": "", "to": "", "short_side": "256", "quality": "90", "parts": "train", "workers": "1"}
 
 
@@ -61,9 +61,19 @@ def main(words: list[str]) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
+    from roadmap.cli import options, whole
     from roadmap.signals import caught
 
-    wanted, to, workers = _parse(words)
+    chosen = options(words, DEFAULTS)
+    for key in ("data.root", "to"):
+        require(bool(chosen[key]), key, "", "a folder")
+    source, to = (Path(chosen[key]).expanduser().resolve() for key in ("data.root", "to"))
+    nested = to.is_relative_to(source) or source.is_relative_to(to)
+    require(not nested, "to", to, f"a folder outside of data.root={source}")
+    parts = tuple(part for part in PARTS if part in chosen["parts"].split(","))
+    require(",".join(parts) == chosen["parts"], "parts", chosen["parts"], "train, val, or train,val")
+    short_side, quality = whole(chosen, "short_side", most=4096), whole(chosen, "quality", most=95)
+    wanted, workers = Resized(str(source), short_side, quality, parts), whole(chosen, "workers", most=256)
     console = Console(highlight=False, soft_wrap=True)
     with caught() as stop, Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("resizing", total=None)
@@ -78,30 +88,11 @@ def main(words: list[str]) -> int:
     return 1 if errors else 0
 
 
-def _parse(words: list[str]) -> tuple[Resized, Path, int]:
-    from roadmap.cli import options, whole
-
-    chosen = options(words, DEFAULTS)
-    for key in ("data.root", "to"):
-        require(bool(chosen[key]), key, "", "a folder")
-    source, to = (Path(chosen[key]).expanduser().resolve() for key in ("data.root", "to"))
-    nested = to.is_relative_to(source) or source.is_relative_to(to)
-    require(not nested, "to", to, f"a folder outside of data.root={source}")
-    parts = tuple(part for part in PARTS if part in chosen["parts"].split(","))
-    require(",".join(parts) == chosen["parts"], "parts", chosen["parts"], "train, val, or train,val")
-    short_side, quality = whole(chosen, "short_side", most=4096), whole(chosen, "quality", most=95)
-    return Resized(str(source), short_side, quality, parts), to, whole(chosen, "workers", most=256)
-
-
 def resize(wanted: Resized, to: Path, *, workers: int) -> Iterator[tuple[int, int, list[str]]]:
     """Make the copy. Yields the files done, all files, and a line for each file so far that cannot be read.
 
-    The manifest states the number of images only at the end, when all of them have been decoded.
-
-    Raises:
-        DataError: a part of the source holds no images or cannot be listed, or `to` cannot be written.
-        ConfigError: the source is itself a copy, or `to` holds something else; then nothing is written.
-        Locked: another process works in `to`.
+    The manifest states the number of images only at the end, when all of them have been decoded. Nothing is written if
+    the source has no images or is itself a copy, or if `to` holds something else.
     """
     source = Path(wanted.source)
     copy = read_manifest(source)
@@ -125,7 +116,7 @@ def resize(wanted: Resized, to: Path, *, workers: int) -> Iterator[tuple[int, in
         unreadable: dict[Path, str] = {}
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)
         try:
-            job = partial(_resize_file, source, to, wanted.short_side, wanted.quality)
+            job = partial(_resize_file, wanted, to)
             for done, (path, error) in enumerate(zip(files, pool.map(job, files, chunksize=8), strict=True), start=1):
                 if error:
                     unreadable[path] = error
@@ -152,9 +143,7 @@ def read_manifest(root: Path) -> Resized | None:
         return Resized(**fields)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except PermissionError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: damaged: {error}") from error
 
 
@@ -173,10 +162,7 @@ def write_manifest(root: Path, manifest: Resized) -> None:
 def refuse_another(root: Path, wanted: Resized) -> None:
     """Refuse a folder that holds anything but a copy of the same kind, finished or not."""
     before = read_manifest(root)
-    try:
-        other = sorted(path.name for path in root.iterdir() if path.name != LOCK) if root.exists() else []
-    except OSError as error:
-        raise DataError(f"{root}: {error.strerror}") from error
+    other = sorted(path.name for path in root.iterdir() if path.name != LOCK) if root.exists() else []
     allowed = f"an empty folder or a copy begun before: {other[0] if other else ''} there would be mixed with it"
     require(before is not None or not other, "to", root, allowed)
     for key in ("source", "short_side", "quality", "parts"):
@@ -195,17 +181,17 @@ def _follow_parent() -> None:
     threading.Thread(target=follow, args=[multiprocessing.parent_process()], daemon=True).start()
 
 
-def _resize_file(source: Path, to: Path, short_side: int, quality: int, path: Path) -> str | None:
+def _resize_file(wanted: Resized, to: Path, path: Path) -> str | None:
     """Write one file of the copy and decode it, unless it is there and intact; the reason if it cannot be read."""
-    original, target = source / path, to / path
+    original, target = Path(wanted.source) / path, to / path
     try:
         with Image.open(original) as image:
-            small = image.format == "JPEG" and image.mode in ("RGB", "L") and min(image.size) <= short_side
-            size = resized_size(image.size, short_side)
+            small = image.format == "JPEG" and image.mode in ("RGB", "L") and min(image.size) <= wanted.short_side
+            size = resized_size(image.size, wanted.short_side)
             if _intact(target, size):
                 return None
             image.load()
-            content = original.read_bytes() if small else encode(image, size, quality)
+            content = original.read_bytes() if small else encode(image, size, wanted.quality)
     except Exception as error:  # Pillow's decoders raise nearly any type
         return f"{original}: cannot be read: {error}"
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -125,12 +125,10 @@ def _index(shard: Path, folder: Path) -> tuple[list[Sample], list[str]]:
     group = records.library("webdataset.tariterators", "webdataset").group_by_keys
     try:
         with tarfile.open(shard, "r:") as tar, shard.open("rb") as stream:
-            members = regular_files(tar, str(shard))
-            for files in group({"fname": member.name, "data": member, "__url__": ""} for member in members):
+            named = ({"fname": member.name, "data": member, "__url__": ""} for member in regular_files(tar))
+            for files in group(named):
                 sample = _sample(files, f"{shard}:{files['__key__']}", stream)
                 errors.append(sample) if isinstance(sample, str) else samples.append(sample)
-    except DataError as error:
-        errors.append(str(error))
     except (tarfile.TarError, OSError) as error:
         errors.append(f"{shard}: cannot be read: {error}")
     except ValueError as error:  # a duplicate name
