@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from roadmap.config.aliases import renamed_result
-from roadmap.config.compose import as_yaml, load, to_dict
-from roadmap.config.conf import CONF
+from roadmap.config.compose import as_yaml, load
+from roadmap.config.conf import CONF, to_dict
 from roadmap.config.identity import digest, identity, listed_difference
 from roadmap.config.schema import Config
 from roadmap.config.steps import Deviations, deviations

@@ -13,7 +13,8 @@ from helpers.powercut import power_cuts
 from helpers.smoke import computed, inside, tiny
 
 from roadmap import runs
-from roadmap.config.compose import load, to_dict
+from roadmap.config.compose import load
+from roadmap.config.conf import to_dict
 from roadmap.errors import ConfigError, DataError
 from roadmap.evals.weights import read
 from roadmap.training import checkpoint

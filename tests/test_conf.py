@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from roadmap.config import conf
-from roadmap.config.compose import compose, to_dict
-from roadmap.config.conf import composed, instance, plain, typed
+from roadmap.config.compose import compose
+from roadmap.config.conf import composed, instance, plain, to_dict, typed
 from roadmap.config.schema import Config, Init
 from roadmap.errors import ConfigError
 

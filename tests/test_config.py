@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from helpers.smoke import inside
 
-from roadmap.config.compose import as_yaml, compose, load, to_dict
+from roadmap.config.compose import as_yaml, compose, load
+from roadmap.config.conf import to_dict
 from roadmap.config.identity import difference, digest, identity
 from roadmap.config.schema import StepConfig
 from roadmap.config.steps import steps

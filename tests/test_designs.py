@@ -10,7 +10,8 @@ from helpers.smoke import inside, words
 from helpers.synthetic import result, write
 
 from roadmap.config.checks import check_model
-from roadmap.config.compose import compose, to_dict
+from roadmap.config.compose import compose
+from roadmap.config.conf import to_dict
 from roadmap.config.designs import NOTHING, base_of, carry, made_on, variant, variants
 from roadmap.config.identity import digest
 from roadmap.config.schema import Design

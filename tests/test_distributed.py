@@ -14,7 +14,8 @@ from helpers.ranks import first_epochs
 from helpers.smoke import computed, tiny, torchrun, words
 
 from roadmap import runs
-from roadmap.config.compose import load, to_dict
+from roadmap.config.compose import load
+from roadmap.config.conf import to_dict
 from roadmap.config.schema import Device, RecipeConfig
 from roadmap.errors import ConfigError
 from roadmap.networks.device import set_up

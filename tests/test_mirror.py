@@ -13,7 +13,8 @@ from helpers.smoke import inside, tiny
 from PIL import Image
 
 from roadmap import runs
-from roadmap.config.compose import compose, to_dict
+from roadmap.config.compose import compose
+from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest
 from roadmap.config.schema import Tracking
 from roadmap.errors import ConfigError

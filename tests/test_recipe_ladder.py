@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from helpers.smoke import TINY
 
-from roadmap.config.compose import compose, to_dict
+from roadmap.config.compose import compose
+from roadmap.config.conf import to_dict
 from roadmap.config.identity import difference
 from roadmap.config.schema import Ladder, RecipeConfig
 from roadmap.config.steps import deviations, find, steps

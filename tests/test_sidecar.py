@@ -15,7 +15,7 @@ from helpers.mirrors import lines, logged, sidecars, wait_for_no_sidecar, withou
 from helpers.smoke import computed, script, tiny, torchrun, words
 
 from roadmap import runs
-from roadmap.config.compose import to_dict
+from roadmap.config.conf import to_dict
 from roadmap.config.schema import Tracking
 from roadmap.signals import Interrupted
 from roadmap.tracking import sidecar

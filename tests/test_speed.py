@@ -14,7 +14,8 @@ from torch import nn
 
 from benchmarks.measure import baseline
 from roadmap import runs
-from roadmap.config.compose import compose, to_dict
+from roadmap.config.compose import compose
+from roadmap.config.conf import to_dict
 from roadmap.config.identity import difference, digest
 from roadmap.config.schema import Precision
 from roadmap.config.steps import deviations

@@ -16,7 +16,8 @@ from timm.data import create_transform
 from torch import Tensor, nn
 
 from roadmap import runs
-from roadmap.config.compose import compose, to_dict
+from roadmap.config.compose import compose
+from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest
 from roadmap.data import test_sets
 from roadmap.data.datasets import TEST_SETS

@@ -8,7 +8,7 @@ import yaml
 
 from roadmap.config.aliases import renamed, renamed_override
 from roadmap.config.checks import check
-from roadmap.config.conf import Data, composed, instance, plain, typed
+from roadmap.config.conf import Data, composed, instance, to_dict, typed
 from roadmap.config.identity import flatten
 from roadmap.config.overrides import STEP_WORDS, explain, parse_overrides, study_name
 from roadmap.config.schema import MISSING, Config, Ladder, StepConfig, Tracking
@@ -49,7 +49,8 @@ def _config(data: Data) -> Config:
     missing = sorted(key for key, value in flatten(data).items() if value == MISSING)
     if missing:
         raise ConfigError(f"{missing[0]}: a value is needed")
-    return instance(Config, data)
+    config: Config = instance(Config, data)
+    return config
 
 
 def _with_classes(config: Data, overrides: Sequence[str]) -> Data:
@@ -65,12 +66,6 @@ def _with_classes(config: Data, overrides: Sequence[str]) -> Data:
             f"data.num_classes: a value is needed, or {root / 'train'} (and val) with a folder for every class{flat}"
         )
     return composed([*overrides, f"data.num_classes={found}"])
-
-
-def to_dict(config: Config) -> Data:
-    """A configuration as plain data."""
-    data: Data = plain(config)
-    return data
 
 
 def as_yaml(config: Config) -> str:

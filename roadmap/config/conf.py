@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from shutil import rmtree
 from types import UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin, get_type_hints
 
 from roadmap.config.overrides import explain, in_quotes
 from roadmap.config.schema import BatchRule, Config
@@ -28,7 +28,6 @@ OUTSIDE = re.compile(rf"\$\{{(?!({'|'.join(FORMULAS)}):)[\w.]+:")
 """Interpolations whose value does not follow from the configuration: environment variables, the time."""
 DAYS_KEPT = 30
 Data = dict[str, Any]
-T = TypeVar("T")
 
 
 def choices(group: str) -> list[str]:
@@ -72,33 +71,29 @@ def typed(raw: Data) -> Data:
     return cast(Data, OmegaConf.to_container(merged, enum_to_str=True))
 
 
-def instance(kind: type[T], value: Any) -> T:
+def instance(kind: Any, value: Any) -> Any:
     """A dataclass of the schema from the plain data that `typed` returns."""
-    return cast(T, _instance(kind, value))
-
-
-def _instance(kind: Any, value: Any) -> Any:
     if value is None or kind is Any:
         return value
     if get_origin(kind) in (Union, UnionType):
-        return _instance(get_args(kind)[0], value)
+        return instance(get_args(kind)[0], value)
     if get_origin(kind) is list:
-        return [_instance(get_args(kind)[0], each) for each in value]
+        return [instance(get_args(kind)[0], each) for each in value]
     if get_origin(kind) is dict:
-        return {key: _instance(get_args(kind)[1], each) for key, each in value.items()}
+        return {key: instance(get_args(kind)[1], each) for key, each in value.items()}
     if isinstance(kind, EnumType):
         return kind[value]
-    return kind(**{k: _instance(_hints(kind)[k], v) for k, v in value.items()}) if isinstance(value, dict) else value
+    return kind(**{k: instance(_hints(kind)[k], v) for k, v in value.items()}) if isinstance(value, dict) else value
 
 
-def plain(value: Any) -> Any:
+def to_dict(value: Any) -> Any:
     """A dataclass of the schema as plain data: the inverse of `instance`."""
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, list):
-        return [plain(each) for each in value]
+        return [to_dict(each) for each in value]
     items = value.items() if isinstance(value, dict) else vars(value).items() if hasattr(value, "__dict__") else None
-    return value if items is None else {key: plain(each) for key, each in items}
+    return value if items is None else {key: to_dict(each) for key, each in items}
 
 
 _hints = cache(get_type_hints)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from roadmap.config.checks import check_model
-from roadmap.config.conf import CONF, Data, choices, composed, instance, plain
+from roadmap.config.conf import CONF, Data, choices, composed, instance, to_dict
 from roadmap.config.identity import difference, flatten, under
 from roadmap.config.schema import Config, Init, Ladder, ModelConfig, StepConfig
 from roadmap.data.datasets import dataset
@@ -101,7 +101,7 @@ def published(step: Step) -> Data:
 
 def model_config(step: str | None = None, regime: str = "resnet50") -> ModelConfig:
     """The network of a step in a regime, as data; without a step, where the ladder starts."""
-    model = instance(ModelConfig, published(find(step or _start().name, regime))["model"])
+    model: ModelConfig = instance(ModelConfig, published(find(step or _start().name, regime))["model"])
     check_model(model)
     return model
 
@@ -125,7 +125,7 @@ def deviations(config: Config) -> Deviations:
         paper = PAPER_STUDIES.get(config.regime.name, "imagenet")
         if config.step.name not in known and config.recipe.name in choices("recipe"):
             own_recipe = [f"recipe={config.recipe.name}"]
-    found = difference(plain(config), composed([f"study={paper}", *overrides_of(step), *own_recipe]))
+    found = difference(to_dict(config), composed([f"study={paper}", *overrides_of(step), *own_recipe]))
     library = f"timm {version('timm')}, Pillow {version('pillow')}"
     augmentation = "by batches" if dataset(config.data.name).in_memory else library
     listed = {key: pair for key, pair in sorted(found.items()) if under(key, DECIDES_OUTCOME)}

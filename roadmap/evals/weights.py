@@ -16,7 +16,8 @@ from torch import nn
 
 from roadmap import runs
 from roadmap.config.checks import check
-from roadmap.config.compose import compose, load, parse, to_dict
+from roadmap.config.compose import compose, load, parse
+from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest, under
 from roadmap.config.overrides import parse_overrides
 from roadmap.config.schema import Config

@@ -47,11 +47,7 @@ def compare(a: str, b: str, results_dir: Path = Path("results")) -> list[Path]:
 
 
 def rows_of(study: str, results_dir: Path) -> list[Row]:
-    """The table of a study, or of the paper.
-
-    Raises:
-        ConfigError: there is none, or it is damaged.
-    """
+    """The table of a study, or of the paper (ConfigError: there is none, or it is damaged)."""
     if study == paper.STUDY:
         return paper.paper_rows()
     table = results_dir / study / "ladder.csv"

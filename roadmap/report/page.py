@@ -65,11 +65,7 @@ def _script(content: Any) -> str:
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """Debian's chromium as a Playwright browser, headless.
-
-    Raises:
-        ConfigError: chromium or Playwright is not installed.
-    """
+    """Debian's chromium as a Playwright browser, headless (ConfigError: chromium or Playwright is not installed)."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     try:
         from playwright.sync_api import sync_playwright

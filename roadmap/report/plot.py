@@ -8,10 +8,7 @@ from roadmap.errors import ConfigError
 def plot(study: str, results_dir: Path = Path("results")) -> list[Path]:
     """Draw <results_dir>/<study>/ladder.png and .svg from the ladder.csv beside them; returns the two paths.
 
-    The same table gives the same bytes.
-
-    Raises:
-        ConfigError: the table is missing, damaged or without a finished run.
+    The same table gives the same bytes (ConfigError: the table is missing, damaged or without a finished run).
     """
     from roadmap.report.figure import draw
     from roadmap.report.style import save, style

@@ -22,10 +22,7 @@ def refuse_incompatible(results: Sequence[Result]) -> None:
 
     All runs share study, regime, data and budget; runs of a step share everything but the seed; runs with a recipe
     of one name share the recipe; a step of the ladder differs from its nearest ancestor with results only in the
-    keys that the steps between them declare.
-
-    Raises:
-        ConfigError: names the key, the two values and the two runs.
+    keys that the steps between them declare (ConfigError: names the key, the two values and the two runs).
     """
     by_step: dict[str, Result] = {}
     by_recipe: dict[str, Result] = {}

@@ -45,11 +45,7 @@ def write(points: Iterable[Point], path: Path) -> None:
 
 
 def read(path: Path) -> list[Point]:
-    """The points in a CSV file; none without a file.
-
-    Raises:
-        ConfigError: the file is not a table of curves.
-    """
+    """The points in a CSV file; none without a file (ConfigError: the file is not a table of curves)."""
     import pandas
 
     if not path.exists():

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from roadmap import runs
-from roadmap.config.compose import to_dict
+from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest, identity, listed_difference
 from roadmap.config.schema import Config
 from roadmap.errors import ConfigError, require

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from roadmap import runs
-from roadmap.config.compose import load, to_dict
+from roadmap.config.compose import load
+from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest
 from roadmap.config.schema import Config
 from roadmap.config.steps import Deviations

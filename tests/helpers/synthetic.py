@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from roadmap.config.compose import compose, to_dict
+from roadmap.config.compose import compose
+from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest
 from roadmap.config.schema import Config, StepConfig
 from roadmap.config.steps import find, model_config, steps
