@@ -15,7 +15,7 @@ from typing import cast
 
 from roadmap.config.aliases import renamed_override
 from roadmap.config.checks import NAME
-from roadmap.config.conf import CONF
+from roadmap.config.conf import choices
 from roadmap.config.overrides import STEP_WORDS, parse_overrides, study_name
 from roadmap.config.schema import Config, SweepOptions
 from roadmap.errors import ConfigError, DataError, Locked, NoSpace, causes, did_you_mean, require, require_one_of
@@ -175,7 +175,7 @@ def duration(seconds: float) -> str:
 
 def _require_study(study: str, directories: Sequence[Path]) -> None:
     """Refuse a study that is neither in conf/study, with or without options, nor in one of the directories."""
-    known = sorted(path.stem for path in (CONF / "study").glob("*.yaml"))
+    known = choices("study")
     found = {path.parent for directory in directories for path in directory.glob("*/ladder.csv")}
     found |= {path.parents[1] for directory in directories for path in directory.glob("*/*/seed-*")}
     others = sorted({path.name for path in found} - {*known})

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from operator import attrgetter
 from typing import Any
 
@@ -140,6 +140,6 @@ def _check_channels(model: ModelConfig) -> None:
     require(only, key, written, f"only {', '.join(followers)} after add")
 
 
-def spell(ops: Iterable[str]) -> str:
-    """A list of ops as it is written in YAML."""
-    return f"[{','.join(ops)}]"
+def spell(value: object) -> str:
+    """A value as it is written on a command line: lists without spaces."""
+    return f"[{','.join(map(spell, value))}]" if isinstance(value, list) else str(value)

@@ -63,17 +63,15 @@ def study_name(study: str, given: Mapping[str, str], design: Design = Design.lad
 
     Overrides that change nothing a run computes are left out, and those that make a step of one's own.
     """
-    name = given["study.name"].strip("'\"") if "study.name" in given else _named(study, given)
-    return name if design is Design.ladder else f"{name},design={design.value}"
-
-
-def _named(study: str, given: Mapping[str, str]) -> str:
     outside = ["study", *STEP_WORDS, "seed", "training", "tracking", *PATHS, "data.num_classes"]
     if "step.name" in given:
         outside.append("recipe" if Ladder.recipe.value in given else "model")
     kept = [f"{key}={value}" for key, value in sorted(given.items()) if not under(key, outside)]
     name = re.sub(r"[^\w.,=+\[\]-]", "_", ",".join([study, *kept]))
-    return name if len(name) < 120 else f"{study},{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    if len(name) >= 120:
+        name = f"{study},{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    name = given.get("study.name", name).strip("'\"")
+    return name if design is Design.ladder else f"{name},design={design.value}"
 
 
 def explain(error: BaseException) -> str:

@@ -27,8 +27,7 @@ COMPILE_MACS = 10**16
 def set_up(config: Config) -> torch.device:
     """Choose the device and make it deterministic: to the bit on CPU, as far as torch can on CUDA.
 
-    Raises:
-        ConfigError: training.device=cuda without CUDA, or more processes on this machine than GPUs.
+    A ConfigError for training.device=cuda without CUDA, and for more processes on this machine than GPUs.
     """
     wanted, available = config.training.device, torch.cuda.is_available()
     require(wanted is not Device.cuda or available, "training.device", wanted.name, "cpu or auto: no CUDA here")

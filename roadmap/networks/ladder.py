@@ -25,15 +25,8 @@ def create_model(
 ) -> nn.Module:
     """The network of a step: (N, in_chans, H, W) -> (N, num_classes), weights in channels_last.
 
-    Args:
-        step: a step of the ladder, see `roadmap.config.steps`.
-        regime: resnet50, resnet200, micro or nano.
-        num_classes: outputs.
-        in_chans: channels of the input.
-        drop_path: stochastic depth of the last block, linear from 0 at the first (Huang et al., arXiv 1603.09382).
-
-    Raises:
-        ConfigError: an unknown step or regime.
+    `step` and `regime` are names of conf/ (ConfigError: an unknown one). `drop_path` is the stochastic depth of the
+    last block, linear from 0 at the first (Huang et al., arXiv 1603.09382).
     """
     model, init = model_config(step, regime), initial_weights(step)
     return build(model, num_classes=num_classes, in_chans=in_chans, drop_path=drop_path, init=init)

@@ -1,8 +1,7 @@
 """The command that shows a step: its changes, its block before and after, and its cost."""
 
-from typing import Any
-
 from roadmap import cli
+from roadmap.config.checks import spell
 from roadmap.config.designs import PREFIX, listing
 from roadmap.config.schema import Design, Ladder, ModelConfig
 from roadmap.config.steps import Step, find, model_config, regimes, steps
@@ -50,7 +49,7 @@ def describe(name: str, regime: str, ladder: Ladder) -> list[str]:
 def _changes(step: Step, ladder: Ladder) -> list[str]:
     if not step.parent:
         return ["the start of the ladder: conf/model/resnet.yaml, conf/recipe/original.yaml"]
-    changed = [f"  {key}: {_short(old)} -> {_short(new)}" for key, (old, new) in sorted(step.changes.items())]
+    changed = [f"  {key}: {spell(old)} -> {spell(new)}" for key, (old, new) in sorted(step.changes.items())]
     file = f"conf/{ladder.value}/{step.name}.yaml"
     return [f"changes over {step.parent} ({file}):", *(changed or ["  nothing in this regime"])]
 
@@ -64,7 +63,3 @@ def network(model: ModelConfig) -> list[str]:
         "  block  " + " → ".join(labels(model, "block")),
         f"  cost   {found.params:,} parameters, {found.macs:,} multiply-adds (224x224, 1000 classes)",
     ]
-
-
-def _short(value: Any) -> str:
-    return " ".join(value) if isinstance(value, list) and value and isinstance(value[0], str) else str(value)

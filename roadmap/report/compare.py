@@ -27,10 +27,8 @@ MARKS: tuple[dict[str, Any], ...] = ({"marker": "o", "color": "#222222"}, {"mark
 def compare(a: str, b: str, results_dir: Path = Path("results")) -> list[Path]:
     """Write <results_dir>/compare/<a>--<b>.md, .png and .svg; returns their paths.
 
-    A side is the name of a study, or `paper`: the published ladder with its three seeds.
-
-    Raises:
-        ConfigError: a side has no table, both are the same, or no step has a change in both.
+    A side is the name of a study, or `paper`: the published ladder with its three seeds. A ConfigError if a side has no
+    table, both are the same, or no step has a change in both.
     """
     from roadmap.report.style import save, style
 

@@ -3,13 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from enum import Enum
 from pathlib import Path
-from typing import Any, cast
-
-from omegaconf import OmegaConf
+from typing import Any
 
 from roadmap.cli import duration
+from roadmap.config.checks import spell
+from roadmap.config.conf import instance
 from roadmap.config.designs import variants
 from roadmap.config.identity import difference
 from roadmap.config.schema import Design, Ladder, ModelConfig
@@ -41,11 +40,7 @@ SIGNIFICANCE = {  # classes of changes: title and explanation
 
 
 def gather(study: str, results_dir: Path = Path("results")) -> Data:
-    """The report of a study as data for JSON; unknown values are None.
-
-    Raises:
-        ConfigError: the study has no table yet, or a file beside it is damaged.
-    """
+    """The report of a study as data for JSON (ConfigError: it has no table yet, or a file beside it is damaged)."""
     directory = results_dir / study
     results = [read_result(path) for path in find_results(directory / "runs")]
     if not results or not (directory / "ladder.csv").exists():
@@ -76,8 +71,8 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
 def network(step: str | None, regime: str, runs: Runs) -> ModelConfig | None:
     """The network of a step as its runs have it, else as its file or design does; None without any."""
     if step in runs:
-        merged = OmegaConf.merge(OmegaConf.structured(ModelConfig), runs[step][0]["config"]["model"])
-        return cast(ModelConfig, OmegaConf.to_object(merged))
+        model: ModelConfig = instance(ModelConfig, runs[step][0]["config"]["model"])
+        return model
     if step in {known.name for known in steps()}:
         return model_config(step, regime)
     designs = [variant for design in Design if design is not Design.ladder for variant in variants(design, regime)]
@@ -172,10 +167,4 @@ def _significance(row: Row) -> str | None:
 
 
 def _spelt(changes: Changes) -> list[tuple[str, str, str]]:
-    return [(key, _text(old), _text(new)) for key, (old, new) in sorted(changes.items())]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_text, value))}]"
-    return str(value.value if isinstance(value, Enum) else value)
+    return [(key, spell(old), spell(new)) for key, (old, new) in sorted(changes.items())]

@@ -15,11 +15,7 @@ from roadmap.files import write_atomic
 
 
 def build(study: str, results_dir: Path = Path("results")) -> Path:
-    """Write <results_dir>/<study>/index.html from the files beside it; returns its path.
-
-    Raises:
-        ConfigError: the study has no table yet, or a file that it is made from is damaged.
-    """
+    """Write <results_dir>/<study>/index.html from the files beside it; returns its path. Errors: see `gather`."""
     import vl_convert
 
     from roadmap.report.charts import charts

@@ -36,9 +36,7 @@ def collate(
 
     Reads <runs_dir>/<study>; if that does not exist, the result files kept in <results_dir>/<study>/runs. The kept
     files are always exactly those the table was made from. Returns the paths of the tables.
-
-    Raises:
-        ConfigError: no finished run, a damaged result, or runs that do not belong into one table.
+    A ConfigError if there is no finished run, a damaged result, or runs that do not belong into one table.
     """
     kept = results_dir / study / "runs"
     source = runs_dir / study if (runs_dir / study).is_dir() else kept
@@ -64,11 +62,7 @@ def collate(
 
 
 def read(directory: Path) -> list[Result]:
-    """All results in the directory of a study, by step and seed.
-
-    Raises:
-        ConfigError: a damaged result, or one in the wrong place.
-    """
+    """All results in the directory of a study, by step and seed (ConfigError: one is damaged or in the wrong place)."""
     results = []
     for path in find_results(directory):
         result = read_result(path)

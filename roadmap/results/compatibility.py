@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
+from roadmap.config.checks import spell
 from roadmap.config.identity import difference, under
 from roadmap.config.schema import Design, Ladder
 from roadmap.config.steps import steps
@@ -53,7 +54,7 @@ def design_of(result: Result) -> Design:
 def _compare(a: Result, b: Result, parts: Sequence[str], *, why: str, declared: Set[str] = frozenset()) -> None:
     for key, (left, right) in sorted(difference(a["config"], b["config"]).items()):
         if under(key, parts) and not under(key, FREE) and not under(key, list(declared)):
-            raise ConfigError(f"{key}: {_text(left)} in {_run(a)}, {_text(right)} in {_run(b)}: {why}")
+            raise ConfigError(f"{key}: {spell(left)} in {_run(a)}, {spell(right)} in {_run(b)}: {why}")
 
 
 def _refuse_other_deviations(a: Result, b: Result, only: Sequence[str] = ()) -> None:
@@ -63,7 +64,7 @@ def _refuse_other_deviations(a: Result, b: Result, only: Sequence[str] = ()) -> 
         return
     for key in only or sorted(ours.keys() | theirs.keys()):
         if ours.get(key) != theirs.get(key) and not under(key, FREE):
-            left, right = (_text(pair[0]) if pair else "as in the paper" for pair in (ours.get(key), theirs.get(key)))
+            left, right = (spell(pair[0]) if pair else "as in the paper" for pair in (ours.get(key), theirs.get(key)))
             why = "they deviate from the paper differently"
             raise ConfigError(f"{key}: {left} in {_run(a)}, {right} in {_run(b)}: {why}")
 
@@ -93,7 +94,3 @@ def _refuse_undeclared(present: Mapping[str, Result], ladder: Ladder) -> None:
 
 def _run(result: Result) -> str:
     return f"{result['step']}/seed-{result['seed']}"
-
-
-def _text(value: Any) -> str:
-    return "[" + ",".join(map(str, value)) + "]" if isinstance(value, list) else str(value)

@@ -129,10 +129,9 @@ def to_csv(rows: Iterable[Row]) -> str:
 
 
 def read_csv(path: Path) -> list[Row]:
-    """Rows from CSV text. Columns may be in any order; those that `Row` does not know are metrics.
+    """Rows from CSV text; a ConfigError if it is not a table of a study.
 
-    Raises:
-        ConfigError: the file is not a table of a study.
+    Columns may be in any order; those that `Row` does not know are metrics.
     """
     import pandas
 
@@ -161,18 +160,12 @@ def read_csv(path: Path) -> list[Row]:
 
 def _measured(row: Row, values: Mapping[str, list[Any]]) -> Row:
     known = {name: (fmean(each), deviation(each)) for name, each in values.items()}
-    unknown = (None, None)
-    return replace(
-        row,
-        top1=known.get("top1", unknown)[0],
-        top1_std=known.get("top1", unknown)[1],
-        n=max(map(len, values.values())),
-        params=values["params"][0],
-        gflops=values["macs"][0] / 1e9,
-        images_per_second=known.get("images_per_second", unknown)[0],
-        seconds=known.get("wall_seconds", unknown)[0],
-        metrics={name: each for name, each in known.items() if name not in (*COSTS, "top1")},
-    )
+    top1, top1_std = known.get("top1", (None, None))
+    speed, seconds = (known.get(name, (None, None))[0] for name in ("images_per_second", "wall_seconds"))
+    row = replace(row, n=max(map(len, values.values())), top1=top1, top1_std=top1_std, images_per_second=speed)
+    metrics = {name: each for name, each in known.items() if name not in (*COSTS, "top1")}
+    params, gflops = values["params"][0], values["macs"][0] / 1e9
+    return replace(row, seconds=seconds, params=params, gflops=gflops, metrics=metrics)
 
 
 def _text(value: Any) -> Any:

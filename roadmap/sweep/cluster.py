@@ -9,8 +9,8 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from roadmap.config.conf import CONF
-from roadmap.errors import ConfigError, require
+from roadmap.config.conf import CONF, choices
+from roadmap.errors import ConfigError, require, require_one_of
 
 
 class Scheduler(Enum):
@@ -42,15 +42,10 @@ class ClusterConfig:
 
 
 def read_cluster(name: str, words: list[str]) -> ClusterConfig:
-    """The cluster of conf/cluster/`name`.yaml with overrides, for example `cluster.partition=gpu`.
-
-    Raises:
-        ConfigError: one line that names the key and the allowed values.
-    """
-    known = {path.stem: path for path in sorted((CONF / "cluster").glob("*.yaml"))}
-    require(name in known, "cluster", name, f"one of {' '.join(known)}")
+    """The cluster of conf/cluster/`name`.yaml with overrides such as `cluster.partition=gpu`; else a ConfigError."""
+    require_one_of("cluster", name, choices("cluster"))
     try:
-        options = yaml.safe_load(known[name].read_text()) or {}
+        options = yaml.safe_load((CONF / "cluster" / f"{name}.yaml").read_text()) or {}
         overrides = OmegaConf.from_dotlist(words).get("cluster", {})
         merged = OmegaConf.merge(OmegaConf.structured(ClusterConfig), options, overrides)
         cluster = cast(ClusterConfig, OmegaConf.to_object(merged))

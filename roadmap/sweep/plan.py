@@ -14,7 +14,7 @@ from roadmap.config.designs import base_of, changes_of, variant
 from roadmap.config.overrides import parse_overrides, study_name
 from roadmap.config.schema import Config, Design, Ladder, Only, StepConfig, SweepOptions
 from roadmap.config.steps import Step, steps
-from roadmap.errors import did_you_mean, require
+from roadmap.errors import require, require_one_of
 from roadmap.sweep.cluster import ClusterConfig, Scheduler, read_cluster
 from roadmap.sweep.resources import parallel_runs
 
@@ -54,11 +54,7 @@ class Plan:
         return [replace(config, seed=seed) for seed in range(self.seeds) for config in composed]
 
     def freeze(self, data: dict[str, Any] | None = None) -> None:
-        """Write the configuration of every run, or of none if a directory holds another run.
-
-        Raises:
-            ConfigError: a directory holds another run, or a run of images with another fingerprint than `data`.
-        """
+        """Write the configuration of every run, or of none if `runs.refuse_other_run` refuses one (ConfigError)."""
         for config in self.configs:
             runs.refuse_other_run(config, data)
         for config in self.configs:
@@ -87,9 +83,8 @@ def make_plan(words: Sequence[str]) -> Plan:
 
 def select(ladder: Sequence[Step], options: SweepOptions) -> list[Step]:
     """The steps of a ladder that the options ask for (ConfigError: an unknown step)."""
-    names = [step.name for step in ladder]
     for name in options.steps:
-        require(name in names, "step", name, f"one of {' '.join(names)}{did_you_mean(name, names)}")
+        require_one_of("step", name, [step.name for step in ladder])
     if options.steps:
         return [step for step in ladder if step.name in options.steps]
     return [step for step in ladder if step.main_sequence or options.only is Only.all]

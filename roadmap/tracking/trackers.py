@@ -34,10 +34,7 @@ class Record:
 def open_tracker(tracking: Tracking, record: Record, directory: Path, *, live: bool) -> "Wandb | TensorBoard":
     """A tracker with its files in `directory`, where it replaces those of an earlier log.
 
-    With `live`, waiting for a server is bounded; the tracker falls back to files.
-
-    Raises:
-        ConnectionError: the server does not answer, or refuses the key.
+    If the server does not answer or refuses the key, it falls back to files with `live`, else raises ConnectionError.
     """
     shutil.rmtree(directory / tracking.name, ignore_errors=True)
     if tracking is Tracking.tensorboard:
