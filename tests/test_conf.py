@@ -9,7 +9,7 @@ import pytest
 
 from roadmap.config import conf
 from roadmap.config.compose import compose
-from roadmap.config.conf import composed, instance, plain, to_dict, typed
+from roadmap.config.conf import composed, instance, to_dict, typed
 from roadmap.config.schema import Config, Init
 from roadmap.errors import ConfigError
 
@@ -70,7 +70,7 @@ def test_plain_data_becomes_a_configuration_and_back() -> None:
     data = composed(WORDS)
     config = instance(Config, data)
     assert config.recipe.init is Init.torch and config.regime.steps["stage_ratio"].depths == [3, 3, 9, 3]
-    assert plain(config) == data == typed(data)
+    assert to_dict(config) == data == typed(data)
 
 
 def test_importing_the_package_is_light() -> None:

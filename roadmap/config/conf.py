@@ -14,7 +14,7 @@ from shutil import rmtree
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin, get_type_hints
 
-from roadmap.config.overrides import explain, in_quotes
+from roadmap.config.overrides import explain, without_paths
 from roadmap.config.schema import BatchRule, Config
 from roadmap.errors import ConfigError
 from roadmap.files import write_atomic
@@ -39,12 +39,22 @@ def composed(overrides: list[str]) -> Data:
     """The configuration of these overrides as plain data, typed and resolved; missing values are "???".
 
     Composing takes a quarter of a second, so its outcome is kept in the user's cache directory under everything it
-    depends on: the overrides, conf/, this package's schema, the versions of Hydra and OmegaConf. A ConfigError names
-    the key and the allowed values in one or two lines.
+    depends on: the overrides except paths, conf/, this package's schema, the versions of Hydra and OmegaConf. A
+    ConfigError names the key and the allowed values in one or two lines.
     """
-    path = _cache_path(overrides)
-    if (cached := _read(path)) is not None:
-        return cached
+    words, paths = without_paths(overrides)
+    file = _cache_path(words)
+    if (text := _read(file)) is None:
+        text, fixed = _compose(words)
+        if fixed:
+            _write(file, text)
+    for placeholder, path in paths.items():
+        text = text.replace(placeholder, json.dumps(path)[1:-1])
+    return cast(Data, json.loads(text))
+
+
+def _compose(overrides: list[str]) -> tuple[str, bool]:
+    """A configuration as JSON, and whether it follows from the overrides and conf/ alone."""
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -53,13 +63,10 @@ def composed(overrides: list[str]) -> Data:
     _register()
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            raw = cast(Data, OmegaConf.to_container(compose("config", [in_quotes(each) for each in overrides])))
-        config = typed(raw)
+            raw = cast(Data, OmegaConf.to_container(compose("config", overrides)))
+        return json.dumps(typed(raw)), not OUTSIDE.search(str(raw))
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's checks of overrides
         raise ConfigError(explain(error)) from error
-    if not OUTSIDE.search(str(raw)):
-        _write(path, config)
-    return config
 
 
 def typed(raw: Data) -> Data:
@@ -152,18 +159,17 @@ def _cache_path(overrides: list[str]) -> Path:
     return Path(home).expanduser() / "convnet-roadmap" / _fingerprint() / f"{name}.json"
 
 
-def _read(path: Path) -> Data | None:
+def _read(path: Path) -> str | None:
     """What `_write` wrote; None where nothing was written or it is damaged."""
     try:
         digest, _, text = path.read_text().partition("\n")
-        return cast(Data, json.loads(text)) if digest == hashlib.sha256(text.encode()).hexdigest() else None
     except (OSError, ValueError):
         return None
+    return text if digest == hashlib.sha256(text.encode()).hexdigest() else None
 
 
-def _write(path: Path, config: Data) -> None:
+def _write(path: Path, text: str) -> None:
     """Keep a composed configuration, and remove those of files that have changed since; without a cache all works."""
-    text = json.dumps(config)
     with contextlib.suppress(OSError):
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,9 +27,9 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
 
     given: dict[str, str] = {}
     parser = OverridesParser.create()
-    for word in overrides:
+    for word in without_paths(overrides)[0]:
         try:
-            override = parser.parse_overrides([in_quotes(word)])[0]
+            override = parser.parse_overrides([word])[0]
         except HydraException as error:
             raise ConfigError(_explain_syntax(word, error)) from error
         key = override.key_or_group
@@ -47,15 +47,19 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
     return given
 
 
-def in_quotes(word: str) -> str:
-    """The override of a path, quoted so that Hydra accepts any character: `data.root=Photos (2024)`."""
-    from hydra.core.override_parser.types import Quote, QuotedString
+def without_paths(overrides: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Overrides with a placeholder for each path, and the path of each placeholder.
 
-    key, equals, value = word.partition("=")
-    plain = not value or value == "null" or (value[0] == value[-1] and value[0] in "'\"" and len(value) > 1)
-    if not equals or key not in PATHS or plain:
-        return word
-    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
+    A path may hold characters that Hydra refuses, as in `data.root=Photos (2024)`.
+    """
+    words, paths = list(overrides), {}
+    for index, word in enumerate(overrides):
+        key, _, value = word.partition("=")
+        if key in PATHS and value not in ("", "null") and "${" not in value:
+            placeholder = f"__{key}__"
+            paths[placeholder] = re.sub(r"(['\"])(.*)\1", r"\2", value)
+            words[index] = f"{key}={placeholder}"
+    return words, paths
 
 
 def study_name(study: str, given: Mapping[str, str], design: Design = Design.ladder) -> str:
