@@ -101,7 +101,7 @@ def main(words: list[str]) -> int:
 
 
 def _table(regime: str, console: Console) -> Table:
-    paper = {row["step"]: float(row["gflops"]) for row in _reference("convnext_paper") if row["regime"] == regime}
+    paper = {row["step"]: float(row["gflops"]) for row in reference("convnext_paper") if row["regime"] == regime}
     table = Table("step", title=regime, title_justify="left", caption_justify="left")
     for column in ("parameters", "multiply-adds", "GFLOPs", "paper", "difference"):
         table.add_column(column, justify="right")
@@ -121,13 +121,13 @@ def _family_table() -> Table:
     table = Table("network", title="family", title_justify="left")
     for column in ("image", "parameters", "paper, M", "GFLOPs", "paper"):
         table.add_column(column, justify="right")
-    for row in _reference("convnext_family"):
+    for row in reference("convnext_family"):
         found = cost(family_config(row["model"]), img_size=int(row["img_size"]))
         counted = [f"{found.params:,}", row["params_m"], f"{found.macs / 1e9:.2f}", row["gflops"]]
         table.add_row(row["model"], row["img_size"], *counted)
     return table
 
 
-def _reference(name: str) -> list[dict[str, str]]:
-    with (REFERENCE / f"{name}.csv").open(newline="") as stream:
-        return list(csv.DictReader(stream))
+def reference(name: str) -> list[dict[str, str]]:
+    """The rows of a table of published numbers in roadmap/reference/."""
+    return list(csv.DictReader((REFERENCE / f"{name}.csv").read_text().splitlines()))

@@ -97,12 +97,13 @@ def _draw_bars(axes: Axes, rows: Placed) -> list[float]:
             line: dict[str, Any] = {"color": ink, "elinewidth": width, "capthick": width, "capsize": 2.6}
             axes.errorbar(row.top1, y, xerr=row.top1_std, zorder=4, **line)
         shown += [row.top1 - (row.top1_std or 0), row.top1 + (row.top1_std or 0)]
-    _draw_sequence(axes, [(row.top1, y) for row, y in rows if row.main_sequence])
+    _draw_sequence(axes, rows, "top1")
     return shown
 
 
-def _draw_sequence(axes: Axes, ends: Sequence[tuple[float | None, float]]) -> None:
+def _draw_sequence(axes: Axes, rows: Placed, key: str) -> None:
     """The main sequence as a line, broken where a step is missing."""
+    ends = [(getattr(row, key), y) for row, y in rows if row.main_sequence]
     across = [float("nan") if value is None else value for value, _ in ends]
     rim = [withStroke(linewidth=3, foreground="white")]  # separates the line from bars of any colour
     axes.plot(across, [y for _, y in ends], **SEQUENCE, path_effects=rim, zorder=3)
@@ -110,7 +111,7 @@ def _draw_sequence(axes: Axes, ends: Sequence[tuple[float | None, float]]) -> No
 
 def _draw_paper(axes: Axes, rows: Placed) -> None:
     """The paper's ladder in its own panel: full marks on the main sequence, hollow ones for side steps."""
-    _draw_sequence(axes, [(row.paper_top1, y) for row, y in rows if row.main_sequence])
+    _draw_sequence(axes, rows, "paper_top1")
     for row, y in rows:
         if row.paper_top1 is not None:
             axes.plot(row.paper_top1, y, **PAPER | {"color": INK if row.main_sequence else "white"}, zorder=5)

@@ -1,6 +1,5 @@
 """The published ladder (arXiv 2201.03545, Tables 10 and 11): its numbers, and how a study agrees with it."""
 
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,12 +10,12 @@ from roadmap.config.schema import Ladder
 from roadmap.config.steps import steps
 from roadmap.data.datasets import DATASETS
 from roadmap.files import write_atomic
+from roadmap.networks.costs import reference
 from roadmap.results import notes
 from roadmap.results.markup import page
 from roadmap.results.statistics import same_sign
 from roadmap.results.table import Row, to_csv, with_changes
 
-REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 STUDY = "paper"
 IMAGES = DATASETS["imagenet"].images[1]  # of the validation set
 REGIMES = {"resnet50": ("ResNet-50 regime, Table 10", 3), "resnet200": ("ResNet-200 regime, Table 11", 1)}
@@ -163,5 +162,4 @@ def _same_sign(rows: Sequence[Row]) -> int:
 
 
 def _rows(regime: str) -> list[dict[str, str]]:
-    with (REFERENCE / "convnext_paper.csv").open(newline="") as stream:
-        return [row for row in csv.DictReader(stream) if row["regime"] == paper_regime(regime)]
+    return [row for row in reference("convnext_paper") if row["regime"] == paper_regime(regime)]

@@ -48,7 +48,10 @@ def main(words: list[str]) -> int:
     for name, why in plan.skipped.items():
         console.print(f"{name} does not apply: {why}", markup=False)
     if dry_run:
-        _print_plan(plan, console)
+        console.print(f"{counted(len(plan.runs), 'run')}, {plan.jobs} at a time")
+        plan.configs  # noqa: B018  refuses what a sweep would refuse; composing every step takes seconds
+        for run in plan.runs:
+            console.print(f"{'finished' if runs.finished(run.directory) else 'to do':9} {run.directory}")
     elif command == "status":
         states = status(plan)
         console.print(table(states, plan.jobs, height=len(states) + 6))
@@ -57,13 +60,6 @@ def main(words: list[str]) -> int:
     else:
         return _sweep(plan, console)
     return 0
-
-
-def _print_plan(plan: Plan, console: Console) -> None:
-    console.print(f"{counted(len(plan.runs), 'run')}, {plan.jobs} at a time")
-    plan.configs  # noqa: B018  refuses what a sweep would refuse; composing every step takes seconds
-    for run in plan.runs:
-        console.print(f"{'finished' if runs.finished(run.directory) else 'to do':9} {run.directory}")
 
 
 def _sweep(plan: Plan, console: Console) -> int:
