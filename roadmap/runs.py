@@ -36,19 +36,9 @@ REQUIRED = (
 """Keys without which a file is not a result."""
 
 
-def study_directory(config: Config) -> Path:
-    """The directory of a study's runs."""
-    return Path(config.runs_dir).expanduser() / config.study.name
-
-
 def run_directory(config: Config) -> Path:
     """The directory of a run."""
-    return directory_of(study_directory(config), config.step.name, config.seed)
-
-
-def directory_of(study: Path, step: str, seed: int) -> Path:
-    """The directory of a run in that of its study."""
-    return study / step / f"seed-{seed}"
+    return Path(config.runs_dir).expanduser() / config.study.name / config.step.name / f"seed-{config.seed}"
 
 
 def begun(directory: Path) -> bool:

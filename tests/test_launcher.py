@@ -4,11 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from roadmap.sweep.launcher import train_command, train_environment
+from roadmap.cli import child_environment
+from roadmap.sweep.launcher import train_command
 
 
 def test_training_starts_from_any_directory_with_the_package_of_its_sweep(tmp_path: Path) -> None:
-    environment = train_environment({"PYTHONPATH": "elsewhere"})
+    environment = child_environment({"PYTHONPATH": "elsewhere"})
     command = [sys.executable, "-c", "import roadmap; print(roadmap.__file__)"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert Path(done.stdout.strip()).parents[1] == Path(__file__).parents[1]

@@ -130,17 +130,13 @@ def by_tiles(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pai
     (kh, kw), (oh, ow) = weight.shape[2:], grad.shape[2:]
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, padding[1], padding[1], padding[0], padding[0])).permute(0, 3, 1, 2)
     found = torch.empty_like(weight)
-    for top, left in product(_starts(kh), _starts(kw)):
+    starts = ([max(0, min(start, k - TILE)) for start in range(0, k, TILE)] for k in (kh, kw))
+    for top, left in product(*starts):
         tile = found[:, :, top : top + TILE, left : left + TILE]
         rows, columns = (oh - 1) * stride[0] + tile.shape[2], (ow - 1) * stride[1] + tile.shape[3]
         seen = padded[:, :, top : top + rows, left : left + columns]
         tile.copy_(_torchs(grad, seen, tile, stride, (0, 0), of_weight=True))
     return found
-
-
-def _starts(k: int) -> list[int]:
-    """First pixels of the tiles of a kernel of k pixels."""
-    return [max(0, min(start, k - TILE)) for start in range(0, k, TILE)]
 
 
 def _by_products(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 from roadmap.config.aliases import COLUMNS
 from roadmap.errors import ConfigError
 from roadmap.files import write_atomic
-from roadmap.runs import METRICS, directory_of
+from roadmap.runs import METRICS
 
 CURVES = "curves.csv"
 # Per epoch of a run: the mean training loss, and the top-1 in percent on the test set.
@@ -20,7 +20,7 @@ def from_runs(study: Path, results: Iterable[Mapping[str, Any]]) -> list[Point]:
     """The epochs of the runs of these results, of those that have a metrics file (ConfigError: a damaged line)."""
     points = []
     for result in results:
-        path = directory_of(study, result["step"], result["seed"]) / METRICS
+        path = study / result["step"] / f"seed-{result['seed']}" / METRICS
         for line in path.read_text().splitlines() if path.exists() else ():
             try:
                 points.append(_point({**json.loads(line), "step": result["step"], "seed": result["seed"]}))

@@ -19,13 +19,13 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from roadmap.cli import counted, duration, options, positive, split, whole
+from roadmap.cli import child_environment, counted, duration, options, positive, split, whole
 from roadmap.config.schema import Config, Opt, Tracking
 from roadmap.data.datasets import dataset
 from roadmap.errors import require
 from roadmap.runs import freeze
 from roadmap.sweep.cluster import Scheduler
-from roadmap.sweep.launcher import train_command, train_environment
+from roadmap.sweep.launcher import train_command
 from roadmap.sweep.plan import Plan, make_plan
 from roadmap.sweep.resources import environments
 
@@ -151,7 +151,7 @@ def measured_startup(config: Config, jobs: int) -> float:
         commands = [train_command(freeze(replace(config, seed=seed, runs_dir=folder))) for seed in range(jobs)]
         started, quiet = time.monotonic(), subprocess.DEVNULL
         processes = [
-            subprocess.Popen(command, stdout=quiet, stderr=quiet, env=train_environment(own))
+            subprocess.Popen(command, stdout=quiet, stderr=quiet, env=child_environment(own))
             for command, own in zip(commands, environments(jobs), strict=True)
         ]
         ended = [(process.wait(), time.monotonic() - started) for process in processes]

@@ -1,13 +1,10 @@
 """Launchers start the runs of a sweep, as local processes or as SLURM jobs, and report how they end."""
 
-import os
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-import roadmap
 from roadmap import runs
 from roadmap.sweep.exit_status import Exit
 from roadmap.sweep.status import Phase, RunState
@@ -36,13 +33,6 @@ def train_command(directory: Path) -> list[str]:
     It waits half a minute for a stopping process of an earlier try to release the directory.
     """
     return [sys.executable, "-m", "roadmap", "train", f"run={directory}", "wait=30"]
-
-
-def train_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """`environment` with this package importable, whether it is installed or not."""
-    parent = str(Path(roadmap.__file__).resolve().parents[1])
-    others = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
-    return {**environment, "PYTHONPATH": os.pathsep.join([parent, *(path for path in others if path != parent)])}
 
 
 def reset(state: RunState, phase: Phase) -> None:

@@ -5,9 +5,10 @@ import time
 from dataclasses import dataclass
 
 from roadmap import runs
+from roadmap.cli import child_environment
 from roadmap.errors import ConfigError
 from roadmap.sweep.exit_status import Exit, checkpoint_time
-from roadmap.sweep.launcher import reset, train_command, train_environment
+from roadmap.sweep.launcher import reset, train_command
 from roadmap.sweep.resources import environments
 from roadmap.sweep.status import Phase, RunState
 
@@ -80,5 +81,5 @@ def start(state: RunState, environment: dict[str, str]) -> Process:
     directory = state.run.directory
     with (directory / runs.LOG).open("ab") as log:
         # A session of its own: Ctrl-C reaches only the sweep, which then stops its processes one by one.
-        command, env = [*train_command(directory), "child=true"], train_environment(environment)
+        command, env = [*train_command(directory), "child=true"], child_environment(environment)
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=env)

@@ -45,7 +45,7 @@ class Plan:
     def runs(self) -> list[Run]:
         """The runs in the order in which they start."""
         pairs = [(step, seed) for seed in range(self.seeds) for step in self.steps]
-        return [Run(step, seed, runs.directory_of(self.study, step, seed)) for step, seed in pairs]
+        return [Run(step, seed, self.study / step / f"seed-{seed}") for step, seed in pairs]
 
     @cached_property
     def configs(self) -> list[Config]:
@@ -78,7 +78,7 @@ def make_plan(words: Sequence[str]) -> Plan:
     slurm = cluster.scheduler is Scheduler.slurm
     auto = cluster.array_parallelism if slurm else parallel_runs(first.training)
     jobs, seeds = auto if options.jobs == "auto" else int(options.jobs), options.seeds or first.study.seeds
-    return Plan(runs.study_directory(first), names, seeds, jobs, composed, cluster, skipped)
+    return Plan(runs.run_directory(first).parents[1], names, seeds, jobs, composed, cluster, skipped)
 
 
 def select(ladder: Sequence[Step], options: SweepOptions) -> list[Step]:

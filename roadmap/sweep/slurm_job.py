@@ -13,8 +13,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from roadmap import runs
+from roadmap.cli import child_environment
 from roadmap.sweep.exit_status import RESUMABLE_CODES
-from roadmap.sweep.launcher import train_command, train_environment
+from roadmap.sweep.launcher import train_command
 
 if TYPE_CHECKING:
     from submitit import JobEnvironment
@@ -39,7 +40,7 @@ class TrainJob:
         if job.global_rank == 0:
             (self.directory / runs.EXIT).unlink(missing_ok=True)
         with (self.directory / runs.LOG).open("ab") as log:
-            command, environment = train_command(self.directory), train_environment(os.environ | ranks(job))
+            command, environment = train_command(self.directory), child_environment(os.environ | ranks(job))
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         self.process = process.pid
         code = process.returncode = self.wait()

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import roadmap
 from roadmap import runs
+from roadmap.cli import child_environment
 from roadmap.config.compose import load
 from roadmap.config.schema import Tracking
 from roadmap.signals import ASKED_TO_STOP
@@ -55,8 +55,6 @@ def mirrored(directory: Path, tracking: Tracking) -> Iterator[None]:
 
 
 def _start(directory: Path) -> subprocess.Popen[bytes] | None:
-    package = str(Path(roadmap.__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     try:
         (directory / runs.TRACKING).mkdir(exist_ok=True)
         with (directory / runs.TRACKING / LOG).open("wb") as log:
@@ -65,7 +63,7 @@ def _start(directory: Path) -> subprocess.Popen[bytes] | None:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"PYTHONPATH": path},
+                env=child_environment(os.environ),
                 start_new_session=True,  # Ctrl-C must reach the training only
             )
     except OSError as error:
