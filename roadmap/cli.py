@@ -162,7 +162,7 @@ def flag(chosen: Mapping[str, str], key: str) -> bool:
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """`environment` for a child process with this package importable, whether it is installed or not."""
-    package = str(Path(roadmap.__file__).resolve().parents[1])
+    package = str(Path(roadmap.__file__).resolve().parent.parent)  # where it is imported from
     others = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path not in ("", package)]
     return {**environment, "PYTHONPATH": os.pathsep.join([package, *others])}
 
