@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from roadmap.config.schema import Config, DataConfig, RecipeConfig
+from roadmap.data import in_memory
 from roadmap.data.batch_augment import augment, draw, normalize
 from roadmap.data.datasets import dataset
 from roadmap.data.rng import Stream, epoch_order, mix, preserved, reseed
@@ -36,8 +37,6 @@ def load(config: Config, *, train: bool) -> Part:
     data, entry = config.data, dataset(config.data.name)
     require(not (train and entry.test_only), "data", data.name, "a data set to train with: this one only tests")
     if entry.in_memory:
-        from roadmap.data import in_memory
-
         return in_memory.load(data, train=train)
     from roadmap.data import image_files  # timm and torchvision take seconds to import
 

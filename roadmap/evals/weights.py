@@ -56,7 +56,14 @@ def read(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # a damaged file fails in many ways
-        raise DataError(f"{path}: {_unreadable(path, error)}") from error
+        why = "not a file of weights, or a damaged one"
+        with path.open("rb") as stream:
+            pickled = stream.read(1) == b"\x80" or zipfile.is_zipfile(stream)
+        if path.stat().st_size == 0:
+            why = "not a file of weights: it is empty"
+        elif isinstance(error, UnpicklingError) and pickled:  # torch advises to run the code in it
+            why = "it holds code or a whole model, which is not loaded: save its state_dict()"
+        raise DataError(f"{path}: {why}") from error
     if not isinstance(content, Mapping):
         raise DataError(f"{path}: not a file of weights: it holds a {type(content).__name__}")
     return content if is_checkpoint(content) or "model" not in content else content["model"]
@@ -143,14 +150,3 @@ def published(path: Path) -> Any | None:
         name = hashlib.file_digest(stream, "sha256").hexdigest()[:8]
     entries = (entry for network in PUBLISHED for entry in torchvision.models.get_model_weights(network))
     return next((entry for entry in entries if f"-{name}." in entry.url), None)
-
-
-def _unreadable(path: Path, error: Exception) -> str:
-    """Why a file could not be read as weights, without torch's advice to run the code in it."""
-    if path.stat().st_size == 0:
-        return "not a file of weights: it is empty"
-    with path.open("rb") as stream:
-        pickled = stream.read(1) == b"\x80" or zipfile.is_zipfile(stream)
-    if isinstance(error, UnpicklingError) and pickled:
-        return "it holds code or a whole model, which is not loaded: save its state_dict()"
-    return "not a file of weights, or a damaged one"
