@@ -5,7 +5,7 @@ import re
 import warnings
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -78,7 +78,13 @@ def main(words: list[str]) -> int:
         task = bar.add_task("inspecting", total=None)
         for done, total, report in inspect(config.data, workers=config.training.workers):  # noqa: B007
             bar.update(task, completed=done, total=total)
-    console.print("\n".join(summary(report)))
+    for part in PARTS:
+        console.print(f"{part}: {report.images[part]:,} images in {len(report.classes[part]):,} classes")
+    if count := report.images.total():
+        mean = f"{report.bytes / count / 1e3:.0f} kB and {report.pixels / count:,.0f} pixels per image"
+        console.print(f"{report.bytes / 1e9:.2f} GB, {mean}")
+    for line in (*(f"note: {note}" for note in report.notes), *(f"error: {error}" for error in report.errors)):
+        console.print(line)
     return 1 if report.errors else 0
 
 
@@ -114,17 +120,6 @@ def inspect(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Repor
         report.errors += [f"{data.root}: {error}" for error in _contradictions(report, data)]
         report.notes += [f"{data.root}: {note}" for note in _oddities(report)]
     yield total, total, report
-
-
-def summary(report: Report) -> Iterable[str]:
-    """The report in lines, errors last."""
-    for part in PARTS:
-        yield f"{part}: {report.images[part]:,} images in {len(report.classes[part]):,} classes"
-    if count := report.images.total():
-        mean = f"{report.bytes / count / 1e3:.0f} kB and {report.pixels / count:,.0f} pixels per image"
-        yield f"{report.bytes / 1e9:.2f} GB, {mean}"
-    yield from (f"note: {line}" for line in report.notes)
-    yield from (f"error: {line}" for line in report.errors)
 
 
 def _decode(records: Records, indices: list[int]) -> list[Inspected]:

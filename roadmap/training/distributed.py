@@ -7,7 +7,7 @@ norm are those that one process would have gathered from all micro-batches of a 
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -60,15 +60,12 @@ class World:
 def joined() -> Iterator[World]:
     """Join the process group, and leave it at the end: Gloo between CPUs, NCCL between GPUs."""
     world = World.from_env()
-    if world.size == 1:
+    with ExitStack() as stack:
+        if world.size > 1:
+            backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+            distributed.init_process_group(backend, timeout=TIMEOUT)
+            stack.callback(distributed.destroy_process_group)
         yield world
-        return
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    distributed.init_process_group(backend, timeout=TIMEOUT)
-    try:
-        yield world
-    finally:
-        distributed.destroy_process_group()
 
 
 class Replica:
