@@ -76,10 +76,7 @@ def prepare(data: DataConfig) -> None:
 
 
 def fetch(name: str, root: Path) -> None:
-    """Fetch what is missing or damaged of a data set held in memory; a second process waits for the first.
-
-    If no source has it, a DataError lists the remedies.
-    """
+    """Fetch what is missing or damaged of a data set held in memory; a second process waits for the first."""
     if _ready(name, root):
         return
     with lock(root, wait=LOCK_SECONDS):

@@ -30,10 +30,7 @@ Part: TypeAlias = "Images | ImageFiles"  # a part of a data set, training or tes
 
 
 def load(config: Config, *, train: bool) -> Part:
-    """The images for training or for testing.
-
-    A DataError if files are missing or damaged, a ConfigError if they contradict the configuration.
-    """
+    """The images for training or for testing; a DataError if files are missing or damaged."""
     data, entry = config.data, dataset(config.data.name)
     require(not (train and entry.test_only), "data", data.name, "a data set to train with: this one only tests")
     if entry.in_memory:

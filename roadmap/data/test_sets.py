@@ -58,10 +58,7 @@ def _table(name: str) -> list[dict[str, str]]:
 
 
 def corruptions(root: Path) -> tuple[list[str], list[str]]:
-    """The complete corruptions of ImageNet-C in root, and the folders corruption/severity of it that are not there.
-
-    A DataError if root holds other folders, or no corruption in all severities.
-    """
+    """The complete corruptions of ImageNet-C in root, and the folders corruption/severity of it that are not there."""
     known = alexnet_errors()
     absent = {name: [f"{name}/{s}" for s in SEVERITIES if not (root / name / str(s)).is_dir()] for name in known}
     complete = [name for name in known if not absent[name]]

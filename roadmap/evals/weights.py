@@ -41,10 +41,7 @@ class Loaded(NamedTuple):
 
 
 def read(path: Path) -> Mapping[str, Any]:
-    """The content of a file of weights, without running code from it; of the authors' files, the `model` inside.
-
-    A DataError if it is missing or damaged, or holds more than tensors and plain data.
-    """
+    """The content of a file of weights, without running code from it; of the authors' files, the `model` inside."""
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -75,10 +72,7 @@ def is_checkpoint(content: Mapping[str, Any]) -> bool:
 
 
 def from_checkpoint(path: Path, content: Mapping[str, Any], overrides: list[str], *, ema: bool) -> Loaded:
-    """The network of a run's checkpoint, with raw or averaged weights.
-
-    A ConfigError if the configuration beside the file is missing or of another run; see `overridden`.
-    """
+    """The network of a run's checkpoint, with raw or averaged weights; the run's config.yaml must lie beside it."""
     config = load(path.parent / runs.CONFIG)
     same = digest(to_dict(config)) == content["config_hash"]
     require(same, "weights", path, "a checkpoint beside its own config.yaml")

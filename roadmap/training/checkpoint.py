@@ -39,11 +39,7 @@ class Checkpointer:
     saved: float = field(default_factory=time.monotonic)
 
     def begin(self, device: torch.device) -> State:
-        """The state of the newest whole checkpoint, or the initial state.
-
-        A ConfigError if the checkpoint is of another configuration, of other images, or with recipe.sync_bn of another
-        number of processes, or if no memory plan fits.
-        """
+        """The state of the newest whole checkpoint, which must be of the same run and images, or the initial state."""
         config, state = self.config, initial_state(self.config, device, self.world)
         state.data = self.data
         if plan := state.plan.description(min(config.recipe.bn_batch_size, config.recipe.batch_size)):

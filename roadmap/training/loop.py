@@ -104,10 +104,7 @@ def train_epoch(state: State, training: loader.Part, checkpointer: Checkpointer,
 
 
 def train_step(state: State, batches: Iterator[loader.Batch], config: Config, *, per_epoch: int) -> float:
-    """One optimizer step on this process's micro-batches; returns the mean loss over the whole batch.
-
-    A NonFiniteLoss if the loss or a gradient of some process is not finite.
-    """
+    """One optimizer step on this process's micro-batches; returns the mean loss over the whole batch, if finite."""
     recipe, where = config.recipe, f"at step {state.step} of {config.step.name}"
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(recipe, step=state.step, steps_per_epoch=per_epoch)

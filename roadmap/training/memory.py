@@ -42,10 +42,7 @@ class MemoryPlan(NamedTuple):
 
 
 def make_plan(network: Network, config: Config, device: torch.device) -> MemoryPlan:
-    """The plan that fits into training.memory_gb, with as little extra work as possible.
-
-    If none fits, a ConfigError names the memory needed, and a bn_batch_size that would fit.
-    """
+    """The plan that fits into training.memory_gb, with as little extra work as possible, or a ConfigError."""
     limit, recipe = config.training.memory_gb, config.recipe
     if limit is None:
         return MemoryPlan()
