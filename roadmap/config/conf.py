@@ -63,9 +63,8 @@ def _compose(overrides: list[str]) -> tuple[str, bool]:
     _register()
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            config = compose("config", overrides)
-        resolved = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
-        return json.dumps(resolved), not OUTSIDE.search(str(OmegaConf.to_container(config)))
+            raw = cast(Data, OmegaConf.to_container(compose("config", overrides)))
+        return json.dumps(typed(raw)), not OUTSIDE.search(str(raw))
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's checks of overrides
         raise ConfigError(explain(error)) from error
 
