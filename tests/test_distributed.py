@@ -1,28 +1,33 @@
-"""Several processes compute the same as one: real processes, started by torchrun."""
+"""Several processes compute the same as one: real processes, forked here or started by torchrun."""
 
 import json
 import os
 import signal
-import subprocess
+import socket
+import sys
 import time
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers.ranks import first_epochs
 from helpers.smoke import computed, tiny, torchrun, words
 
 from roadmap import runs
-from roadmap.config.compose import load
+from roadmap.config.compose import compose, load
 from roadmap.config.conf import to_dict
 from roadmap.config.schema import Device, RecipeConfig
+from roadmap.data.loader import load as load_data
 from roadmap.errors import ConfigError
 from roadmap.networks.device import set_up
 from roadmap.training import checkpoint
 from roadmap.training.checkpoint import Checkpointer
-from roadmap.training.distributed import World
-from roadmap.training.loop import refuse_processes
+from roadmap.training.command import main
+from roadmap.training.distributed import World, joined
+from roadmap.training.loop import refuse_processes, train_epoch
 from roadmap.training.progress import Progress
 from roadmap.training.run import execute
 from roadmap.training.state import initial_state
@@ -32,14 +37,50 @@ STILL = ("recipe.mixup_prob=0", "recipe.drop_path=0")
 """Draws by micro-batch would differ between one micro-batch and two."""
 
 
+def forked(processes: int, work: Callable[..., object], *arguments: Any) -> list[ForkProcess]:
+    """Start work in several processes that find in the environment what torchrun would tell them."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    def member(rank: int) -> None:
+        told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "MASTER_PORT": port}
+        os.environ |= {key: str(value) for key, value in told.items()} | {"MASTER_ADDR": "127.0.0.1"}
+        torch.set_num_threads(1)  # other threads did not come along
+        work(*arguments)
+
+    started = [get_context("fork").Process(target=member, args=[rank]) for rank in range(processes)]
+    for process in started:
+        process.start()
+    return started
+
+
+def exit_codes(processes: list[ForkProcess]) -> list[int | None]:
+    for process in processes:
+        process.join(60)
+    return [process.exitcode for process in processes]
+
+
+def first_epochs(directory: Path, jobs: dict[str, list[str]]) -> None:
+    """Of each job write directory/<name>-<rank>.pt: gradients, buffers and loss of an epoch, the number of steps."""
+    with joined() as world:
+        for job, words in jobs.items():
+            config = compose(words)
+            state = initial_state(config, set_up(config), world)
+            with Progress(config, directory, speaks=False) as progress:
+                checkpointer = Checkpointer(directory=directory, config=config, world=world, progress=progress)
+                training = load_data(config, train=True)
+                train_epoch(state, training, checkpointer, stop=[])
+            gradients = {name: p.grad for name, p in state.model.named_parameters()}
+            left = {"gradients": gradients, "buffers": dict(state.model.named_buffers())}
+            torch.save(left | {"loss": state.loss_sum, "steps": state.step}, directory / f"{job}-{world.rank}.pt")
+
+
 def one_step(directory: Path, jobs: dict[str, list[str]], *, processes: int) -> list[dict[str, Any]]:
     """Gradients, buffers and loss of one optimizer step of each job, the same in all processes."""
     if processes == 1:
         first_epochs(directory, jobs)
     else:
-        run = torchrun(processes, "tests/helpers/ranks.py", str(directory), json.dumps(jobs))
-        output, _ = run.communicate()
-        assert run.returncode == 0, output
+        assert exit_codes(forked(processes, first_epochs, directory, jobs)) == [0] * processes
     found = []
     for job in jobs:
         left = [torch.load(directory / f"{job}-{rank}.pt", weights_only=True) for rank in range(processes)]
@@ -79,7 +120,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> dict[str
 
     def job(size: int) -> list[str]:
         own = ["data.max_train=48", "budget.batch_size=48", f"budget.bn_batch_size={size}"]
-        return ["float32", *words(directory, data_root, "+step=layer_norm", *STILL, *own)]
+        return words(directory, data_root, "+step=layer_norm", *STILL, *own)
 
     one, two = {"whole": job(48), "accumulated": job(24)}, {"shared": job(24), "both": job(12)}
     return {
@@ -101,7 +142,7 @@ def test_gradients_do_not_depend_on_how_the_batch_is_divided(how: str, steps: di
 def test_batch_norm_sees_the_same_micro_batches_in_any_process(tmp_path: Path, data_root: Path) -> None:
     own = ["data.max_train=48", "budget.batch_size=48", "budget.bn_batch_size=8"]
     # With mixup and stochastic depth.
-    job = {"large_kernel": ["float32", *words(tmp_path, data_root, "+step=large_kernel", *own)]}
+    job = {"large_kernel": words(tmp_path, data_root, "+step=large_kernel", *own)}
     (one,), (three,) = (one_step(tmp_path, job, processes=processes) for processes in (1, 3))
     assert three["loss"] == pytest.approx(one["loss"], rel=1e-6)
     assert apart(three["gradients"], one["gradients"]) < 1e-5  # batch norm divides by small deviations
@@ -136,10 +177,18 @@ def test_synchronized_batch_norm_is_torchs_refused_without_gpus_and_keeps_its_nu
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
-def test_a_run_is_the_same_by_one_process_and_by_several(processes: int, tmp_path: Path, data_root: Path) -> None:
+def test_a_run_is_the_same_by_one_process_and_by_torchrun_with_a_stop(
+    processes: int, tmp_path: Path, data_root: Path
+) -> None:
     sgd = ["+step=layer_norm", "recipe.opt=sgd", "recipe.lr=0.01", "budget.batch_size=48", "budget.bn_batch_size=8"]
-    execute(runs.prepare(tiny(tmp_path / "one", data_root, *sgd)))
-    run = torchrun(processes, "train.py", *words(tmp_path / "several", data_root, *sgd))
+    execute(runs.prepare(tiny(tmp_path / "one", data_root, *sgd, "budget.epochs=20")))
+    command = ("train.py", *words(tmp_path / "several", data_root, *sgd, "budget.epochs=20"))
+    run = torchrun(processes, *command)
+    waiting_for_steps(tmp_path / "several/tiny/layer_norm/seed-0")
+    os.killpg(run.pid, signal.SIGINT) if processes == 2 else run.terminate()
+    output, _ = run.communicate(timeout=30)
+    assert run.returncode != 0 and "the same command resumes it" in output, output
+    run = torchrun(processes, *command)
     output, _ = run.communicate()
     assert run.returncode == 0, output
     assert output.count("layer_norm seed 0: top-1") == 1, "one process speaks"
@@ -151,29 +200,26 @@ def test_a_run_is_the_same_by_one_process_and_by_several(processes: int, tmp_pat
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
-def waiting_for_steps(directory: Path, run: subprocess.Popen[str], *, more_than: int) -> int:
+def waiting_for_steps(directory: Path) -> int:
     """Return when a run has taken some steps, with their number."""
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and run.poll() is None:
-        steps = (runs.read_json(directory / runs.PROGRESS) or {"step": 0})["step"]
-        if steps > more_than:
-            return int(steps)
+    while not (steps := int((runs.read_json(directory / runs.PROGRESS) or {"step": 0})["step"])):
+        assert time.monotonic() < deadline
         time.sleep(0.05)
-    raise AssertionError(run.communicate()[0])
+    return steps
 
 
-@pytest.mark.parametrize("press_ctrl_c", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_stopped_by_a_signal_it_resumes_with_another_number_of_processes(
-    press_ctrl_c: bool, tmp_path: Path, data_root: Path
+    tmp_path: Path, data_root: Path, capfd
 ) -> None:
-    more = ["+step=layer_norm", "budget.epochs=8", "budget.bn_batch_size=8", "training.checkpoint_epochs=100"]
-    directory = tmp_path / "tiny/layer_norm/seed-0"
-    run = torchrun(2, "train.py", *words(tmp_path, data_root, *more))
-    steps = waiting_for_steps(directory, run, more_than=0)
-    os.killpg(run.pid, signal.SIGINT) if press_ctrl_c else run.terminate()
-    output, _ = run.communicate(timeout=30)
-    assert run.returncode != 0
-    assert "the same command resumes it" in output, output
+    more = ["+step=layer_norm", "budget.epochs=8", "training.checkpoint_epochs=100"]
+    directory = runs.prepare(tiny(tmp_path, data_root, *more))
+    started = forked(2, lambda: sys.exit(main([f"run={directory}"])))
+    steps = waiting_for_steps(directory)
+    for process in started:
+        os.kill(process.pid or 0, signal.SIGINT)
+    assert exit_codes(started) == [128 + signal.SIGINT] * 2
+    assert capfd.readouterr().err.count("the same command resumes it") == 2
     assert (directory / runs.CHECKPOINT).exists() and not (directory / runs.RESULT).exists()
     assert not (directory / runs.FAILURE).exists()
     assert checkpoint.restore(directory, to_dict(load(directory / runs.CONFIG)))["step"] >= steps  # type: ignore[index]
@@ -182,15 +228,11 @@ def test_stopped_by_a_signal_it_resumes_with_another_number_of_processes(
 
 
 def test_a_process_that_dies_ends_the_others(tmp_path: Path, data_root: Path) -> None:
-    directory = tmp_path / "tiny/layer_norm/seed-0"
-    run = torchrun(2, "train.py", *words(tmp_path, data_root, "+step=layer_norm", "budget.epochs=500"))
-    waiting_for_steps(directory, run, more_than=0)
-    workers = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True, check=True).stdout.split()
-    started = time.monotonic()
-    os.kill(int(workers[-1]), signal.SIGKILL)
-    output, _ = run.communicate(timeout=60)
-    assert time.monotonic() - started < 30
-    assert run.returncode != 0 and "Signal 9 (SIGKILL)" in output
+    directory = runs.prepare(tiny(tmp_path, data_root, "+step=layer_norm", "budget.epochs=500"))
+    first, last = forked(2, execute, directory)
+    waiting_for_steps(directory)
+    last.kill()
+    assert exit_codes([first]) == [1]
     assert "rror" in json.loads((directory / runs.FAILURE).read_text())["error"]
 
 
