@@ -121,8 +121,8 @@ def test_the_documented_list_is_the_one_of_the_code(design: Design) -> None:
     assert listed in (ROOT / "docs" / "designs.md").read_text()
 
 
-def test_the_plan_of_a_design(tmp_path: Path, data_root: Path) -> None:
-    study = words(tmp_path, data_root, "model.kernel_size=5")
+def test_the_plan_of_a_design(data_root: Path) -> None:
+    study = words(Path("runs"), data_root, "model.kernel_size=5")
     plan = make_plan([*study, "design=leave_one_out", "steps=[training_recipe,gelu,large_kernel]", "seeds=2"])
     assert [run.step for run in plan.runs] == ["layer_scale", "without_training_recipe", "without_gelu"] * 2
     assert plan.skipped == {"without_large_kernel": NOTHING}, "the study sets it for all"
@@ -150,8 +150,8 @@ def test_what_is_no_design_is_refused(word: str, message: str) -> None:
         make_plan(["study=smoke", "design=add_one", word])
 
 
-def test_a_variant_deviates_from_the_recipe_that_it_names(tmp_path: Path, data_root: Path) -> None:
-    plan = make_plan(words(tmp_path, data_root, "design=add_one", "steps=[training_recipe]"))
+def test_a_variant_deviates_from_the_recipe_that_it_names(data_root: Path) -> None:
+    plan = make_plan(words(Path("runs"), data_root, "design=add_one", "steps=[training_recipe]"))
     listed = [deviations(config) for config in plan.configs]
     assert "recipe.opt" not in listed[1] and listed[1]["recipe.epochs"] == (2, 300)
     assert listed[0]["recipe.epochs"] == (2, 90)
