@@ -38,19 +38,16 @@ def test_steps_are_measured_written_and_drawn(tmp_path: Path) -> None:
     assert code == 0 and said.splitlines() == [str(path.with_suffix(kind)) for kind in (".md", ".png", ".svg")]
 
 
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
+def test_wrong_options_are_refused() -> None:
+    for word, message in (
         ("precision=float16", "precision=float16: allowed is float32 or bfloat16"),
         ("regime=mikro", "regime=mikro: allowed is one of micro nano resnet200 resnet50 (did you mean micro?)"),
         ("batch=0", "batch=0: allowed is a whole number more than 0"),
         ("--show", "--show: allowed is regime=... steps=..."),
         ("precison=float32", "(did you mean precision?)"),
-    ],
-)
-def test_wrong_options_are_refused(word: str, message: str) -> None:
-    code, said = inside("benchmarks/steps.py", word)
-    assert code == 2 and message in said and len(said.splitlines()) == 1
+    ):
+        code, said = inside("benchmarks/steps.py", word)
+        assert code == 2 and message in said and len(said.splitlines()) == 1
 
 
 def test_a_table_keeps_rows_that_are_not_measured_again_and_old_names_are_read(tmp_path: Path) -> None:

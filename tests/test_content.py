@@ -49,14 +49,11 @@ def test_unknown_values_are_blank(half: Path) -> None:
     assert significance["training_recipe"] == "significant" and significance["mine"] == "single"
 
 
-def test_changes_of_the_recipe_are_listed_as_the_runs_have_them(half: Path) -> None:
-    recipe = by_step(gather("smoke", half))["training_recipe"]
+def test_changes_are_listed_as_the_runs_have_them_and_those_of_a_custom_step_with_its_network(half: Path) -> None:
+    steps = by_step(gather("smoke", half))
+    recipe, mine = steps["training_recipe"], steps["mine"]
     assert recipe["changes"] == [("recipe", "original", "modern")]
     assert ("recipe.opt", "sgd", "adamw") in recipe["in_runs"]
-
-
-def test_a_custom_step_shows_its_changes_and_its_network(half: Path) -> None:
-    mine = by_step(gather("smoke", half))["mine"]
     assert mine["changes"] == [("model.width", "24", "32")]
     assert mine["parent_title"] == "ReLU to GELU"
     block, stem = mine["drawings"]

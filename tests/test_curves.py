@@ -28,17 +28,14 @@ def test_curves_outlive_the_runs_but_not_their_metrics(half: Path, tmp_path: Pat
     assert gather("smoke", results)["curves"] == []
 
 
-@pytest.mark.parametrize("line", ["{", '{"epoch": 1}', "[]", '{"epoch": 1, "loss": null, "top1": 1, "ema_top1": 1}'])
-def test_damaged_metrics_are_refused_before_anything_is_written(tmp_path: Path, line: str) -> None:
+def test_damaged_metrics_and_curves_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     study = write(tmp_path / "runs", [result("gelu")])
-    (study / "gelu" / "seed-0" / "metrics.jsonl").write_text(line + "\n")
-    with pytest.raises(ConfigError, match=r"gelu/seed-0/metrics.jsonl: not metrics: "):
-        collate("smoke", tmp_path / "runs", tmp_path / "results")
+    for line in ("{", '{"epoch": 1}', "[]", '{"epoch": 1, "loss": null, "top1": 1, "ema_top1": 1}'):
+        (study / "gelu" / "seed-0" / "metrics.jsonl").write_text(line + "\n")
+        with pytest.raises(ConfigError, match=r"gelu/seed-0/metrics.jsonl: not metrics: "):
+            collate("smoke", tmp_path / "runs", tmp_path / "results")
     assert not (tmp_path / "results").exists()
-
-
-@pytest.mark.parametrize("text", ["", "step,seed\n", "step,seed,epoch,loss,top1,ema_top1\ngelu,0,1,2.0\n"])
-def test_damaged_curves_are_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "curves.csv").write_text(text)
-    with pytest.raises(ConfigError, match=r"curves.csv: "):
-        curves.read(tmp_path / "curves.csv")
+    for text in ("", "step,seed\n", "step,seed,epoch,loss,top1,ema_top1\ngelu,0,1,2.0\n"):
+        (tmp_path / "curves.csv").write_text(text)
+        with pytest.raises(ConfigError, match=r"curves.csv: "):
+            curves.read(tmp_path / "curves.csv")

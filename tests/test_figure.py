@@ -50,6 +50,8 @@ def test_the_main_sequence_skips_side_steps_and_breaks_at_a_missing_step() -> No
     wanted = [row.top1 for row in table if row.main_sequence]
     assert wanted.count(None) == 1
     assert [None if math.isnan(x) else x for x in sequence] == wanted
+    low, high = panels(draw(rows([result("layer_scale")])))[0].get_xlim()
+    assert low < 80 < high, "one finished step is enough"
 
 
 def test_a_small_study_of_one_seed_has_a_panel_for_the_paper_and_no_whiskers() -> None:
@@ -102,8 +104,3 @@ def test_no_text_overlaps_or_is_cut_off(changes: dict[str, Any]) -> None:
         figure = draw(table)
         assert clashes(figure) == []
         assert len(shown_texts(figure)) > 70
-
-
-def test_one_finished_step_is_enough() -> None:
-    low, high = panels(draw(rows([result("layer_scale")])))[0].get_xlim()
-    assert low < 80 < high

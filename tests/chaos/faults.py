@@ -38,7 +38,7 @@ Fault = Callable[[Target], bool]
 
 def send(number: signal.Signals) -> Fault:
     """A signal to a training process."""
-    return lambda target: (process := target.process()) is not None and _kill(process, number)
+    return lambda target: _kill(target.process(), number)
 
 
 def send_sweep(number: signal.Signals) -> Fault:
@@ -52,7 +52,7 @@ def kill_all(target: Target) -> bool:
 
 def suspend(target: Target) -> bool:
     process = target.process()
-    if process is None or not _kill(process, signal.SIGSTOP):
+    if not _kill(process, signal.SIGSTOP):
         return False
     time.sleep(target.random.uniform(0.2, 1.5))
     return _kill(process, signal.SIGCONT)
@@ -151,8 +151,9 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-def _kill(process: int, number: signal.Signals) -> bool:
+def _kill(process: int | None, number: signal.Signals) -> bool:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(process, number)
-        return True
+        if process is not None:
+            os.kill(process, number)
+            return True
     return False

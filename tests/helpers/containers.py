@@ -14,9 +14,8 @@ from webdataset import TarWriter
 
 from helpers.photographs import CLASSES
 
-FEATURES = json.dumps(
-    {"info": {"features": {"image": {"_type": "Image"}, "label": {"names": CLASSES, "_type": "ClassLabel"}}}}
-)
+LABEL = {"names": CLASSES, "_type": "ClassLabel"}
+FEATURES = json.dumps({"info": {"features": {"image": {"_type": "Image"}, "label": LABEL}}})
 """Metadata by which datasets would decode the images."""
 SOURCES = ("imagefolder", "imagenet", "webdataset", "parquet")
 
@@ -36,16 +35,12 @@ def write_originals(tree: Path, root: Path) -> Path:
                 for path in sorted((tree / "train" / name).iterdir()):
                     archive.add(path, path.name)
             add(tar, f"{name}.tar", inner.getvalue())
+    shuffled = sorted(images(tree, "val"), key=lambda image: image[1].name)  # classes alternate
     with tarfile.open(root / "ILSVRC2012_img_val.tar", "w") as tar:
-        for number, (_, path) in enumerate(shuffled(tree), start=1):
+        for number, (_, path) in enumerate(shuffled, start=1):
             tar.add(path, f"ILSVRC2012_val_{number:08d}.JPEG")
-    write_devkit(root, [label for label, _ in shuffled(tree)])
+    write_devkit(root, [label for label, _ in shuffled])
     return root
-
-
-def shuffled(tree: Path) -> list[tuple[int, Path]]:
-    """The validation images by number, classes alternating."""
-    return sorted(images(tree, "val"), key=lambda image: image[1].name)
 
 
 def write_devkit(root: Path, labels: list[int]) -> None:
