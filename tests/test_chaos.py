@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from random import Random
 import pytest
 from chaos.trial import BrokenPromise, Trial
 from helpers.smoke import ROOT, working_on
+from helpers.synthetic import result, write
 
 from roadmap import runs
 
@@ -26,14 +26,13 @@ def test_chaos_changes_nothing(words: str, tmp_path: Path, data_root: Path) -> N
     assert working_on(tmp_path) == []
 
 
-def test_chaos_notices_a_changed_result(tmp_path: Path, undisturbed: Path) -> None:
-    trial = Trial(tmp_path, (), Random(0), tmp_path / "log.txt")
-    directory = trial.study / "gelu" / "seed-0"
-    shutil.copytree(undisturbed, directory)
+def test_chaos_notices_a_changed_result(tmp_path: Path) -> None:
+    trial, whole = Trial(tmp_path, (), Random(0), tmp_path / "log.txt"), result("gelu", study__name="chaos")
+    directory = write(tmp_path, [whole]) / "gelu" / "seed-0"
+    (directory / runs.METRICS).touch()
     expected = trial.outcome()
     trial.check_finished()
-    result = runs.read_result(directory / runs.RESULT)
-    runs.write_result(directory / runs.RESULT, result | {"counts": result["counts"] | {"top1": 0}})
+    runs.write_result(directory / runs.RESULT, whole | {"counts": whole["counts"] | {"top1": 0}})
     assert trial.outcome() != expected
     with pytest.raises(BrokenPromise, match="was finished and has changed"):
         trial.check_finished()
