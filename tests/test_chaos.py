@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import yaml
 from chaos.trial import BrokenPromise, Trial
 from helpers.smoke import ROOT, working_on
 from helpers.synthetic import result, write
@@ -30,6 +31,7 @@ def test_chaos_notices_a_changed_result(tmp_path: Path) -> None:
     trial, whole = Trial(tmp_path, (), Random(0), tmp_path / "log.txt"), result("gelu", study__name="chaos")
     directory = write(tmp_path, [whole]) / "gelu" / "seed-0"
     (directory / runs.METRICS).touch()
+    (directory / runs.CONFIG).write_text(yaml.safe_dump(whole["config"]))
     expected = trial.outcome()
     trial.check_finished()
     runs.write_result(directory / runs.RESULT, whole | {"counts": whole["counts"] | {"top1": 0}})
