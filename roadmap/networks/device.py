@@ -108,12 +108,12 @@ def compiles(config: Config, images: int, device: torch.device) -> bool:
     """
     if config.training.compile is not None:
         return config.training.compile
+    pays = config.recipe.precision is Precision.bfloat16 and device.type == "cuda"
+    if not (pays and find_spec("triton") is not None and any(map(shutil.which, ("cc", "gcc", "clang")))):
+        return False
     data = config.data
     macs = cost(config.model, num_classes=data.num_classes, in_chans=data.in_chans, img_size=data.img_size).macs
-    pays = config.recipe.precision is Precision.bfloat16 and device.type == "cuda"
-    long = macs * images * config.recipe.epochs >= COMPILE_MACS
-    able = find_spec("triton") is not None and any(map(shutil.which, ("cc", "gcc", "clang")))
-    if wanted := pays and long and able:
+    if wanted := macs * images * config.recipe.epochs >= COMPILE_MACS:
         import torch._dynamo.config
 
         torch._dynamo.config.suppress_errors = True
