@@ -1,8 +1,8 @@
 """What tests share."""
 
 import os
+import shutil
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -54,8 +54,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path
     archive = directory / "committed.tar"
     parts = ("README.md", "results", "notebooks")
     subprocess.run(["git", "archive", f"--output={archive}", "HEAD", *parts], cwd=ROOT, check=True)
-    with tarfile.open(archive) as stream:
-        stream.extractall(directory, filter="data")
+    shutil.unpack_archive(archive, directory, filter="data")
     (directory / "data").symlink_to(data_root.resolve())
     return directory
 

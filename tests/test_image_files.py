@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 from helpers.photographs import break_file, on_folders, plant
-from helpers.smoke import finished, inside
+from helpers.smoke import inside
 from torch import Tensor
 
 from roadmap.config.checks import check
 from roadmap.config.schema import Config
 from roadmap.data.loader import evaluation_batches, load, micro_batches
 from roadmap.errors import ConfigError, DataError
-from roadmap.runs import FAILURE, RESULT, read_json, read_result
+from roadmap.runs import FAILURE, read_json
 
 
 def epoch(of: Config, *, start: int = 0, number: int = 0) -> list[tuple[Tensor, Tensor]]:
@@ -36,14 +36,12 @@ def test_workers_and_the_first_step_change_no_batch(photographs: Path) -> None:
     assert not torch.equal(whole[0][0], epoch(on_folders(photographs, *small), number=1)[0][0])
 
 
-def test_unreadable_images_stop_the_run_or_are_skipped_and_counted(tmp_path: Path) -> None:
+def test_unreadable_images_are_skipped_and_counted_unless_there_are_no_others(tmp_path: Path) -> None:
     root = plant(tmp_path / "photos", train=3, val=1)
     small = ("regime.img_size=32", "budget.batch_size=12", "budget.bn_batch_size=12", "recipe.mixup_prob=0")
-    sound = epoch(on_folders(root, *small, "data.on_error=skip"))
+    sound = epoch(on_folders(root, *small))
     for name in ("0", "1"):
         break_file(root / "train" / "chelsea" / f"{name}.JPEG")
-    with pytest.raises(DataError, match=r"chelsea/[01].JPEG: cannot be read"):
-        epoch(on_folders(root, *small))
     of = on_folders(root, *small, "data.on_error=skip", "training.workers=1")
     images = load(of, train=True)
     ((x, labels),) = micro_batches(images, of.recipe, of.data, seed=3, epoch=0)
@@ -81,19 +79,15 @@ def test_options_that_image_files_refuse(words: list[str], message: str) -> None
     assert str(caught.value).startswith(message)
 
 
-def test_a_run_on_photographs_and_one_that_meets_a_broken_file(tmp_path: Path) -> None:
+def test_a_run_that_meets_a_broken_file_ends_with_its_name(tmp_path: Path) -> None:
     root = plant(tmp_path / "photos", train=6, val=2)
-    words = ["study=photos", f"data.root={root}", "data.num_classes=4", f"runs_dir={tmp_path}", "+step=patchify_stem"]
+    words = ["study=photos", f"data.root={root}", "data.num_classes=4", f"runs_dir={tmp_path}", "study.name=broken"]
     words += ["budget.epochs=1", "budget.batch_size=12", "budget.bn_batch_size=12", "training.threads=1"]
-    code, output = finished("train.py", *words, "study.name=whole", "training.workers=1")
-    assert code == 0, output
-    result = read_result(tmp_path / "whole" / "patchify_stem" / "seed-0" / RESULT)
-    assert result["test_images"] == 8 and result["config"]["recipe"]["aa"] == "rand-m9-mstd0.5-inc1"
     broken = root / "train" / "coffee" / "3.JPEG"
     break_file(broken)
-    code, output = finished("train.py", *words, "study.name=broken", "training.workers=1")
+    code, output = inside("train.py", *words, "+step=patchify_stem", "regime=nano", "training.workers=1")
     assert code == 2 and f"{broken}: cannot be read" in output, output
-    assert str(broken) in read_json(tmp_path / "broken" / "patchify_stem" / "seed-0" / FAILURE)["error"]
+    assert str(broken) in (read_json(tmp_path / "broken" / "patchify_stem" / "seed-0" / FAILURE) or {})["error"]
 
 
 @pytest.mark.slow

@@ -5,15 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.smoke import computed, tiny, torchrun, words
+from helpers.smoke import computed, prepared, torchrun, words
 
 from roadmap import runs
 from roadmap.errors import NonFiniteLoss
 from roadmap.training import loop
 from roadmap.training.run import execute
 from roadmap.training.state import State
-
-RUNG = "+step=gelu"
 
 
 def spoil(patch: pytest.MonkeyPatch, what: str, *, times: int, at: int = 6) -> None:
@@ -26,15 +24,13 @@ def spoil(patch: pytest.MonkeyPatch, what: str, *, times: int, at: int = 6) -> N
             return taken(state, *more, **named)
         left[0] -= 1
         if what == "loss":
-            with torch.no_grad():
-                parameter.fill_(float("nan"))
-            return taken(state, *more, **named)
+            torch.nn.init.constant_(parameter, float("nan"))
         if what == "gradient":
             parameter.register_hook(lambda gradient: gradient * float("inf"))
-            return taken(state, *more, **named)
         loss = taken(state, *more, **named)
-        with torch.no_grad():
-            parameter.view(-1)[0] = float("inf")
+        if what == "weight":
+            with torch.no_grad():
+                parameter.view(-1)[0] = float("inf")
         return loss
 
     patch.setattr(loop, "train_step", step)
@@ -52,15 +48,18 @@ def test_one_nonfinite_number_stops_the_run_or_is_rolled_back(
     what: str, said: str, undisturbed: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A checkpoint is due after every step, so also after the one that leaves a weight that is no number.
-    often = (RUNG, "training.checkpoint_minutes=0.0000001")
-    stopped = runs.prepare(tiny(tmp_path / "stop", data_root, *often))
-    back = runs.prepare(tiny(tmp_path / "back", data_root, *often, "training.on_nonfinite=rollback"))
+    often = ("training.checkpoint_minutes=0.0000001",)
+    stopped = prepared(tmp_path / "stop", data_root, *often)
+    back = prepared(tmp_path / "back", data_root, *often, "training.on_nonfinite=rollback")
     for directory in (stopped, back):
         with monkeypatch.context() as patch:
             spoil(patch, what, times=1)
             if directory is stopped:
                 with pytest.raises(NonFiniteLoss, match=said):
                     execute(directory)
+                failure = runs.read_json(directory / runs.FAILURE) or {}
+                assert failure["error"].startswith("NonFiniteLoss: ") and "Traceback" in failure["traceback"]
+                assert not (directory / runs.RESULT).exists()
             else:
                 assert execute(directory)["rollbacks"] == 1
     assert computed(back) == computed(undisturbed) | {"rollbacks": 1}
@@ -71,8 +70,7 @@ def test_one_nonfinite_number_stops_the_run_or_is_rolled_back(
 def test_repeated_nonfinite_numbers_stop_the_run_after_the_allowed_rollbacks(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ("training.on_nonfinite=rollback", "training.rollbacks=2")
-    directory = runs.prepare(tiny(tmp_path, data_root, RUNG, *asked))
+    directory = prepared(tmp_path, data_root, "training.on_nonfinite=rollback", "training.rollbacks=2")
     spoil(monkeypatch, "loss", times=100)
     with pytest.raises(NonFiniteLoss, match="at step 6"):
         execute(directory)

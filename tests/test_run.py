@@ -1,6 +1,5 @@
 """Faults around a run: the disk, the clock, its files."""
 
-import contextlib
 import errno
 import json
 import os
@@ -9,23 +8,26 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 import torch
 from helpers.photographs import plant
-from helpers.smoke import computed, script, tiny, words
+from helpers.smoke import at_step, computed, finished, inside, prepared, words
 
 from roadmap import runs
 from roadmap.config.compose import compose
 from roadmap.errors import ConfigError, DataError, NonFiniteLoss, NoSpace
 from roadmap.networks.device import out_of_memory
-from roadmap.training.progress import Progress
 from roadmap.training.run import execute, reason
 
-RUNG = "+step=gelu"
+
+@pytest.fixture
+def directory(tmp_path: Path, data_root: Path) -> Path:
+    """The directory of a run that has not begun, and which ends as `undisturbed` does."""
+    return prepared(tmp_path, data_root)
 
 
 @pytest.fixture
@@ -33,42 +35,16 @@ def device(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MiB of its own."""
     place = tmp_path / "device"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
-    try:
-        done = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        done = False
-    if not done:
+    if subprocess.run(f"mount -t tmpfs -o size=8m tmpfs {place}", shell=True, check=False).returncode:
         pytest.skip("a file system can be mounted by root only")
     yield place
     subprocess.run(["umount", str(place)], check=True)
 
 
-def fill(device: Path) -> Path:
-    """Leave no byte of a device; returns the file that takes them."""
-    filler = device / "filler"
-    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
-        while stream.write(b"\0" * 4096):
-            pass
-    return filler
-
-
-def at_step(number: int, what: Callable[[], object]) -> Callable[..., None]:
-    """For Progress.step: do something after so many steps, once."""
-    count = iter(range(1, 10_000))
-
-    def step(*_: object) -> None:
-        if next(count) == number:
-            what()
-
-    return step
-
-
 @pytest.mark.parametrize("name", [f"{runs.CHECKPOINT}.new", runs.METRICS, runs.RESULT])
 def test_disk_full_stops_the_run_which_resumes_when_there_is_space(
-    name: str, undisturbed: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, undisturbed: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directory = runs.prepare(tiny(tmp_path, data_root, RUNG))
     fsync = os.fsync
 
     def full(descriptor: int) -> None:
@@ -80,9 +56,8 @@ def test_disk_full_stops_the_run_which_resumes_when_there_is_space(
         patch.setattr(os, "fsync", full)
         with pytest.raises(NoSpace) as refusal:
             execute(directory)
-    assert str(refusal.value) == (
-        f"{directory / name}: No space left on device: free some and run the same command again"
-    )
+    told = "No space left on device: free some and run the same command again"
+    assert str(refusal.value) == f"{directory / name}: {told}"
     assert not (directory / runs.RESULT).exists()
     execute(directory)
     assert computed(directory) == computed(undisturbed)
@@ -90,14 +65,11 @@ def test_disk_full_stops_the_run_which_resumes_when_there_is_space(
 
 @pytest.mark.slow
 def test_disk_full_on_a_real_device_is_reported_in_one_line(device: Path, undisturbed: Path, data_root: Path) -> None:
-    arguments = words(device, data_root, RUNG)
-    directory = runs.prepare(tiny(device, data_root, RUNG))
-    filler = fill(device)
-    process = script("train.py", *arguments)
-    output, _ = process.communicate()
-    assert process.returncode == 1
-    assert "No space left on device: free some and run the same command again" in output
-    assert "Traceback" not in output
+    directory = prepared(device, data_root)
+    filler = device / "filler"  # leaves no byte
+    subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4096"], stderr=subprocess.DEVNULL, check=False)
+    code, output = finished("train.py", f"run={directory}")
+    assert code == 1 and "No space left on device: free some and run the same command again" in output
     filler.unlink()
     assert not (directory / runs.RESULT).exists()
     execute(directory)
@@ -107,39 +79,31 @@ def test_disk_full_on_a_real_device_is_reported_in_one_line(device: Path, undist
 
 def test_a_directory_that_cannot_be_written_is_named(device: Path, data_root: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(device)], check=True)
-    process = script("train.py", *words(device / "runs", data_root, RUNG))
-    output, _ = process.communicate()
-    assert process.returncode == 2
-    assert f"{device / 'runs'}" in output and "Read-only file system" in output
-    assert "Traceback" not in output
+    code, output = inside("train.py", *words(device / "runs", data_root))
+    assert code == 2 and f"{device / 'runs'}" in output and "Read-only file system" in output
 
 
 def test_a_deleted_directory_stops_the_run_which_can_be_started_again(
-    undisturbed: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+    undisturbed: Path, directory: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directory = runs.prepare(tiny(tmp_path, data_root, RUNG))
     with monkeypatch.context() as patch:
-        patch.setattr(Progress, "step", at_step(2, lambda: shutil.rmtree(directory)))
+        at_step(patch, 2, lambda: shutil.rmtree(directory))
         with pytest.raises(FileNotFoundError, match=re.escape(str(directory))):
             execute(directory)
     assert not directory.exists()
-    execute(runs.prepare(tiny(tmp_path, data_root, RUNG)))
+    execute(prepared(tmp_path, data_root))
     assert computed(directory) == computed(undisturbed)
 
 
-def test_a_failure_that_cannot_be_recorded_is_still_raised(
-    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    directory = runs.prepare(tiny(tmp_path, data_root, RUNG))
-
+def test_a_failure_that_cannot_be_recorded_is_still_raised(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, *_: object) -> None:
         raise NoSpace(f"{path}: no room")
 
-    def fail(*_: object) -> None:
+    def fail() -> None:
         monkeypatch.setattr("roadmap.runs.write_atomic", full)
         raise ArithmeticError("the first error")
 
-    monkeypatch.setattr(Progress, "step", fail)
+    at_step(monkeypatch, 1, fail)
     with pytest.raises(ArithmeticError, match="the first error"):
         execute(directory)
     assert not (directory / runs.FAILURE).exists()
@@ -156,7 +120,7 @@ def test_a_signal_does_not_end_the_record_of_a_failure(
 
     heard: list[int] = []
     monkeypatch.setattr("roadmap.training.run.reason", signalled)
-    directory = runs.prepare(tiny(tmp_path, data_root, RUNG, "recipe.lr=1e30", "recipe.warmup_epochs=0"))
+    directory = prepared(tmp_path, data_root, "recipe.lr=1e30", "recipe.warmup_epochs=0")
     before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
     try:
         with pytest.raises(NonFiniteLoss):
@@ -169,11 +133,17 @@ def test_a_signal_does_not_end_the_record_of_a_failure(
 def test_a_changed_result_is_refused_and_the_run_repeated(undisturbed: Path, tmp_path: Path) -> None:
     directory = Path(shutil.copytree(undisturbed, tmp_path / "run"))
     path = directory / runs.RESULT
-    before = runs.read_result(path)
-    count = before["counts"]["top1"]
-    path.write_text(path.read_text().replace(f'"top1": {count},', f'"top1": {count + 1},', 1))
-    with pytest.raises(ConfigError, match=r"result\.json: damaged: its checksum is not that of its content"):
-        runs.read_result(path)
+    whole, count = path.read_text(), runs.read_result(path)["counts"]["top1"]
+    for text, complaint in (
+        ("", "no whole JSON object"),
+        ("{}", "missing"),
+        (whole[:-20], "no whole JSON object"),
+        (whole.replace('"kernel_size": 7', '"kernel_size": 9'), "config_hash"),
+        (whole.replace(f'"top1": {count},', f'"top1": {count + 1},', 1), "damaged: its checksum is not that of its c"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=rf"result\.json: .*{complaint}"):
+            runs.read_result(path)
     assert not runs.finished(directory)
     execute(directory)
     assert computed(directory) == computed(undisturbed)
@@ -197,21 +167,16 @@ def test_any_flipped_bit_of_a_result_is_noticed(undisturbed: Path, tmp_path: Pat
 def test_all_forms_of_out_of_memory_are_recognized() -> None:
     with pytest.raises(RuntimeError) as refused:
         torch.empty(1 << 50)
-    for error in (
-        refused.value,
-        MemoryError(),
-        torch.OutOfMemoryError("CUDA out of memory"),
-        OSError(12, "Cannot allocate memory"),
-    ):
+    out = torch.OutOfMemoryError("CUDA out of memory")
+    for error in (refused.value, MemoryError(), out, OSError(12, "Cannot allocate memory")):
         assert out_of_memory(error) and reason(error).startswith("out of memory: ")
         assert len(reason(error).splitlines()) == 1
     assert reason(ValueError("no")) == "ValueError: no"
 
 
 def test_a_clock_that_goes_backwards_changes_no_number(
-    undisturbed: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+    undisturbed: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directory = runs.prepare(tiny(tmp_path, data_root, RUNG))
     now = iter(range(2_000_000_000, 0, -3600))
     monkeypatch.setattr(time, "time", lambda: next(now))
     result = execute(directory)
@@ -232,11 +197,10 @@ def test_a_deleted_image_stops_the_run_which_resumes_when_it_is_back(
     execute(whole)
     gone = root / "train" / "coffee" / "2.JPEG"
     with monkeypatch.context() as patch:
-        patch.setattr(Progress, "step", at_step(3, lambda: gone.rename(tmp_path / "away")))
+        at_step(patch, 3, lambda: gone.rename(tmp_path / "away"))
         with pytest.raises(DataError, match=re.escape(str(gone))):
             execute(disturbed)
-    failure = runs.read_json(disturbed / runs.FAILURE)
-    assert failure is not None and str(gone) in failure["error"]
+    assert str(gone) in (runs.read_json(disturbed / runs.FAILURE) or {})["error"]
     assert (disturbed / runs.CHECKPOINT).exists()
     (tmp_path / "away").rename(gone)
     execute(disturbed)

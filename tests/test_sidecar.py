@@ -9,18 +9,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from helpers.mirrors import lines, logged, sidecars, wait_for_no_sidecar, without_key
-from helpers.smoke import computed, script, tiny, torchrun, words
+from helpers.smoke import computed, interrupt, prepared, script, tiny, torchrun, words
 
 from roadmap import runs
 from roadmap.config.conf import to_dict
 from roadmap.config.schema import Tracking
-from roadmap.signals import Interrupted
 from roadmap.tracking import sidecar
 from roadmap.tracking.mirror import run_record
-from roadmap.training.progress import Progress
 from roadmap.training.run import execute
 
 __all__ = ["without_key"]
@@ -47,63 +46,39 @@ def unreachable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_mirrored_run_is_logged_completely_and_computes_the_same_bits(
-    undisturbed: Path, tmp_path: Path, data_root: Path
-) -> None:
+def test_a_resumed_run_is_one_run_with_every_epoch_once(undisturbed: Path, tmp_path: Path, data_root: Path) -> None:
     config = tiny(tmp_path, data_root, STEP, "tracking=wandb")
     directory = runs.prepare(config)
+    interrupt(directory, 6)  # of 8 steps: the first epoch is over
+    wait_for_no_sidecar(tmp_path)
+    before = logged(directory / runs.TRACKING)
+    assert ([line["epoch"] for line in before.history], before.exit_code) == ([1], 1)
     result = execute(directory)
     assert computed(directory) == computed(undisturbed)
-    found = logged(directory / runs.TRACKING)
-    assert found.history == lines(directory)
-    assert [line["epoch"] for line in found.history] == [1, 2]
-    run = found.run
-    assert (run.display_name, run.run_group, run.job_type) == ("gelu seed 0", "tiny", "run")
-    assert (run.project, run.run_id) == ("convnet-roadmap", run_record(config).id)
-    config_there = {update.key: json.loads(update.value_json) for update in run.config.update}
-    assert {key: config_there[key] for key in ("model", "recipe", "seed")} == {
-        key: value for key, value in to_dict(config).items() if key in ("model", "recipe", "seed")
-    }
-    assert (found.summary["top1"], found.summary["params"]) == (result["metrics"]["top1"], result["params"])
-    assert found.exit_code == 0
     assert sidecars(tmp_path) == []
-
-
-def test_a_resumed_run_is_one_run_with_every_epoch_once(
-    undisturbed: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    directory = runs.prepare(tiny(tmp_path, data_root, STEP, "tracking=wandb"))
-    tracking = directory / runs.TRACKING
-
-    def stop(_: Progress, step: int, *__: object) -> None:
-        if step == 6:  # of 8: the first epoch is over
-            signal.raise_signal(signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Progress, "step", stop)
-        with pytest.raises(Interrupted):
-            execute(directory)
-    wait_for_no_sidecar(tmp_path)
-    before = logged(tracking)
-    assert ([line["epoch"] for line in before.history], before.exit_code) == ([1], 1)
-    monkeypatch.setattr(sidecar, "WAIT_SHARE", 1e9)
-    execute(directory)
-    after = logged(tracking)
-    assert after.run.run_id == before.run.run_id
+    after = logged(directory / runs.TRACKING)
+    assert after.history == lines(directory)
     assert ([line["epoch"] for line in after.history], after.exit_code) == ([1, 2], 0)
-    assert computed(directory) == computed(undisturbed)
+    run = after.run
+    assert run.run_id == before.run.run_id == run_record(config).id
+    assert (run.project, run.display_name) == ("convnet-roadmap", "gelu seed 0")
+    assert (run.run_group, run.job_type) == ("tiny", "run")
+    config_there = {update.key: json.loads(update.value_json) for update in run.config.update}
+    for key in ("model", "recipe", "seed"):
+        assert config_there[key] == to_dict(config)[key]
+    assert (after.summary["top1"], after.summary["params"]) == (result["metrics"]["top1"], result["params"])
 
 
 @pytest.mark.slow
 def test_a_sidecar_ends_with_a_training_that_is_killed(tmp_path: Path, data_root: Path) -> None:
-    directory = runs.prepare(tiny(tmp_path, data_root, STEP, "tracking=wandb", "recipe.epochs=500"))
+    directory = prepared(tmp_path, data_root, "tracking=wandb", "recipe.epochs=500")
     process = script("train.py", f"run={directory}")
     while not list((directory / runs.TRACKING).glob("wandb/*/run-*.wandb")) or not (directory / runs.METRICS).exists():
         assert process.poll() is None
         time.sleep(0.05)
-    (process,) = sidecars(tmp_path)
+    (mirroring,) = sidecars(tmp_path)
     for ignored in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):  # as a scheduler sends them to all of a job
-        os.kill(process, ignored)
+        os.kill(mirroring, ignored)
     process.kill()
     process.communicate()
     wait_for_no_sidecar(tmp_path, seconds=30)
@@ -116,7 +91,7 @@ def test_a_sidecar_ends_with_a_training_that_is_killed(tmp_path: Path, data_root
 def test_training_does_not_notice_a_tracker_that_does_not_answer(
     undisturbed: Path, tmp_path: Path, data_root: Path
 ) -> None:
-    directory = runs.prepare(tiny(tmp_path, data_root, STEP, "tracking=wandb"))
+    directory = prepared(tmp_path, data_root, "tracking=wandb")
     execute(directory)
     (process,) = sidecars(tmp_path)  # still waits for an answer
     os.kill(process, signal.SIGKILL)
@@ -126,7 +101,7 @@ def test_training_does_not_notice_a_tracker_that_does_not_answer(
 @pytest.mark.slow
 @pytest.mark.usefixtures("unreachable")
 def test_a_run_is_logged_to_files_if_the_server_does_not_answer(tmp_path: Path, data_root: Path) -> None:
-    directory = runs.prepare(tiny(tmp_path, data_root, STEP, "tracking=wandb"))
+    directory = prepared(tmp_path, data_root, "tracking=wandb")
     execute(directory)
     wait_for_no_sidecar(tmp_path, seconds=sidecar.LINGER_SECONDS + 5)
     assert (directory / runs.TRACKING / sidecar.LOG).read_text().count("this run is logged to files") == 1
@@ -144,10 +119,7 @@ def test_a_sidecar_that_fails_or_cannot_be_started_is_reported(
     assert capsys.readouterr().err == f"wandb: see {log}\n"
     assert "ConfigError: " in log.read_text()
 
-    def start(*_: object, **__: object) -> None:
-        raise OSError("Cannot allocate memory")
-
-    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(subprocess, "Popen", Mock(side_effect=OSError("Cannot allocate memory")))
     with sidecar.mirrored(tmp_path, Tracking.wandb):
         pass
     assert capsys.readouterr().err == "not mirrored: Cannot allocate memory\n"
@@ -166,18 +138,3 @@ def test_only_the_first_process_of_a_run_starts_a_sidecar(tmp_path: Path, data_r
     assert (process.returncode, most) == (0, 1), said
     wait_for_no_sidecar(tmp_path)
     assert logged(directory / runs.TRACKING).history == lines(directory)
-
-
-@pytest.mark.slow
-def test_a_run_is_mirrored_to_tensorboard_while_it_trains(
-    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    monkeypatch.setattr(sidecar, "WAIT_SHARE", 1e9)
-    directory = runs.prepare(tiny(tmp_path, data_root, STEP, "tracking=tensorboard"))
-    execute(directory)
-    (store,) = (directory / runs.TRACKING / "tensorboard").iterdir()
-    events = EventAccumulator(str(store))
-    events.Reload()
-    assert [event.step for event in events.Scalars("loss")] == [1, 2]

@@ -11,7 +11,7 @@ import timm
 import torch
 import torchvision
 from helpers.photographs import plant
-from helpers.smoke import evaluate, script, tiny
+from helpers.smoke import evaluate
 from helpers.to_library import to_library
 from timm.models.convnext import checkpoint_filter_fn
 from torch import Tensor, nn
@@ -22,7 +22,6 @@ from roadmap.errors import ConfigError
 from roadmap.networks.convert import LAYOUTS, from_library, library_names, recognise
 from roadmap.networks.costs import FAMILY, family_config
 from roadmap.networks.ladder import build
-from roadmap.training.run import execute
 
 TINY: dict[str, Any] = {"depths": [1, 2, 3, 1]}
 
@@ -106,9 +105,7 @@ def test_files_are_evaluated_to_the_counts_of_the_librarys_own_network(tmp_path:
     peer = shaken(timm.models.ConvNeXt(num_classes=4, depths=TINY["depths"], dims=[16, 32, 64, 128])).float()
     torch.save(peer.state_dict(), tmp_path / "weights.pth")
     words = [f"weights={tmp_path / 'weights.pth'}", "study=photos", f"data.root={root}", "data.num_classes=4"]
-    run = script("scripts/evaluate.py", *words, f"per_class={tmp_path / 'classes.csv'}")
-    output, _ = run.communicate()
-    assert run.returncode == 0, output
+    output = evaluate(*words, f"per_class={tmp_path / 'classes.csv'}")
     transform = timm.data.create_transform(224, interpolation="bicubic")
     images, classes = zip(*torchvision.datasets.ImageFolder(str(root / "val"), transform), strict=True)
     with torch.no_grad():
@@ -117,21 +114,19 @@ def test_files_are_evaluated_to_the_counts_of_the_librarys_own_network(tmp_path:
     assert f"top-1: {right} of 12 images" in output and "top-5: 12 of 12 images" in output
     assert "depths 1, 2, 3, 1 and width 16, layers named as in timm, recipe.interpolation=bicubic" in output
     assert "recipe.interpolation=bilinear" in evaluate(*words, "recipe.interpolation=bilinear")
-    with (tmp_path / "classes.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
+    rows = list(csv.DictReader((tmp_path / "classes.csv").read_text().splitlines()))
     assert [int(row["images"]) for row in rows] == [3] * 4
     assert sum(int(row["top1"]) for row in rows) == right
 
 
-def test_a_checkpoint_of_ours_is_evaluated_to_its_result(tmp_path: Path, data_root: Path) -> None:
-    directory = runs.prepare(tiny(tmp_path, data_root, "+step=stage_ratio"))
-    result = execute(directory)
+def test_a_checkpoint_of_ours_is_evaluated_to_its_result(undisturbed: Path, data_root: Path) -> None:
+    result, checkpoint = runs.read_result(undisturbed / runs.RESULT), f"weights={undisturbed / runs.CHECKPOINT}"
     for option, key in (((f"data.root={data_root}", "training.threads=2"), "top1"), (("ema=true",), "ema_top1")):
-        output = evaluate(f"weights={directory / runs.CHECKPOINT}", *option)
+        output = evaluate(checkpoint, *option)
         assert f"top-1: {result['counts'][key]} of {result['test_images']} images" in output
-    output = evaluate(f"weights={directory / runs.CHECKPOINT}", "data.max_test=10", code=2)
+    output = evaluate(checkpoint, "data.max_test=10", code=2)
     assert "allowed is data.root and training.* for a checkpoint of a run" in output
-    output = evaluate(f"weights={directory / runs.CHECKPOINT}", "training.threads=many", code=2)
+    output = evaluate(checkpoint, "training.threads=many", code=2)
     assert "training.threads=many: Value 'many'" in output and "Traceback" not in output
 
 
@@ -151,32 +146,27 @@ def test_what_is_counted_on_is_looked_for_first_and_told_of_without_a_terminal(
 
 
 def test_what_is_no_file_of_weights_is_refused_in_a_line(tmp_path: Path) -> None:
-    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
-    (tmp_path / "torn.pth").write_bytes(b"torn")
-    (tmp_path / "empty.pth").write_bytes(b"")
-    (tmp_path / "text.pth").write_text("hello there")
-    (tmp_path / "code.pkl").write_bytes(pickle.dumps(print))
-    torch.save(torch.nn.Linear(1, 1), tmp_path / "whole.pth")
-    basic = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1])
-    torch.save(basic.state_dict(), tmp_path / "basic.pth")
-    tiny_convnext = timm.models.ConvNeXt(num_classes=1000, depths=(1, 1, 1, 1), dims=(8, 16, 32, 64)).state_dict()
-    torch.save(tiny_convnext, tmp_path / "wide.pth")
-    torch.save(tiny_convnext | {"extra": torch.zeros(1)}, tmp_path / "more.pth")
-    peer = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], groups=32, width_per_group=4)
-    torch.save(peer.state_dict(), tmp_path / "resnext.pth")
-    for words, message in (
-        ([], "weights=: allowed is one file: weights=FILE"),
-        ([f"weights={tmp_path / 'none.pth'}"], "none.pth: No such file or directory"),
-        ([f"weights={tmp_path / 'torn.pth'}"], "torn.pth: not a file of weights, or a damaged one"),
-        ([f"weights={tmp_path / 'empty.pth'}"], "empty.pth: not a file of weights: it is empty"),
-        ([f"weights={tmp_path / 'resnext.pth'}"], "size mismatch for stages.0.0.branch.pw_hidden.weight"),
-        ([f"weights={tmp_path / 'other.pth'}"], "other.pth: not the weights of a ResNet"),
-        ([f"weights={tmp_path / 'text.pth'}"], "text.pth: not a file of weights, or a damaged one"),
-        ([f"weights={tmp_path / 'whole.pth'}"], "whole.pth: it holds code or a whole model, which is not loaded: save"),
-        ([f"weights={tmp_path / 'code.pkl'}"], "code.pkl: it holds code or a whole model, which is not loaded: save"),
-        ([f"weights={tmp_path / 'basic.pth'}"], "basic.pth: not the weights of a ResNet with bottlenecks"),
-        ([f"weights={tmp_path / 'wide.pth'}"], "data.num_classes=10: allowed is 1000, as in the weights; for ImageNe"),
-        ([f"weights={tmp_path / 'more.pth'}"], "more.pth: not expected: extra (1 in all)"),
+    resnet, blocks = torchvision.models.ResNet, torchvision.models.resnet
+    resnext = resnet(blocks.Bottleneck, [1] * 4, groups=32, width_per_group=4)
+    convnext = timm.models.ConvNeXt(num_classes=1000, depths=(1, 1, 1, 1), dims=(8, 16, 32, 64)).state_dict()
+    no_weights, code = "not a file of weights", "it holds code or a whole model, which is not loaded: save"
+    for name, content, message in (
+        ("torn.pth", b"torn", f"torn.pth: {no_weights}, or a damaged one"),
+        ("empty.pth", b"", f"empty.pth: {no_weights}: it is empty"),
+        ("text.pth", b"hello there", f"text.pth: {no_weights}, or a damaged one"),
+        ("code.pkl", pickle.dumps(print), f"code.pkl: {code}"),
+        ("whole.pth", nn.Linear(1, 1), f"whole.pth: {code}"),
+        ("other.pth", {"a": torch.zeros(1)}, "other.pth: not the weights of a ResNet with bottlenecks"),
+        ("basic.pth", resnet(blocks.BasicBlock, [1] * 4).state_dict(), "basic.pth: not the weights of a ResNet"),
+        ("resnext.pth", resnext.state_dict(), "size mismatch for stages.0.0.branch.pw_hidden.weight"),
+        ("wide.pth", convnext, "data.num_classes=10: allowed is 1000, as in the weights; for ImageNe"),
+        ("more.pth", convnext | {"extra": torch.zeros(1)}, "more.pth: not expected: extra (1 in all)"),
+        ("none.pth", None, "none.pth: No such file or directory"),
     ):
-        output = evaluate("study=smoke", *words, code=2)
+        if isinstance(content, bytes):
+            (tmp_path / name).write_bytes(content)
+        elif content:
+            torch.save(content, tmp_path / name)
+        output = evaluate("study=smoke", f"weights={tmp_path / name}", code=2)
         assert message in output and "Traceback" not in output and "weights_only" not in output, output
+    assert "weights=: allowed is one file: weights=FILE" in evaluate("study=smoke", code=2)

@@ -24,11 +24,8 @@ if __name__ == "__main__":
 
     def backward(self: Any, loss: Tensor) -> None:
         """Backward pass of a NaN loss where a fault is due."""
-        bad = (
-            self.steps == 2
-            and world.rank == world.size - 1
-            and (fault == "ever" or (fault == "once" and not spoilt[0]))
-        )
+        due = fault == "ever" or (fault == "once" and not spoilt[0])
+        bad = due and self.steps == 2 and world.rank == world.size - 1
         spoilt[0] += bad
         genuine(self, loss * float("nan") if bad else loss)
 

@@ -7,6 +7,7 @@ import runpy
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from roadmap.signals import Interrupted
 __all__ = ["computed", "working_on"]
 ROOT = Path(__file__).parents[2]
 TINY = ["study=smoke", "data.max_train=128", "data.max_test=70", "budget.batch_size=32", "budget.bn_batch_size=16"]
+TINY += ["training.checkpoint_minutes=10"]  # so none but those after every epoch
 
 
 def words(directory: Path, data_root: Path, *more: str) -> list[str]:
@@ -33,20 +35,24 @@ def tiny(directory: Path, data_root: Path, *more: str) -> Config:
     return compose(words(directory, data_root, *more))
 
 
+def prepared(directory: Path, data_root: Path, *more: str) -> Path:
+    """The directory of a tiny run of gelu that has not begun."""
+    return runs.prepare(tiny(directory, data_root, "+step=gelu", *more))
+
+
+def at_step(patch: pytest.MonkeyPatch, number: int, what: Callable[[], object]) -> None:
+    """Let something happen once, in a step of the next trainings, counted from 1."""
+    count = iter(range(1, 10_000))
+    patch.setattr("roadmap.training.progress.Progress.step", lambda *_: what() if next(count) == number else None)
+
+
 def interrupt(directory: Path, step: int) -> None:
     """Carry out a run that SIGTERM reaches in a step of it, counted from 1."""
     from roadmap.training.run import execute
 
-    count = iter(range(1, 100))
-
-    def reach(*_: object) -> None:
-        if next(count) == step:
-            signal.raise_signal(signal.SIGTERM)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("roadmap.training.progress.Progress.step", reach)
-        with pytest.raises(Interrupted) as interruption:
-            execute(directory)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted) as interruption:
+        at_step(patch, step, lambda: signal.raise_signal(signal.SIGTERM))
+        execute(directory)
     assert interruption.value.args == (signal.SIGTERM,)
     assert not runs.finished(directory)
 
@@ -67,9 +73,8 @@ def finished(name: str, *arguments: str) -> tuple[int, str]:
 
 def trained(directory: Path, data_root: Path, step: str, *more: str) -> tuple[Path, str]:
     """The directory of a tiny run of a step in a process of its own, and what train.py says."""
-    process = script("train.py", *words(directory, data_root, f"+step={step}", *more))
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
+    code, output = finished("train.py", *words(directory, data_root, f"+step={step}", *more))
+    assert code == 0, output
     return directory / "tiny" / step / "seed-0", output
 
 
