@@ -3,14 +3,13 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from helpers.slurm_cluster import Cluster, lacking, until, up
-from helpers.smoke import ROOT, computed, script, words, working_on
+from helpers.smoke import computed, script, torchrun, words, working_on
 
 from roadmap import runs
 
@@ -33,9 +32,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def local(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
     """The same study, swept by local processes."""
     directory = tmp_path_factory.mktemp("local")
-    process = script("scripts/sweep.py", *words(directory, data_root, *LONG, "jobs=2"))
-    output, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, output
+    said(script("scripts/sweep.py", *words(directory, data_root, *LONG, "jobs=2")), code=0)
     return directory / "tiny"
 
 
@@ -60,21 +57,15 @@ def said(process: subprocess.Popen[str], *, code: int, seconds: float = 150) -> 
     return output
 
 
-def at_work(directory: Path, *, after: float = 0.0) -> str:
-    """The job of a run, as soon as it has a checkpoint newer than `after`."""
-
-    def written() -> bool:
-        path = directory / runs.CHECKPOINT
-        return path.exists() and path.stat().st_mtime > after
-
-    until(lambda: written() and (directory / runs.JOB).exists(), f"{directory} at work")
-    content = runs.read_json(directory / runs.JOB)
-    assert content
-    return str(content["job"])
+def at_work(directory: Path) -> str:
+    """The job of a run, as soon as it has a checkpoint."""
+    until(lambda: (directory / runs.CHECKPOINT).exists() and (directory / runs.JOB).exists(), f"{directory} at work")
+    return str(job_of(directory))
 
 
-def parent_of(process: int) -> int:
-    return int(subprocess.run(["ps", "-o", "ppid=", str(process)], capture_output=True, check=True).stdout)
+def job_of(directory: Path) -> object:
+    """The job that a run's directory names, if it names one."""
+    return (runs.read_json(directory / runs.JOB) or {}).get("job")
 
 
 def same_as(local: Path, study: Path, steps: Sequence[str] = STEPS) -> None:
@@ -91,18 +82,18 @@ def test_preempted_and_killed_jobs_end_with_the_bits_of_a_local_sweep(
 
     preempted, killed = at_work(seeds[0]), at_work(seeds[1])
     (victim,) = working_on(seeds[1])
-    for process in (parent_of(victim), victim):  # so that nothing can tell what happened, as when memory runs out
+    parent = int(subprocess.check_output(["ps", "-o", "ppid=", str(victim)]))
+    for process in (parent, victim):  # so that nothing can tell what happened, as when memory runs out
         os.kill(process, signal.SIGKILL)
     cluster.signal(preempted, "USR2")
     until(lambda: cluster.jobs().get(preempted) == "PENDING", "queued again by itself")
     assert (runs.read_json(seeds[0] / runs.EXIT) or {})["code"] in (128 + signal.SIGUSR2, -signal.SIGUSR2)
-    until(lambda: (runs.read_json(seeds[1] / runs.JOB) or {}).get("job", killed) != killed, "started again")
+    until(lambda: job_of(seeds[1]) not in (killed, None), "started again")
 
     first.send_signal(signal.SIGINT)
     output = said(first, code=130)
-    assert (
-        "jobs continue" in output and "large_kernel seed 0: ended without an exit code; retry 1 of at most 3" in output
-    )
+    assert "jobs continue" in output
+    assert "large_kernel seed 0: ended without an exit code; retry 1 of at most 3" in output
     cluster.start_now(preempted)
 
     terminated = at_work(seeds[2])
@@ -165,7 +156,5 @@ def test_two_processes_per_job_compute_the_same_as_torchrun(
     cluster.start_now(job)
     said(process, code=0)
     assert runs.read_result(study / runs.RESULT)["hardware"]["processes"] == 2
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "train.py"]
-    other = words(tmp_path / "torchrun", data_root, "+step=layer_norm", *one[1:])
-    subprocess.run([*command, *other], cwd=ROOT, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    said(torchrun(2, "train.py", *words(tmp_path / "torchrun", data_root, "+step=layer_norm", *one[1:])), code=0)
     assert computed(study) == computed(tmp_path / "torchrun/tiny/layer_norm/seed-0")

@@ -1,6 +1,5 @@
 """A SLURM cluster of one node on this machine, for one test session; all its files are in one directory."""
 
-import contextlib
 import os
 import secrets
 import shutil
@@ -13,38 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
-SLURM_CONF = """\
-ClusterName=roadmap
-SlurmctldHost=localhost(127.0.0.1)
-SlurmUser={user}
-SlurmdUser={user}
-AuthType=auth/munge
-AuthInfo=socket={directory}/munge.socket
-CryptoType=crypto/munge
-SlurmctldPort={controller}
-SlurmdPort={daemon}
-StateSaveLocation={directory}/state
-SlurmdSpoolDir={directory}/spool
-SlurmctldPidFile={directory}/slurmctld.pid
-SlurmdPidFile={directory}/slurmd.pid
-SlurmctldLogFile={directory}/slurmctld.log
-SlurmdLogFile={directory}/slurmd.log
-MpiDefault=none
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SwitchType=switch/none
-JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
-SchedulerParameters=sched_interval=2,sched_min_interval=0
-KillWait=10
-MinJobAge=3600
-ReturnToService=2
-JobRequeue=1
-NodeName=localhost NodeAddr=127.0.0.1 NodeHostname={host} CPUs={cpus} RealMemory=1000 State=UNKNOWN
-PartitionName=main Nodes=localhost Default=YES MaxTime=INFINITE State=UP
-"""
+SLURM_CONF = Path(__file__).parents[1] / "data" / "slurm.conf"
 
 
 @dataclass
@@ -56,11 +24,9 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         return os.environ | {"SLURM_CONF": str(self.directory / "slurm.conf")}
 
-    def ask(self, *command: str) -> str:
-        """Output of a SLURM command."""
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
-        return done.stdout
+    def answer(self, *command: str, check: bool = False) -> str:
+        """Output of a SLURM command, which may fail unless `check` is set."""
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=check).stdout
 
     def start(self, name: str, *arguments: str) -> None:
         """Start a daemon in the foreground."""
@@ -83,20 +49,14 @@ class Cluster:
         self.start("slurmctld", "-D")
         until(lambda: "UP" in self.answer("scontrol", "ping"), "the controller answers")
 
-    def answer(self, *command: str) -> str:
-        """Output of a SLURM command that may fail."""
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False).stdout
-
     def jobs(self) -> dict[str, str]:
         """State of every job that has not ended, by job number."""
-        lines = self.ask("squeue", "--noheader", "--array", "--format=%i %T").splitlines()
-        return dict(line.split(maxsplit=1) for line in lines)
+        listed = self.answer("squeue", "--noheader", "--array", "--format=%i %T", check=True)
+        return dict(line.split(maxsplit=1) for line in listed.splitlines())
 
     def signal(self, job: str, name: str) -> None:
         """Send a signal to a job; do not wait for scancel, which keeps trying if the job was requeued already."""
-        command, quiet = ["scancel", f"--signal={name}", job], subprocess.DEVNULL
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(command, env=self.environment, stderr=quiet, check=False, timeout=2)
+        self.answer("timeout", "2", "scancel", f"--signal={name}", job)
 
     def start_now(self, job: str) -> None:
         """Start a requeued job, which SLURM would hold back for two minutes."""
@@ -127,11 +87,12 @@ def up(directory: Path, *, cpus: int = 2) -> Iterator[Cluster]:
     key = directory / "munge.key"
     key.write_bytes(secrets.token_bytes(128))
     key.chmod(0o400)
-    ports = [_free_port() for _ in range(2)]
-    text = SLURM_CONF.format(
-        user="root", directory=directory, host=socket.gethostname(), cpus=cpus, controller=ports[0], daemon=ports[1]
-    )
-    (directory / "slurm.conf").write_text(text)
+    with socket.socket() as one, socket.socket() as two:
+        for free in (one, two):
+            free.bind(("127.0.0.1", 0))
+        ports = {"controller": one.getsockname()[1], "daemon": two.getsockname()[1]}
+    filled = SLURM_CONF.read_text().format(directory=directory, host=socket.gethostname(), cpus=cpus, **ports)
+    (directory / "slurm.conf").write_text(filled)
     cluster = Cluster(directory)
     files = [f"--{name}-file={directory}/munge.{name}" for name in ("key", "pid", "log", "seed")]
     try:
@@ -149,9 +110,3 @@ def up(directory: Path, *, cpus: int = 2) -> Iterator[Cluster]:
             until(lambda: not cluster.answer("squeue", "-h").strip(), "no jobs")
         for name in list(reversed(cluster.daemons)):
             cluster.stop(name)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
