@@ -16,11 +16,10 @@ from roadmap.networks.ladder import build
 from roadmap.training.run import execute
 
 pytestmark = pytest.mark.gpu
-RUNGS = [rung.name for rung in steps()]
 PHOTOGRAPHS = ["data.img_size=224", "data.max_train=128", "data.max_test=64", "budget.epochs=1"]
 
 
-@pytest.mark.parametrize("step", RUNGS)
+@pytest.mark.parametrize("step", [step.name for step in steps()])
 def test_its_gradients_are_those_of_the_cpu(step: str) -> None:
     config = compose([f"+step={step}"] if step != "resnet" else [])
     torch.manual_seed(0)

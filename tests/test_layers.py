@@ -11,13 +11,8 @@ from torch.nn import functional as F
 from roadmap.networks.depthwise import by_tiles, depthwise_conv2d
 from roadmap.networks.layers import (
     DropPath,
-    GlobalResponseNorm,
-    LayerNorm2d,
-    LayerScale,
     PatchConv2d,
-    RMSNorm2d,
     SpatialConv2d,
-    SqueezeExcite,
 )
 
 MAPS = [(1, 1), (2, 2), (7, 7), (14, 14), (56, 56), (1, 9), (3, 5), (8, 4)]
@@ -88,31 +83,11 @@ def test_one_pixel_and_its_gradient_have_torchs_strides() -> None:
     assert x.grad is not None and y.stride() == x.grad.stride() == usual
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [
-        SpatialConv2d(2, 2, 5, 2, 2, groups=2),
-        SpatialConv2d(2, 2, 7, 1, 3, groups=2),
-        PatchConv2d(2, 3, 2, 2),
-        LayerNorm2d(2, eps=1e-6),
-        RMSNorm2d(2, eps=1e-6),
-        LayerScale(2, 0.5),
-        GlobalResponseNorm(2),
-        SqueezeExcite(2),
-    ],
-)
-def test_gradients_are_those_of_finite_differences(layer: nn.Module) -> None:
-    torch.manual_seed(0)
-    layer = layer.double()
-    for h, w in ((2, 2), (4, 6), (7, 7)):
-        assert torch.autograd.gradcheck(layer, batch(2, 2, h, w).requires_grad_())
-
-
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 4e-6), (torch.bfloat16, 6e-3)])
 def test_depthwise_gradients_are_as_exact_as_the_precision_allows(dtype: torch.dtype, error: float) -> None:
     """Up to `error`, or up to twice the error of torch's own, which depends on the CPU."""
     torch.manual_seed(0)
-    shapes = [(256, 16, 2, 3), (64, 32, 4, 7), (64, 32, 8, 7), (8, 32, 56, 7), (8, 32, 56, 11), (1, 32, 7, 9)]
+    shapes = [(256, 16, 2, 3), (64, 32, 4, 7), (16, 32, 8, 7), (4, 8, 56, 7), (4, 8, 56, 11), (1, 32, 7, 9)]
     for (n, c, size, kernel), stride in itertools.product(shapes, (1, 2)):
         kernel, padding = min(kernel, 2 * size - 1), (min(kernel, 2 * size - 1) // 2,) * 2
         x, weight = batch(n, c, size, size, dtype=dtype), batch(c, 1, kernel, kernel, dtype=dtype)

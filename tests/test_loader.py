@@ -133,21 +133,17 @@ def test_global_generators_neither_matter_nor_change_nor_do_the_images() -> None
     assert same(list(micro_batches(some(64), MIXED, DATA, seed=0, epoch=0)), first)
 
 
-@pytest.fixture
-def deterministic():
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
-
-
-def test_deterministic_algorithms_and_threads_change_nothing(deterministic: None) -> None:
-    threads = torch.get_num_threads()
-    batches = list(micro_batches(some(64), MIXED, DATA, seed=0, epoch=0))
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(1 if threads > 1 else 2)
-    again = list(micro_batches(some(64), MIXED, DATA, seed=0, epoch=0))
-    torch.set_num_threads(threads)
-    assert same(batches, again)
+def test_deterministic_algorithms_and_threads_change_nothing() -> None:
+    threads, batches = torch.get_num_threads(), []
+    try:
+        for deterministic, number in ((True, threads), (False, 1 if threads > 1 else 2)):
+            torch.use_deterministic_algorithms(deterministic)
+            torch.set_num_threads(number)
+            batches.append(list(micro_batches(some(64), MIXED, DATA, seed=0, epoch=0)))
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.set_num_threads(threads)
+    assert same(*batches)
 
 
 @pytest.mark.gpu

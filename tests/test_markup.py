@@ -56,10 +56,8 @@ def test_latex_says_what_the_csv_says() -> None:
 
 
 def test_titles_are_no_latex_commands() -> None:
-    assert (
-        escape("50% a_b $x^2$ \\item {~}")
-        == r"50\% a\_b \$x\textasciicircum{}2\$ \textbackslash{}item \{\textasciitilde{}\}"
-    )
+    escaped = r"50\% a\_b \$x\textasciicircum{}2\$ \textbackslash{}item \{\textasciitilde{}\}"
+    assert escape("50% a_b $x^2$ \\item {~}") == escaped
     assert "Mine \\& 5\\%" in to_latex(rows([result("mine", like="gelu", step__title="Mine & 5%")]))
 
 

@@ -5,6 +5,7 @@ import json
 import shutil
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import wandb
@@ -35,10 +36,14 @@ def finished(undisturbed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(undisturbed, tmp_path / "runs" / "tiny" / "gelu" / "seed-0"))
 
 
+def draw(results: Path) -> None:
+    """Make the table and the figure of that study."""
+    collate("tiny", results.parent / "runs", results)
+    plot("tiny", results)
+
+
 def push(study: Path, *more: str) -> tuple[int, str]:
     """Run scripts/push.py on a study, and end what wandb keeps running in this process."""
-    import wandb
-
     places = [f"study={study.name}", f"runs_dir={study.parent}", f"results_dir={study.parent.parent / 'results'}"]
     try:
         return inside("scripts/push.py", *places, *more)
@@ -47,29 +52,19 @@ def push(study: Path, *more: str) -> tuple[int, str]:
 
 
 def test_the_id_of_a_run_follows_from_what_it_computes(tmp_path: Path, data_root: Path) -> None:
-    first = run_record(tiny(tmp_path, data_root, STEP))
+    here = tiny(tmp_path, data_root, STEP)
     there = tiny(tmp_path / "there", tmp_path, STEP, "tracking=wandb", "training.threads=2", "study.seeds=3")
-    assert run_record(there).id == first.id
+    first = run_record(here)
+    assert run_record(there).id == first.id and digest(to_dict(there)) == digest(to_dict(here))
+    assert compose(["study=smoke", "tracking=wandb"]).study.name == "smoke"
     others = [STEP, "seed=1"], ["+step=layer_norm"], [STEP, "recipe.lr=0.5"], [STEP, "study.name=other"]
-    ids = {first.id, *(run_record(tiny(tmp_path, data_root, *more)).id for more in others)}
-    assert len(ids) == 5
+    assert len({first.id, *(run_record(tiny(tmp_path, data_root, *more)).id for more in others)}) == 5
     own = run_record(tiny(tmp_path, data_root, STEP, f"step.name=a.+{'b' * 150}"))
     assert len(own.id) < 100 and own.id.replace("-", "").replace("_", "").isalnum()
 
 
-def test_tracking_is_not_part_of_a_runs_identity(tmp_path: Path) -> None:
-    without, mirrored = compose(["study=smoke"]), compose(["study=smoke", "tracking=wandb", f"runs_dir={tmp_path}"])
-    assert digest(to_dict(mirrored)) == digest(to_dict(without))
-    assert mirrored.study.name == "smoke"
-    runs.prepare(mirrored)
-    runs.prepare(compose(["study=smoke", f"runs_dir={tmp_path}"]))
-
-
 def test_wandbs_own_process_may_never_end(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(**_: object) -> None:
-        raise wandb.errors.AuthenticationError("no answer")
-
-    monkeypatch.setattr(wandb, "login", refuse)
+    monkeypatch.setattr(wandb, "login", Mock(side_effect=wandb.errors.AuthenticationError("no answer")))
     monkeypatch.setattr(wandb, "teardown", lambda exit_code: threading.Event().wait())
     monkeypatch.setattr(trackers, "TEARDOWN_SECONDS", 0.1)
     with pytest.raises(ConnectionError, match="wandb: no answer"):
@@ -87,8 +82,7 @@ def test_push_logs_a_study_from_its_files(finished: Path, tmp_path: Path) -> Non
     study = finished.parents[1]
     code, said = push(study)
     assert code == 0 and "no table or figure yet" in said
-    collate("tiny", study.parent, tmp_path / "results")
-    plot("tiny", tmp_path / "results")
+    draw(tmp_path / "results")
     for _ in range(2):
         code, said = push(study)
         assert code == 0, said
@@ -120,8 +114,7 @@ def test_tensorboard_gets_the_same_epochs_table_and_figure(finished: Path, tmp_p
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     study = finished.parents[1]
-    collate("tiny", study.parent, tmp_path / "results")
-    plot("tiny", tmp_path / "results")
+    draw(tmp_path / "results")
     for _ in range(2):
         mirror_run(finished, Tracking.tensorboard)
         mirror_ladder(study, tmp_path / "results" / "tiny", Tracking.tensorboard)

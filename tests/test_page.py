@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from roadmap.errors import ConfigError
 from roadmap.report.content import gather
 from roadmap.report.page import build, render
 
+gathered = cache(gather)
 
-def page_of(study: str, directory: Path = RESULTS) -> str:
-    return render(gather(study, directory), drawn(study, directory), "void 0;")
+
+def page_of(study: str, directory: Path = RESULTS, **changes: Any) -> str:
+    """The page of a study, some of its data changed."""
+    return render(gathered(study, directory) | changes, drawn(study, directory), "void 0;")
 
 
 class Loads(HTMLParser):
@@ -43,7 +47,7 @@ def embedded(page: str, name: str) -> Any:
 @pytest.mark.parametrize("study", ["fashion_mnist", "fashion_mnist_recipe", "smoke"])
 def test_the_page_holds_its_data_exactly_and_loads_nothing(study: str, half: Path) -> None:
     directory = half if study == "smoke" else RESULTS
-    report, page = gather(study, directory), page_of(study, directory)
+    report, page = gathered(study, directory), page_of(study, directory)
     assert embedded(page, "report") == json.loads(json.dumps(report))
     assert embedded(page, "charts") == drawn(study, directory)
     loads = Loads()
@@ -62,11 +66,10 @@ def test_titles_are_escaped(half: Path) -> None:
 
 
 def test_missing_curves_are_explained() -> None:
-    said = "No curves are kept for this study"
-    report = gather("fashion_mnist", RESULTS)
-    assert said in render(report | {"curves": []}, drawn("fashion_mnist"), "")
     point = {"step": "gelu", "seed": 0, "epoch": 1, "loss": 1.0, "top1": 50.0, "ema_top1": 50.0}
-    assert said not in render(report | {"curves": [point]}, drawn("fashion_mnist"), "")
+    for curves in ([], [point]):
+        page = page_of("fashion_mnist", curves=curves)
+        assert ("No curves are kept for this study" in page) == (not curves)
 
 
 def test_deviations_from_the_paper_are_listed() -> None:
@@ -74,9 +77,8 @@ def test_deviations_from_the_paper_are_listed() -> None:
 
 
 def test_further_metrics_are_columns() -> None:
-    report = gather("fashion_mnist", RESULTS)
-    steps = [step | {"metrics": [(0.13, "0.13 ± 0.014")]} for step in report["steps"]]
-    page = render(report | {"metrics": ["ece"], "steps": steps}, drawn("fashion_mnist"), "")
+    steps = [step | {"metrics": [(0.13, "0.13 ± 0.014")]} for step in gathered("fashion_mnist", RESULTS)["steps"]]
+    page = page_of("fashion_mnist", metrics=["ece"], steps=steps)
     assert "<button>ece</button>" in page
     assert page.count('<td data-sort="0.13">0.13 ± 0.014</td>') == len(steps)
 

@@ -3,6 +3,7 @@
 import pickle
 import socket
 from pathlib import Path
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,10 +15,7 @@ from roadmap.errors import DataError
 
 
 def test_changed_tables_are_read_again_without_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def connect(*_: object) -> None:
-        raise AssertionError("the network")
-
-    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(socket.socket, "connect", Mock(side_effect=AssertionError("the network")))
     words = ["data=parquet", f"data.root={tmp_path}", f"data.cache={tmp_path / 'cache'}", "data.num_classes=1"]
     for content in (b"one", b"two"):
         row = {"image": {"bytes": content, "path": None}, "label": 0, "caption": "not used"}

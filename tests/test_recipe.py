@@ -14,13 +14,13 @@ ORIGINAL = compose(["study=imagenet"]).recipe
 STEPS = 312  # 1,281,167 // 4096
 
 
-def test_modern_rate_is_timms_at_every_step_of_three_hundred_epochs() -> None:
+def test_modern_rate_is_timms_over_three_hundred_epochs() -> None:
     total, warmup = 300 * STEPS, 20 * STEPS
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=4e-3)
     cosine = CosineLRScheduler(
         optimizer, total - warmup, lr_min=1e-6, warmup_t=warmup, warmup_lr_init=0, warmup_prefix=True, t_in_epochs=False
     )
-    for step in range(total):
+    for step in (*range(2 * STEPS), *range(2 * STEPS, total, 17), total - 1):
         cosine.step_update(step)
         theirs = optimizer.param_groups[0]["lr"]
         assert learning_rate(MODERN, step=step, steps_per_epoch=STEPS) == pytest.approx(theirs, rel=1e-9, abs=1e-15)
@@ -72,17 +72,3 @@ def test_budget_rules() -> None:
     none = recipe("budget.strength=0")
     assert (none.mixup_prob, none.reprob, none.drop_path, none.hflip) == (0, 0, 0, 0)
     assert (none.scale, none.ratio) == ([1, 1], [1, 1])
-
-
-def test_a_norm_free_of_batches_makes_accumulation_exact() -> None:
-    torch.manual_seed(0)
-    model = create_model("layer_norm", "micro", num_classes=10).double()
-    x, y = torch.randn(8, 3, 32, 32, dtype=torch.float64), torch.arange(8)
-
-    def gradient(parts: int) -> torch.Tensor:
-        model.zero_grad()
-        for a, b in zip(x.chunk(parts), y.chunk(parts), strict=True):
-            (loss_function(model(a), b, 0.1) / parts).backward()
-        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
-
-    torch.testing.assert_close(gradient(1), gradient(4), rtol=0, atol=1e-10)

@@ -1,6 +1,7 @@
 """The ladder from the original recipe to the modern one: its steps, its sweep, its table and figure."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from helpers.smoke import TINY
 from roadmap.config.compose import compose
 from roadmap.config.conf import to_dict
 from roadmap.config.identity import difference
-from roadmap.config.schema import Ladder, RecipeConfig
+from roadmap.config.schema import Config, Ladder
 from roadmap.config.steps import deviations, find, steps
 from roadmap.report.plot import plot
 from roadmap.results.collate import collate
@@ -24,8 +25,9 @@ LADDER = [
 STUDIES = ["imagenet_recipe", "fashion_mnist_recipe", "smoke_recipe"]
 
 
-def recipe(study: str, step: str) -> RecipeConfig:
-    return compose([f"study={study}", *_words(step)]).recipe
+@cache
+def config(study: str, step: str) -> Config:
+    return compose([f"study={study}", *([f"+recipe_step={step}"] if step != "resnet" else [])])
 
 
 def test_the_recipe_ladder_is_one_main_sequence() -> None:
@@ -39,29 +41,29 @@ def test_the_recipe_ladder_is_one_main_sequence() -> None:
 @pytest.mark.parametrize("study", STUDIES)
 def test_it_leads_from_the_original_recipe_to_the_modern_one(study: str) -> None:
     base = compose([f"study={study}", "study.ladder=network", "study.name=other", "+step=training_recipe"])
-    assert replace(recipe(study, LADDER[-1]), name="modern") == base.recipe
-    assert recipe(study, "resnet") == compose([f"study={study}", "study.ladder=network"]).recipe
+    assert replace(config(study, LADDER[-1]).recipe, name="modern") == base.recipe
+    assert config(study, "resnet").recipe == compose([f"study={study}", "study.ladder=network"]).recipe
 
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_a_step_changes_what_its_file_states_and_nothing_else(study: str) -> None:
     for step in steps(ladder=Ladder.recipe)[1:]:
-        before, after = (to_dict(compose([f"study={study}", *_words(name)])) for name in (step.parent, step.name))
+        before, after = (to_dict(config(study, name)) for name in (step.parent or "", step.name))
         changed = {key for key in difference(before, after) if not key.startswith("step.")}
         assert changed <= step.declares, step.name
         assert study != "imagenet_recipe" or changed == step.declares - {"recipe.decay_epochs"}, step.name
 
 
 def test_ingredients_of_the_imagenet_recipe_by_hand() -> None:
-    ladder = {name: recipe("imagenet_recipe", name) for name in LADDER}
-    schedules = [(r.epochs, r.batch_size, r.lr, r.warmup_epochs) for r in ladder.values()]
+    ladder = [config("imagenet_recipe", name).recipe for name in LADDER]
+    schedules = [(r.epochs, r.batch_size, r.lr, r.warmup_epochs) for r in ladder]
     assert schedules == [(90, 256, 0.1, 0), (90, 4096, 4e-3, 6), *[(300, 4096, 4e-3, 20)] * 7]
-    assert [r.aa != "none" for r in ladder.values()] == [False] * 3 + [True] * 6
-    assert [(r.mixup, r.mixup_prob) for r in ladder.values()] == [(0, 0)] * 4 + [(0.8, 1)] * 5
-    assert [r.cutmix for r in ladder.values()] == [0] * 5 + [1] * 4
-    assert [r.reprob for r in ladder.values()] == [0] * 6 + [0.25] * 3
-    assert [r.smoothing for r in ladder.values()] == [0] * 7 + [0.1] * 2
-    assert [r.drop_path for r in ladder.values()] == [0] * 8 + [0.1]
+    assert [r.aa != "none" for r in ladder] == [False] * 3 + [True] * 6
+    assert [(r.mixup, r.mixup_prob) for r in ladder] == [(0, 0)] * 4 + [(0.8, 1)] * 5
+    assert [r.cutmix for r in ladder] == [0] * 5 + [1] * 4
+    assert [r.reprob for r in ladder] == [0] * 6 + [0.25] * 3
+    assert [r.smoothing for r in ladder] == [0] * 7 + [0.1] * 2
+    assert [r.drop_path for r in ladder] == [0] * 8 + [0.1]
 
 
 def test_a_step_of_ones_own_stands_in_the_same_study() -> None:
@@ -70,10 +72,10 @@ def test_a_step_of_ones_own_stands_in_the_same_study() -> None:
 
 
 def test_a_step_is_compared_with_the_same_step_at_full_size() -> None:
-    listed = deviations(compose(["study=smoke_recipe", "+recipe_step=label_smoothing"]))
+    listed = deviations(config("smoke_recipe", "label_smoothing"))
     assert listed["recipe.epochs"] == (3, 300)
     assert "recipe.drop_path" not in listed and "recipe.smoothing" not in listed
-    assert list(deviations(compose(["study=imagenet_recipe", "+recipe_step=mixup"]))) == ["augmentation"]
+    assert list(deviations(config("imagenet_recipe", "mixup"))) == ["augmentation"]
 
 
 def test_it_is_swept_collated_and_drawn_by_the_same_code(tmp_path: Path, data_root: Path) -> None:
@@ -94,7 +96,3 @@ def test_it_is_swept_collated_and_drawn_by_the_same_code(tmp_path: Path, data_ro
     change = (results["stochastic_depth"]["counts"]["top1"] - results["resnet"]["counts"]["top1"]) / 0.7
     assert f"from resnet to stochastic_depth {change:+.2f}, in the paper +2.69" in page.read_text()
     assert drawing.stat().st_size > 10_000
-
-
-def _words(step: str | None) -> list[str]:
-    return [f"+recipe_step={step}"] if step not in (None, "resnet") else []

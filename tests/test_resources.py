@@ -1,7 +1,6 @@
 """Cores and GPUs of a machine, shared among parallel runs."""
 
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from roadmap.sweep import local, resources
 from roadmap.sweep.plan import Run, make_plan
 from roadmap.sweep.status import RunState
 
-PRINT_THREADS = "import os; print(os.environ['OMP_NUM_THREADS'], end='')"
-PRINT_GPU = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], end='')"
 TWO_GPUS = """#!/bin/sh
 [ "$*" = --list-gpus ] && printf 'GPU 0: NVIDIA A100 (UUID: GPU-a)\\n  MIG 1g\\nGPU 1: NVIDIA A100 (UUID: GPU-b)\\n'
 """
@@ -36,7 +33,7 @@ def test_cores_are_shared_among_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     planned = {words: make_plan(["steps=[gelu]", *words]).jobs for words in ((), ("jobs=auto",), ("jobs=3",))}
     assert planned == {(): 8, ("jobs=auto",): 8, ("jobs=3",): 3}, "the default study uses one thread per run"
     assert make_plan(["study=imagenet", "steps=[gelu]"]).jobs == 1
-    monkeypatch.setattr(local, "train_command", lambda _: [sys.executable, "-c", PRINT_THREADS])
+    monkeypatch.setattr(local, "train_command", lambda _: ["sh", "-c", "printf $OMP_NUM_THREADS"])
     for stated, threads in ((None, "2"), ("5", "5")):
         if stated:
             monkeypatch.setenv("OMP_NUM_THREADS", stated)
@@ -51,7 +48,7 @@ def test_cores_are_shared_among_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_parallel_runs_get_the_gpus_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert make_plan(["study=imagenet", "steps=[gelu]"]).jobs == 2
     assert make_plan(["study=imagenet", "steps=[gelu]", "training.device=cpu"]).jobs == 1
-    monkeypatch.setattr(local, "train_command", lambda _: [sys.executable, "-c", PRINT_GPU])
+    monkeypatch.setattr(local, "train_command", lambda _: ["sh", "-c", "printf $CUDA_VISIBLE_DEVICES"])
     launcher, states = local.Local(3), [RunState(Run("gelu", seed, tmp_path / f"{seed}")) for seed in range(4)]
     for state in states:
         state.run.directory.mkdir()

@@ -28,12 +28,14 @@ def test_a_run_that_never_began_is_in_nobodys_way(tmp_path: Path) -> None:
     assert load(directory / runs.CONFIG) == right
 
 
-@pytest.mark.parametrize("work", [runs.CHECKPOINT, runs.PREVIOUS_CHECKPOINT, runs.METRICS, runs.RESULT, runs.JOB])
-def test_what_has_done_anything_is_not_taken_over(work: str, tmp_path: Path) -> None:
+def test_what_has_done_anything_is_not_taken_over(tmp_path: Path) -> None:
     there, wanted = (compose(["study.name=mine", f"recipe.lr={lr}", f"runs_dir={tmp_path}"]) for lr in (9, 1))
-    (runs.prepare(there) / work).write_text("")
-    with pytest.raises(ConfigError, match=r"holds another run: recipe\.lr"):
-        runs.prepare(wanted)
+    directory = runs.prepare(there)
+    for work in (runs.CHECKPOINT, runs.PREVIOUS_CHECKPOINT, runs.METRICS, runs.RESULT, runs.JOB):
+        (directory / work).touch()
+        with pytest.raises(ConfigError, match=r"holds another run: recipe\.lr"):
+            runs.prepare(wanted)
+        (directory / work).unlink()
 
 
 def test_deviations_are_stored_when_a_run_is_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Shards: local or under URLs, listed, indexed, and refused if a sample is malformed."""
 
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -58,22 +59,11 @@ def test_shards_under_urls_are_downloaded_once(tmp_path: Path, monkeypatch: pyte
     assert not list((tmp_path / "cache").rglob("*validation*"))
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["data.train='pipe:touch here'"], r"data.train=pipe:touch here: allowed is names, or URLs of http https gs"),
-        (["data.train='train-{0..'"], r"data.train=train-\{0\.\.: allowed is names, or URLs"),
-    ],
-)
-def test_malformed_lists_of_shards_are_refused(words: list[str], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load(small(["data=webdataset", "data.root=nowhere", *words]), train=True)
-
-
-def write(shard: Path, *samples: dict[str, object]) -> None:
-    with TarWriter(str(shard), encoder=False) as tar:
-        for i, sample in enumerate(samples):
-            tar.write({"__key__": f"{i}", **sample})
+@pytest.mark.parametrize("listed", ["pipe:touch here", "train-{0.."])
+def test_malformed_lists_of_shards_are_refused(listed: str) -> None:
+    refusal = f"data.train={listed}: allowed is names, or URLs of http https gs"
+    with pytest.raises(ConfigError, match=re.escape(refusal)):
+        load(small(["data=webdataset", "data.root=nowhere", f"data.train='{listed}'"]), train=True)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +76,8 @@ def write(shard: Path, *samples: dict[str, object]) -> None:
     ],
 )
 def test_malformed_samples_are_refused(tmp_path: Path, sample: dict[str, object], message: str) -> None:
-    write(tmp_path / "train.tar", {"jpg": b"x", "cls": b"0"}, sample)
+    with TarWriter(str(tmp_path / "train.tar"), encoder=False) as tar:
+        for i, each in enumerate(({"jpg": b"x", "cls": b"0"}, sample)):
+            tar.write({"__key__": f"{i}", **each})
     with pytest.raises(DataError, match=rf"train\.tar:{message}"):
         load(small(["data=webdataset", f"data.root={tmp_path}", f"data.cache={tmp_path}"]), train=True)

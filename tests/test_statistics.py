@@ -89,7 +89,7 @@ def simulated(effects: Sequence[float], stds: Sequence[float], n: int, draws: in
 @pytest.mark.parametrize("n", [3, 8])
 def test_intervals_cover_the_known_effects_of_simulated_ladders(n: int) -> None:
     effects = (0.0, 0.5, -1.2, 0.1)
-    ladders = simulated(effects, (0.3, 0.3, 0.2, 0.4), n, 10_000)
+    ladders = simulated(effects, (0.3, 0.3, 0.2, 0.4), n, 3_000)
     for change, effect in enumerate(effects[1:]):
         covered = [ladder[change].low <= effect <= ladder[change].high for ladder in ladders]  # type: ignore[operator]
         assert np.mean(covered) == pytest.approx(0.95, abs=0.02)

@@ -18,9 +18,7 @@ def test_time_left_follows_from_the_mean_of_known_runs() -> None:
         RunState(run, Phase.running, seconds=50, share=0.5),
         RunState(run),
     ]
-    assert seconds_left(states, 1) == 150
-    assert seconds_left(states, 2) == 75
-    assert seconds_left([RunState(run)], 1) is None
+    assert (seconds_left(states, 1), seconds_left(states, 2), seconds_left(states[2:], 1)) == (150, 75, None)
     assert [duration(s) for s in (4.4, 200, 18720, 216000)] == ["4 s", "3 min 20 s", "5 h 12 min", "2.5 days"]
 
 

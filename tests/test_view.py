@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.report import RESULTS, half_finished
+from helpers.report import RESULTS
 
 from roadmap.report.page import build, chromium, opened, screenshot
-from roadmap.results.table import Row, read_csv
+from roadmap.results.table import read_csv
 
 pytestmark = pytest.mark.browser
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -30,18 +30,14 @@ def default(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def half(half: Path) -> Path:
     """The page of a half-finished sweep, with curves."""
-    return build("smoke", half_finished(tmp_path_factory.mktemp("half")))
+    return build("smoke", half)
 
 
 @pytest.fixture(params=["default", "half"])
 def page(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
-
-
-def row(page: Path, step: str) -> Row:
-    return next(row for row in read_csv(page.with_name("ladder.csv")) if row.step == step)
 
 
 def mark(tab: Any, chart: str, title: str) -> Any:
@@ -79,15 +75,12 @@ def test_nothing_is_logged_requested_or_wider_than_the_screen(
         tab.mouse.wheel(0, 4000)
         assert said == []
         assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
-        width, charts = tab.evaluate(
-            "[document.documentElement.scrollWidth, document.querySelectorAll('svg.marks').length]"
-        )
-        assert width == viewport["width"]
-        assert charts == tab.locator("[data-chart]").count() >= 6
+        assert tab.evaluate("document.documentElement.scrollWidth") == viewport["width"]
+        assert tab.locator("svg.marks").count() == tab.locator("[data-chart]").count() >= 6
 
 
-def test_the_tooltip_shows_the_numbers_of_a_step(default: Path, browser: Any) -> None:
-    known = row(default, "gelu")
+def test_the_tooltip_shows_the_numbers_of_a_step_and_a_click_its_details(default: Path, browser: Any) -> None:
+    (known,) = (row for row in read_csv(default.with_name("ladder.csv")) if row.step == "gelu")
     interval = f"{known.change:+.2f} [{known.change_low:+.2f}, {known.change_high:+.2f}]"
     with opened(browser, default, viewport=DESK) as tab:
         for chart in ("levels", "changes", "gflops", "images_per_second", "seconds", "agreement"):
@@ -96,11 +89,16 @@ def test_the_tooltip_shows_the_numbers_of_a_step(default: Path, browser: Any) ->
             assert said[""] == "ReLU to GELU"
             assert said["top-1"] == f"{known.top1:.2f} ± {known.top1_std:.2f} %, n = {known.n}"
             assert said["change"].startswith(interval) and "significant (p 0." in said["change"]
-            assert (
-                f"{known.params:,} parameters" in said["cost"] and f"{known.images_per_second:,.0f} im" in said["cost"]
-            )
+            assert f"{known.params:,} parameters" in said["cost"]
+            assert f"{known.images_per_second:,.0f} im" in said["cost"]
             assert said["changes"] == "model.act: relu → gelu"
             tab.mouse.move(2, 2)
+        mark(tab, "levels", "ReLU to GELU").click()
+        details = tab.locator("#step-gelu")
+        assert details.get_attribute("open") is not None
+        assert details.locator("svg[aria-label*=before] .changed text").all_text_contents() == ["ReLU"] * 3
+        assert details.locator("svg[aria-label*=after] .changed text").all_text_contents() == ["GELU"] * 3
+        assert details.locator("svg").first.is_visible()
 
 
 def test_the_step_under_the_pointer_is_highlighted_in_all_charts(half: Path, browser: Any) -> None:
@@ -165,16 +163,6 @@ def test_the_keyboard_reaches_every_step(default: Path, browser: Any) -> None:
         tab.locator(".sortable th button").nth(2).focus()
         tab.keyboard.press("Enter")
         assert tab.locator('.sortable th[aria-sort="ascending"]').inner_text().startswith("top-1")
-
-
-def test_a_click_opens_the_details_of_a_step(default: Path, browser: Any) -> None:
-    with opened(browser, default, viewport=DESK) as tab:
-        mark(tab, "levels", "ReLU to GELU").click()
-        details = tab.locator("#step-gelu")
-        assert details.get_attribute("open") is not None
-        assert details.locator("svg[aria-label*=before] .changed text").all_text_contents() == ["ReLU"] * 3
-        assert details.locator("svg[aria-label*=after] .changed text").all_text_contents() == ["GELU"] * 3
-        assert details.locator("svg").first.is_visible()
 
 
 def test_a_tap_shows_the_numbers(default: Path, browser: Any) -> None:
