@@ -72,8 +72,5 @@ def test_missing_or_damaged_files(data_root: Path, tmp_path: Path) -> None:
         load(config(tmp_path), train=False)
     assert str(caught.value) == f"{labels} missing or damaged: run `make data`"
     assert len(load(config(tmp_path, max_train=7), train=True)) == 7
-
-
-def test_missing_cifar(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"^cifar10 is missing or damaged in {tmp_path}: run `make data`$"):
         load(config(tmp_path, name="cifar10"), train=True)

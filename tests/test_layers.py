@@ -9,11 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from roadmap.networks.depthwise import by_tiles, depthwise_conv2d
-from roadmap.networks.layers import (
-    DropPath,
-    PatchConv2d,
-    SpatialConv2d,
-)
+from roadmap.networks.layers import DropPath, PatchConv2d, SpatialConv2d
 
 MAPS = [(1, 1), (2, 2), (7, 7), (14, 14), (56, 56), (1, 9), (3, 5), (8, 4)]
 

@@ -60,9 +60,10 @@ def test_the_page_holds_its_data_exactly_and_loads_nothing(study: str, half: Pat
     assert set(re.findall(r'data-chart="(\w+)"', page)) == set(drawn(study, directory))
 
 
-def test_titles_are_escaped(half: Path) -> None:
+def test_titles_are_escaped_and_deviations_from_the_paper_listed(half: Path) -> None:
     page = page_of("smoke", half)
     assert "</script> & mine" not in page and "&lt;/script&gt; &amp; mine" in page
+    assert '<code>data.name</code></td><td class="text">fashion_mnist</td>' in page
 
 
 def test_missing_curves_are_explained() -> None:
@@ -70,10 +71,6 @@ def test_missing_curves_are_explained() -> None:
     for curves in ([], [point]):
         page = page_of("fashion_mnist", curves=curves)
         assert ("No curves are kept for this study" in page) == (not curves)
-
-
-def test_deviations_from_the_paper_are_listed() -> None:
-    assert '<code>data.name</code></td><td class="text">fashion_mnist</td>' in page_of("fashion_mnist_recipe")
 
 
 def test_further_metrics_are_columns() -> None:

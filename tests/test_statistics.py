@@ -43,9 +43,7 @@ def test_one_seed_has_no_interval() -> None:
         assert welch(sample(before), sample(after)) == Difference(1.0, None, None, None)
     assert deviation([86.0]) is None
     assert deviation([86.0, 87.0]) == pytest.approx(math.sqrt(0.5))
-
-
-def test_without_spread_the_interval_is_the_difference() -> None:
+    # Without spread, the interval is the difference.
     assert welch(Sample(1, 0, 2), Sample(2, 0, 2)) == Difference(1.0, 1.0, 1.0, 0.0)
     assert welch(Sample(1, 0, 2), Sample(1, 0, 2)).p == 1
 

@@ -47,13 +47,17 @@ def swept(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Swept:
     return arguments, directory / "tiny", output
 
 
-def test_a_sweep_brings_every_run_to_its_result(swept: Swept) -> None:
-    _, study, output = swept
-    assert len(runs.find_results(study)) == 2
-    for path in runs.find_results(study):
-        assert runs.finished(path.parent)
-        assert f"{path.parts[-3]} seed 0: top-1" in output
+def test_a_sweep_brings_every_run_to_its_result_and_ends_at_once_if_it_is_finished(swept: Swept) -> None:
+    arguments, study, output = swept
+    written = {path: path.stat().st_mtime_ns for path in runs.find_results(study)}
+    assert [path.parts[-3] for path in written] == ["gelu", "resnet"]
+    assert all(runs.finished(path.parent) and f"{path.parts[-3]} seed 0: top-1" in output for path in written)
     assert "2 of 2 runs finished, 2 of them now" in output
+    started = time.monotonic()
+    code, output = sweep(*arguments)
+    assert time.monotonic() - started < 10
+    assert (code, "2 of 2 runs finished, 0 of them now" in output) == (0, True)
+    assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
 @pytest.mark.slow
@@ -71,16 +75,6 @@ def test_a_run_that_cannot_be_started_does_not_stop_the_others(
     states = sweeper.sweep(make_plan(words(tmp_path, data_root, TWO, "jobs=1")), console)
     assert [(state.run.step, state.phase) for state in states] == [("resnet", Phase.failed), ("gelu", Phase.finished)]
     assert "resnet seed 0 FAILED: could not be started: Cannot allocate memory" in console.file.getvalue()  # type: ignore[attr-defined]
-
-
-def test_a_finished_sweep_ends_at_once(swept: Swept) -> None:
-    arguments, study, _ = swept
-    before = {path: path.stat().st_mtime_ns for path in runs.find_results(study)}
-    started = time.monotonic()
-    code, output = sweep(*arguments)
-    assert time.monotonic() - started < 10
-    assert (code, "2 of 2 runs finished, 0 of them now" in output) == (0, True)
-    assert {path: path.stat().st_mtime_ns for path in runs.find_results(study)} == before
 
 
 def test_a_directory_with_another_configuration_is_refused(swept: Swept) -> None:

@@ -28,10 +28,9 @@ TINY: dict[str, Any] = {"depths": [1, 2, 3, 1]}
 
 def small_peer(step: str, library: str) -> nn.Module:
     """A library's own network at a size for tests: depths 1, 2, 3, 1 and width 64 or 16."""
-    if step == "resnet" and library == "torchvision":
-        return torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [1, 2, 3, 1])
     if step == "resnet":
-        return timm.models.ResNet(timm.models.resnet.Bottleneck, [1, 2, 3, 1])
+        models = torchvision.models if library == "torchvision" else timm.models
+        return models.ResNet(models.resnet.Bottleneck, [1, 2, 3, 1])
     if library == "torchvision":
         setting = torchvision.models.convnext.CNBlockConfig
         blocks = [setting(16 << i, (32 << i) if i < 3 else None, n) for i, n in enumerate(TINY["depths"])]

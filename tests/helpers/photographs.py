@@ -11,8 +11,6 @@ from roadmap.config.schema import Config
 
 CLASSES = ("astronaut", "chelsea", "coffee", "rocket")
 """Photographs in scikit-image; each is a class, its cut-outs are the images."""
-
-
 SMALL = ["study=photos", "regime.img_size=32", "budget.epochs=1", "budget.batch_size=8", "budget.bn_batch_size=8"]
 
 

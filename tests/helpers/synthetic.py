@@ -12,7 +12,7 @@ from typing import Any
 from roadmap.config.compose import compose
 from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest
-from roadmap.config.schema import Config, StepConfig
+from roadmap.config.schema import StepConfig
 from roadmap.config.steps import find, model_config, steps
 from roadmap.runs import write_json
 
@@ -20,16 +20,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @cache
-def _base(recipe: str) -> Config:
-    return compose(["study=smoke", f"recipe={recipe}", "study.name=smoke"])
-
-
-@cache
 def _config(name: str) -> dict[str, Any]:
     """The configuration of a step, without going through Hydra for every one."""
     step = find(name)
     identity = StepConfig(step.name, step.parent, step.section, step.group, step.title)
-    base = _base("original" if step.parent is None else "modern")
+    recipe = "original" if step.parent is None else "modern"
+    base = compose(["study=smoke", f"recipe={recipe}", "study.name=smoke"])
     return to_dict(replace(base, step=identity, model=model_config(name, "micro")))
 
 
