@@ -1,11 +1,10 @@
 """The words that users read: plain technical English, the same word for the same thing everywhere."""
 
 import subprocess
-from pathlib import Path
 
 import pytest
+from helpers.smoke import ROOT
 
-ROOT = Path(__file__).parents[1]
 WORDS = {
     r"told from zero": "significant",
     r"\brungs?\b": "step",

@@ -31,7 +31,6 @@ PEERS = {
     "layer_norm": lambda channels: timms.LayerNorm2d(channels, eps=1e-6),
     **{name: lambda channels, name=name: get_act_layer(name)() for name in CHOICES["act"]},
 }
-BLOCK = "dwconv norm pw_hidden act pw_stream add"
 
 
 def small(**changes: Any) -> ModelConfig:
@@ -121,7 +120,7 @@ def test_response_norm_starts_as_the_identity() -> None:
 @pytest.mark.parametrize("name", CHOICES["act"])
 def test_an_activation_in_place_spoils_nothing(name: str) -> None:
     """At the start of a branch the shortcut needs the input; after another activation, the gradient does."""
-    ops, model = ["act", "act", *BLOCK.split(), "act", "act"], small(act=name)
+    ops, model = ["act", "act", "dwconv", "norm", "pw_hidden", "act", "pw_stream", "add", "act", "act"], small(act=name)
     torch.manual_seed(0)
     block, _ = make_block(ops, Site(model, 8, 8), drop_path=0.0)
     x = torch.randn(2, 8, 8, 8, requires_grad=True)

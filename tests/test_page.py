@@ -63,7 +63,7 @@ def test_the_page_holds_its_data_exactly_and_loads_nothing(study: str, half: Pat
 def test_titles_are_escaped_and_deviations_from_the_paper_listed(half: Path) -> None:
     page = page_of("smoke", half)
     assert "</script> & mine" not in page and "&lt;/script&gt; &amp; mine" in page
-    assert '<code>data.name</code></td><td class="text">fashion_mnist</td>' in page
+    assert '<code>data.name</code></td><td class="text">fashion_mnist</td>' in page_of("fashion_mnist_recipe")
 
 
 def test_missing_curves_are_explained() -> None:

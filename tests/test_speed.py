@@ -22,7 +22,6 @@ from roadmap.networks.ladder import build
 from roadmap.training.run import execute
 
 CPU = torch.device("cpu")
-
 MEASURED = """
 import resource, torch
 from roadmap.networks.device import peak_memory_mb, tune_malloc

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.smoke import inside
+from helpers.smoke import ROOT, inside
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "roadmap"
 # From the bottom up. A module imports modules of its own row and of rows above it in this list; a longer name wins.
 ROWS = [
