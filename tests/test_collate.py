@@ -105,15 +105,12 @@ def test_the_kept_results_are_those_of_the_table(tmp_path: Path) -> None:
     assert (kept / "gelu" / "seed-0" / "result.json").stat().st_mtime_ns == unchanged
 
 
-def test_nothing_is_written_for_incompatible_runs(tmp_path: Path) -> None:
-    write(tmp_path / "runs", [result("gelu", 0), result("gelu", 1, recipe__lr=1.0)])
+def test_nothing_is_written_for_incompatible_runs_and_no_older_table_shown_for_none(tmp_path: Path) -> None:
+    study = write(tmp_path / "runs", [result("gelu", 0), result("gelu", 1, recipe__lr=1.0)])
     with pytest.raises(ConfigError, match=r"recipe\.lr"):
         collate("smoke", tmp_path / "runs", tmp_path / "results")
     assert not (tmp_path / "results").exists()
-
-
-def test_a_sweep_without_a_finished_run_does_not_show_an_older_table(tmp_path: Path) -> None:
-    write(tmp_path / "runs", [result("gelu")])
+    shutil.rmtree(study / "gelu" / "seed-1")
     collate("smoke", tmp_path / "runs", tmp_path / "results")
     (tmp_path / "runs" / "smoke" / "gelu" / "seed-0" / "result.json").unlink()
     with pytest.raises(ConfigError, match=r"no finished run in .*; first run: python scripts/sweep.py study=smoke$"):

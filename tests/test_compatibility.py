@@ -1,6 +1,5 @@
 """Which runs may stand in one table."""
 
-import copy
 from typing import Any
 
 import pytest
@@ -49,10 +48,9 @@ def test_runs_that_deviate_from_the_paper_differently_are_refused() -> None:
     for each in results:
         each["deviations"] = {"recipe.epochs": [2, 300], "augmentation": ["timm 1.0", "timm 0.3.2"]}
     refuse_incompatible(results)
-    other = copy.deepcopy(results)
-    other[1]["deviations"]["augmentation"][0] = "timm 2.0"
+    results[1]["deviations"]["augmentation"] = ["timm 2.0", "timm 0.3.2"]
     with pytest.raises(ConfigError, match=r"^augmentation: timm 1.0 in training_recipe/seed-0, timm 2.0 in"):
-        refuse_incompatible(other)
-    del other[1]["deviations"]["augmentation"]
+        refuse_incompatible(results)
+    del results[1]["deviations"]["augmentation"]
     with pytest.raises(ConfigError, match=r"as in the paper in stage_ratio/seed-0"):
-        refuse_incompatible(other)
+        refuse_incompatible(results)

@@ -23,7 +23,7 @@ def test_the_default_study_says_what_it_is() -> None:
     assert deviations(compose([STEP, "recipe.name=own"]))["recipe.epochs"] == (4, 300)
 
 
-def test_a_recipe_of_ones_own_is_compared_with_the_steps() -> None:
+def test_a_recipe_and_a_step_of_ones_own_are_compared_with_the_papers() -> None:
     listed = deviations(compose(["study=imagenet", "+step=gelu", "recipe=original"]))
     assert listed["recipe.name"] == ("original", "modern")
     own = compose(["study=imagenet", "+step=large_kernel", "step.name=kernel_13", "model.kernel_size=13"])
@@ -31,17 +31,13 @@ def test_a_recipe_of_ones_own_is_compared_with_the_steps() -> None:
     assert deviations(compose(["study=imagenet", "data.on_error=skip"]))["data.on_error"] == ("skip", "stop")
 
 
-@pytest.mark.parametrize(("rule", "rate"), [("keep", 4e-3), ("linear", 1e-3), ("sqrt", 2e-3)])
-def test_the_rate_follows_the_batch_by_the_rule(rule: str, rate: float) -> None:
-    listed = deviations(compose(["study=imagenet", STEP, "recipe.batch_size=1024", f"recipe.batch_rule={rule}"]))
-    keys = {"recipe.batch_size", "recipe.batch_rule", "augmentation"}
-    assert listed.keys() == (keys if rule == "keep" else keys | {"recipe.lr"})
-    assert listed["recipe.batch_size"] == (1024, 4096) and listed["recipe.batch_rule"] == (rule, None)
-    assert rule == "keep" or listed["recipe.lr"] == (pytest.approx(rate), 4e-3)
-
-
-def test_another_batch_without_a_rule_is_refused() -> None:
+def test_the_rate_follows_the_batch_by_a_rule_without_which_another_batch_is_refused() -> None:
+    words = ["study=imagenet", STEP, "recipe.batch_size=1024"]
+    for rule, changed in (("keep", {}), ("linear", {"recipe.lr": (1e-3, 4e-3)}), ("sqrt", {"recipe.lr": (2e-3, 4e-3)})):
+        listed = deviations(compose([*words, f"recipe.batch_rule={rule}"]))
+        assert listed.pop("augmentation")
+        assert listed == {"recipe.batch_size": (1024, 4096), "recipe.batch_rule": (rule, None)} | changed
     with pytest.raises(ConfigError, match=r"recipe.batch_size=1024: allowed is 4096, the recipe's own, unless recipe"):
-        compose(["study=imagenet", STEP, "recipe.batch_size=1024"])
+        compose(words)
     with pytest.raises(ConfigError, match=r"expected one of \[keep, linear, sqrt\]"):
-        compose(["study=imagenet", STEP, "recipe.batch_size=1024", "recipe.batch_rule=half"])
+        compose([*words, "recipe.batch_rule=half"])

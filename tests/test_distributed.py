@@ -19,7 +19,7 @@ from helpers.smoke import computed, tiny, torchrun, words
 from roadmap import runs
 from roadmap.config.compose import compose, load
 from roadmap.config.conf import to_dict
-from roadmap.config.schema import Device, RecipeConfig
+from roadmap.config.schema import Device
 from roadmap.data.loader import load as load_data
 from roadmap.errors import ConfigError
 from roadmap.networks.device import set_up
@@ -99,7 +99,9 @@ def apart(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
     return float((one - other).norm() / other.norm())
 
 
-def test_every_process_needs_its_own_gpu(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_need_own_gpus_and_micro_batches(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setenv("LOCAL_RANK", "1")
@@ -111,6 +113,9 @@ def test_every_process_needs_its_own_gpu(tmp_path: Path, data_root: Path, monkey
     config.training.device = Device.cuda
     with pytest.raises(ConfigError, match="no CUDA here"):
         set_up(config)
+    allowed = r"allowed is a size that divides a step into micro-batches \(now 2\) which 3"
+    with pytest.raises(ConfigError, match=rf"recipe\.bn_batch_size=16: {allowed}"):
+        refuse_processes(config.recipe, World(0, 3), CPU)
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +186,8 @@ def test_a_run_is_the_same_by_one_process_and_by_torchrun_with_a_stop(
     processes: int, tmp_path: Path, data_root: Path
 ) -> None:
     sgd = ["+step=layer_norm", "recipe.opt=sgd", "recipe.lr=0.01", "budget.batch_size=48", "budget.bn_batch_size=8"]
-    execute(runs.prepare(tiny(tmp_path / "one", data_root, *sgd, "budget.epochs=20")))
-    command = ("train.py", *words(tmp_path / "several", data_root, *sgd, "budget.epochs=20"))
+    execute(runs.prepare(tiny(tmp_path / "one", data_root, *sgd, "budget.epochs=8")))
+    command = ("train.py", *words(tmp_path / "several", data_root, *sgd, "budget.epochs=8"))
     run = torchrun(processes, *command)
     waiting_for_steps(tmp_path / "several/tiny/layer_norm/seed-0")
     os.killpg(run.pid, signal.SIGINT) if processes == 2 else run.terminate()
@@ -212,7 +217,7 @@ def waiting_for_steps(directory: Path) -> int:
 def test_stopped_by_a_signal_it_resumes_with_another_number_of_processes(
     tmp_path: Path, data_root: Path, capfd
 ) -> None:
-    more = ["+step=layer_norm", "budget.epochs=8", "training.checkpoint_epochs=100"]
+    more = ["+step=layer_norm", "budget.epochs=4", "training.checkpoint_epochs=100", "training.checkpoint_minutes=0"]
     directory = runs.prepare(tiny(tmp_path, data_root, *more))
     started = forked(2, lambda: sys.exit(main([f"run={directory}"])))
     steps = waiting_for_steps(directory)
@@ -234,10 +239,3 @@ def test_a_process_that_dies_ends_the_others(tmp_path: Path, data_root: Path) ->
     last.kill()
     assert exit_codes([first]) == [1]
     assert "rror" in json.loads((directory / runs.FAILURE).read_text())["error"]
-
-
-def test_micro_batches_that_cannot_be_shared_evenly_are_refused() -> None:
-    recipe = RecipeConfig(batch_size=32, bn_batch_size=16)
-    refusal = r"recipe\.bn_batch_size=16: allowed is a size that divides a step into micro-batches \(now 2\) which 3"
-    with pytest.raises(ConfigError, match=refusal):
-        refuse_processes(recipe, World(0, 3), CPU)

@@ -24,13 +24,10 @@ def test_the_cost_of_a_run() -> None:
     assert image_counts(small) == (512, 500)
     assert run_cost(small, Speed(1024, 1000, 1000), (512, 500)).seconds == pytest.approx(2 * 512 / 1024 + 2)
     assert run_cost(small, Speed(1024, 1000, 1000), (512, 500), 7.0).seconds == pytest.approx(2 * 512 / 1024 + 9)
-
-
-def test_images_are_counted_stated_or_asked_for(tmp_path: Path) -> None:
-    config = compose(["data=imagefolder", f"data.root={tmp_path}", "data.num_classes=4"])
-    assert image_counts(config, "30,20") == (30, 20)
+    unknown = compose(["data=imagefolder", "data.root=nowhere", "data.num_classes=4"])
+    assert image_counts(unknown, "30,20") == (30, 20)
     with pytest.raises(ConfigError, match="images=: allowed is TRAIN,TEST: the number of files"):
-        image_counts(config)
+        image_counts(unknown)
 
 
 def test_totals_and_what_fits() -> None:
@@ -80,9 +77,8 @@ def test_a_small_study_is_measured(where: str, data_root: Path, monkeypatch: pyt
     assert output.startswith("4 runs: runs/smoke\nmeasuring gelu (1 of 1), 1 at a time\n")
 
 
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
+def test_impossible_words_are_refused() -> None:
+    for word, message in (
         ("images=abc", "images=abc: allowed is TRAIN,TEST"),
         ("images=10,20,more", "images=10,20,more: allowed is TRAIN,TEST"),
         ("devices=0.5", "devices=0.5: allowed is a whole number more than 0"),
@@ -90,11 +86,9 @@ def test_a_small_study_is_measured(where: str, data_root: Path, monkeypatch: pyt
         ("watts=many", "watts=many: allowed is a number more than 0"),
         ("budget=48", "budget=48: allowed is a time with its unit: 48h, 90min, 2d"),
         ("device=8", "(did you mean devices?)"),
-    ],
-)
-def test_impossible_words_are_refused(word: str, message: str) -> None:
-    code, output = inside("scripts/plan.py", "study=smoke", "steps=gelu", "images_per_second=100", word)
-    assert code == 2 and message in output
+    ):
+        code, output = inside("scripts/plan.py", "study=smoke", "steps=gelu", "images_per_second=100", word)
+        assert code == 2 and message in output
 
 
 def test_a_budget_is_spent_on_steps_seeds_or_epochs() -> None:
