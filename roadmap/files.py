@@ -6,7 +6,6 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,11 +50,15 @@ def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait
     with (directory / LOCK).open("a+b", buffering=0) as stream:
-        while not _taken(stream):
-            if time.monotonic() > deadline:
-                stream.seek(0)
-                holder = stream.read().decode(errors="replace").strip() or "unknown"
-                raise Locked(f"{directory} is in use by process {holder}: wait for it, or stop it")
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    stream.seek(0)
+                    holder = stream.read().decode(errors="replace").strip() or "unknown"
+                    raise Locked(f"{directory} is in use by process {holder}: wait for it, or stop it") from error
             time.sleep(0.1)
         with contextlib.suppress(OSError):  # only for the message to others: the disk may be full
             stream.truncate(0)
@@ -79,14 +82,6 @@ def remove_leftovers(directory: Path) -> None:
     """Remove the temporary files of killed writers; only for the holder of the directory."""
     for path in directory.glob(".*.tmp"):
         path.unlink()
-
-
-def _taken(stream: FileIO) -> bool:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _sync_directory(directory: Path) -> None:
