@@ -11,7 +11,7 @@ import yaml
 from roadmap.config.checks import check_model
 from roadmap.config.conf import CONF, Data, choices, composed, instance, to_dict
 from roadmap.config.identity import difference, flatten, under
-from roadmap.config.schema import Config, Init, Ladder, ModelConfig, StepConfig
+from roadmap.config.schema import Config, Ladder, ModelConfig, StepConfig
 from roadmap.data.datasets import dataset
 from roadmap.errors import ConfigError, require_one_of
 
@@ -104,11 +104,6 @@ def model_config(step: str | None = None, regime: str = "resnet50") -> ModelConf
     model: ModelConfig = instance(ModelConfig, published(find(step or _start().name, regime))["model"])
     check_model(model)
     return model
-
-
-def initial_weights(step: str | None = None) -> Init:
-    """How the recipe of a step initializes weights."""
-    return Init[published(find(step or _start().name))["recipe"]["init"]]
 
 
 def deviations(config: Config) -> Deviations:

@@ -17,6 +17,7 @@ On a GPU, channels last:
 """
 
 from itertools import product
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pai
         return _on_cpu(x, weight, bias, stride, padding)
     widest = max(weight.shape[2:]) if x.is_cuda else 0
     if CUDNN_FLOAT32 < widest <= CUDNN and not torch.is_autocast_enabled("cuda"):
-        return _differentiated(x, weight, bias, stride, padding)
+        return cast(Tensor, _Depthwise.apply(x, weight, bias, stride, padding))
     if widest > CUDNN:
         own = weight.clone(memory_format=torch.contiguous_format)  # its strides, too, decide about the layout
         y = F.conv2d(x.contiguous(), own, bias, stride, padding, 1, weight.shape[0])
@@ -53,12 +54,7 @@ def _on_cpu(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, paddin
     if weight.shape[2:] == (1, 1) and stride == (1, 1):
         scaled = x * weight.view(-1, 1, 1)
         return scaled if bias is None else scaled + bias.view(-1, 1, 1)
-    return _differentiated(x, weight, bias, stride, padding)
-
-
-def _differentiated(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair) -> Tensor:
-    y: Tensor = _Depthwise.apply(x, weight, bias, stride, padding)
-    return y
+    return cast(Tensor, _Depthwise.apply(x, weight, bias, stride, padding))
 
 
 class _Depthwise(torch.autograd.Function):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from roadmap.config.schema import Init, ModelConfig
-from roadmap.config.steps import initial_weights, model_config
+from roadmap.config.steps import find, model_config, published
 from roadmap.networks.layers import DropPath, PatchConv2d
 from roadmap.networks.ops import OPS, Site
 
@@ -28,7 +28,8 @@ def create_model(
     `step` and `regime` are names of conf/ (ConfigError: an unknown one). `drop_path` is the stochastic depth of the
     last block, linear from 0 at the first (Huang et al., arXiv 1603.09382).
     """
-    model, init = model_config(step, regime), initial_weights(step)
+    init = Init[published(find(step))["recipe"]["init"]]
+    model = model_config(step, regime)
     return build(model, num_classes=num_classes, in_chans=in_chans, drop_path=drop_path, init=init)
 
 

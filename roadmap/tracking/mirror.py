@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from roadmap import cli, runs
 from roadmap.config.compose import load
@@ -84,7 +83,12 @@ def mirror_run(
                 if line["epoch"] > logged:
                     tracker.epoch(line)
                     logged = line["epoch"]
-        tracker.close(_result(directory) if runs.finished(directory) else None)
+        result = None
+        if runs.finished(directory):  # its metrics at the top level
+            whole = runs.read_result(directory / runs.RESULT)
+            omitted = ("config", "metrics", runs.CHECKSUM)
+            result = {key: value for key, value in whole.items() if key not in omitted} | whole["metrics"]
+        tracker.close(result)
 
 
 def mirror_ladder(study: Path, results: Path, tracking: Tracking) -> None:
@@ -112,13 +116,6 @@ def run_record(config: Config) -> Record:
     readable = "".join(letter if letter.isalnum() or letter in "_-" else "-" for letter in step)[:60]
     name = f"{step} seed {config.seed}"
     return Record(f"{readable}-{config.seed}-{identity}", name, group=config.study.name, job_type="run", config=plain)
-
-
-def _result(directory: Path) -> dict[str, Any]:
-    """The result of a run with its metrics at the top level."""
-    result = runs.read_result(directory / runs.RESULT)
-    kept = {key: value for key, value in result.items() if key not in ("config", "metrics", runs.CHECKSUM)}
-    return kept | result["metrics"]
 
 
 def _hash(*words: str) -> str:
