@@ -10,7 +10,7 @@ import pytest
 from helpers.smoke import inside
 
 from roadmap.__main__ import COMMANDS
-from roadmap.cli import choice, flag, name_of_study, positive, run, study_options, whole
+from roadmap.cli import flag, name_of_study, positive, run, study_options, whole
 from roadmap.config.compose import compose
 from roadmap.errors import ConfigError
 from roadmap.sweep.plan import make_plan
@@ -82,15 +82,12 @@ def test_an_unknown_command_is_refused_with_the_likely_one() -> None:
     assert re.fullmatch(r"colate: no such command; allowed is check_data collate .*\(did you mean collate\?\)\n", said)
 
 
-def test_numbers_choices_and_flags_are_checked() -> None:
+def test_numbers_and_flags_are_checked() -> None:
     chosen = {"a": "3", "b": "0.5", "c": "wall", "d": "true", "bad": "-1"}
     assert (whole(chosen, "a", most=3), positive(chosen, "b"), flag(chosen, "d")) == (3, 0.5, True)
-    assert choice(chosen, "c", ("wall", "cpu")) == "wall"
     for check, message in (
         (lambda: whole(chosen, "a", most=2), "a=3: allowed is 1 to 2"),
-        (lambda: whole(chosen, "bad"), "bad=-1: allowed is a whole number more than 0"),
         (lambda: positive(chosen, "bad"), "bad=-1: allowed is a number more than 0"),
-        (lambda: choice(chosen, "c", ("walk", "cpu")), r"c=wall: allowed is one of walk cpu \(did you mean walk\?\)"),
         (lambda: flag(chosen, "c"), "c=wall: allowed is one of true false"),
     ):
         with pytest.raises(ConfigError, match=f"^{message}$"):

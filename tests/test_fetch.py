@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.downloads import APT_GET, DPKG_DEB, Mirror, closed_port, programs, small_cifar
+from helpers.downloads import APT_GET, DPKG_DEB, Handler, Mirror, closed_port, programs, small_cifar
 from helpers.smoke import inside
 from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
 
@@ -156,26 +156,20 @@ def test_a_program_that_fails_or_hangs_is_given_up(root: Path, monkeypatch, tmp_
 
 
 @pytest.mark.parametrize("drip", [False, True], ids=["silent", "a byte now and then"])
-def test_a_slow_mirror_is_given_up(root: Path, monkeypatch: pytest.MonkeyPatch, drip: bool) -> None:
+def test_a_slow_mirror_is_given_up(root: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, drip: bool) -> None:
     monkeypatch.setattr(fetching, "CONNECT_SECONDS", 0.3)
     monkeypatch.setattr(fetching, "TRANSFER_SECONDS", 0.5)
-    done, server = threading.Event(), socket.create_server(("127.0.0.1", 0))
+    done = threading.Event()
 
-    def serve() -> None:
-        connection, _ = server.accept()
-        with connection, contextlib.suppress(OSError):
-            connection.recv(1000)
-            connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" if drip else b"")
+    def serve(handler: Handler) -> None:
+        with contextlib.suppress(OSError):
+            handler.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" if drip else b"")
             while not done.wait(0.05):
-                connection.sendall(b"x" if drip else b"")
+                handler.wfile.write(b"x" if drip else b"")
 
-    thread = threading.Thread(target=serve)
-    thread.start()
-    monkeypatch.setattr(FashionMNIST, "mirrors", [f"http://127.0.0.1:{server.getsockname()[1]}/"])
+    monkeypatch.setattr(Handler, "do_GET", serve)
     gives_up(root, r"took longer than 0\.5 s" if drip else "timed out|no answer in")
     done.set()
-    thread.join()
-    server.close()
 
 
 def test_a_name_server_that_hangs_is_given_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,13 @@ def computed(directory: Path) -> dict[str, Any]:
         ConfigError: the result is damaged.
     """
     result = runs.read_result(directory / runs.RESULT)
-    lines = [json.loads(line) for line in (directory / runs.METRICS).read_text().splitlines()]
-    kept = [{k: v for k, v in line.items() if k not in MEASURED_LINES} for line in lines]
+    kept = [{k: v for k, v in line.items() if k not in MEASURED_LINES} for line in lines(directory)]
     return {k: v for k, v in result.items() if k not in (*MEASURED, "config")} | {"lines": kept}
+
+
+def lines(directory: Path) -> list[dict[str, float]]:
+    """The lines of metrics of a run."""
+    return [json.loads(line) for line in (directory / runs.METRICS).read_text().splitlines()]
 
 
 def processes(text: str) -> list[int]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos.outcome import processes
+from chaos.outcome import lines, processes
 from wandb.proto.wandb_internal_pb2 import Record
 
 from roadmap import runs
 
+__all__ = ["lines"]
 BLOCK, FULL, LAST = 32768, 1, 4
 
 
@@ -82,8 +83,3 @@ def without_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-
-
-def lines(directory: Path) -> list[dict[str, float]]:
-    """The lines of metrics of a run."""
-    return [json.loads(line) for line in (directory / runs.METRICS).read_text().splitlines()]
