@@ -23,13 +23,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def entries(cache: Path) -> list[Path]:
-    return sorted(cache.rglob("*.json"))
-
-
 def test_a_composed_configuration_is_read_from_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = composed(WORDS)
-    assert len(entries(cache)) == 1
+    assert len([*cache.rglob("*.json")]) == 1
     monkeypatch.setattr("hydra.compose", None)  # is not called
     assert composed(WORDS) == first
     assert to_dict(compose(WORDS)) == first | {"study": first["study"]}
@@ -38,7 +34,7 @@ def test_a_composed_configuration_is_read_from_the_cache(cache: Path, monkeypatc
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\xff\xfe", b"cut"])
 def test_a_damaged_entry_is_composed_again(damage: bytes, cache: Path) -> None:
     first = composed(WORDS)
-    (path,) = entries(cache)
+    (path,) = cache.rglob("*.json")
     whole = path.read_bytes()
     path.write_bytes(whole[:-20] if damage == b"cut" else damage)
     assert composed(WORDS) == first
@@ -51,7 +47,7 @@ def test_other_files_of_conf_are_another_cache_and_none_is_needed(cache: Path, m
     first = composed(WORDS)
     monkeypatch.setattr(conf, "_fingerprint", lambda: "other")
     assert composed(WORDS) == first
-    assert len({path.parent for path in entries(cache)}) == 2
+    assert len({path.parent for path in cache.rglob("*.json")}) == 2
     shutil.rmtree(cache)
     cache.write_text("a file, not a directory")
     assert composed(WORDS) == first
@@ -63,7 +59,7 @@ def test_neither_the_environment_nor_a_refusal_is_cached(cache: Path, monkeypatc
         assert composed(["runs_dir=${oc.env:WHERE}"])["runs_dir"] == where
         with pytest.raises(ConfigError, match="recipe/nope"):
             composed(["recipe=nope"])
-    assert entries(cache) == []
+    assert [*cache.rglob("*.json")] == []
 
 
 def test_plain_data_becomes_a_configuration_and_back() -> None:

@@ -80,7 +80,6 @@ def run_trials(n: int, make: Callable[..., Trial], place: Path, *, disk: Path | 
     table = Table("fault", "times", "survived")
     for name in FAULTS:
         table.add_row(name, str(injected[name]), str(survived[name]))
-    table.add_section()
     table.add_row("all", str(injected.total()), str(survived.total()))
     console.print(table)
     return injected == survived
@@ -91,13 +90,12 @@ def small_disk(place: Path) -> Iterator[Path | None]:
     """A file system of 64 MiB mounted at `place`; None where none can be mounted."""
     place.mkdir(exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        yield None
-        return
+    mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
     try:
-        yield place
+        yield place if mounted else None
     finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=False)  # a last process may still be ending
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(place)], check=False)  # a last process may still be ending
 
 
 if __name__ == "__main__":
