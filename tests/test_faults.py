@@ -81,11 +81,12 @@ def test_ctrl_c_while_a_configuration_is_composed_is_an_interruption(
         finally:  # as OmegaConf does, which then dies of what it has not made yet
             None._invalidate_flags_cache()  # type: ignore[attr-defined]
 
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # nothing is composed yet
     monkeypatch.setattr("omegaconf.OmegaConf.merge", interrupted)
 
     def main(_: list[str]) -> int:
         try:
-            compose(["study=smoke", f"runs_dir={tmp_path}"])
+            compose(["study=smoke"])
         except AttributeError as error:
             raise ConfigError(str(error)) from error
         return 0
