@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
-from helpers.report import RESULTS, drawn
+from helpers.report import RESULTS, drawn, gathered
 
 from roadmap.report.charts import front
-from roadmap.report.content import gather
+
+pytestmark = pytest.mark.xdist_group("report")
 
 
 def test_no_step_beats_the_pareto_front() -> None:
@@ -26,7 +27,7 @@ def test_charts_are_drawn_as_far_as_the_data_go(half: Path) -> None:
 
 @pytest.mark.parametrize("chart", ["levels", "changes"])
 def test_charts_hold_the_values_of_the_table(chart: str) -> None:
-    report = gather("fashion_mnist", RESULTS)
+    report = gathered("fashion_mnist", RESULTS)
     held = [values for values in drawn("fashion_mnist")[chart]["datasets"].values() if len(values) == 18]
     assert {step["step"]: (step["top1"], step["change"]) for step in held[0]} == {
         step["step"]: (step["top1"], step["change"]) for step in report["steps"]

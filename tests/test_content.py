@@ -2,12 +2,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.report import RESULTS, by_step
+from helpers.report import RESULTS, gathered
 from helpers.synthetic import result, write
 
 from roadmap.report.content import gather
 from roadmap.results.collate import collate
 from roadmap.results.table import read_csv
+
+pytestmark = pytest.mark.xdist_group("report")
+
+
+def by_step(report: dict[str, Any]) -> dict[str, Any]:
+    return {step["step"]: step for step in report["steps"]}
 
 
 def collated(root: Path, *results: dict[str, Any]) -> dict[str, Any]:
@@ -20,7 +26,7 @@ def collated(root: Path, *results: dict[str, Any]) -> dict[str, Any]:
 def test_the_numbers_are_those_of_the_table(half: Path) -> None:
     for study, directory in (("fashion_mnist", RESULTS), ("fashion_mnist_recipe", RESULTS), ("smoke", half)):
         table = {row.step: row for row in read_csv(directory / study / "ladder.csv")}
-        steps = by_step(gather(study, directory))
+        steps = by_step(gathered(study, directory))
         assert list(steps) == list(table)
         for key in ("n", "top1", "top1_std", "change", "change_low", "change_high", "significant", "p_holm", "params",
                     "gflops", "images_per_second", "seconds", "paper_top1", "paper_change"):  # fmt: skip
@@ -28,7 +34,7 @@ def test_the_numbers_are_those_of_the_table(half: Path) -> None:
 
 
 def test_texts_say_what_the_row_says_in_numbers() -> None:
-    texts = by_step(gather("fashion_mnist", RESULTS))["gelu"]["texts"]
+    texts = by_step(gathered("fashion_mnist", RESULTS))["gelu"]["texts"]
     row = next(row for row in read_csv(RESULTS / "fashion_mnist" / "ladder.csv") if row.step == "gelu")
     assert texts["top1"] == f"{row.top1:.2f} ± {row.top1_std:.2f} %, n = {row.n}"
     interval = f"{row.change:+.2f} [{row.change_low:+.2f}, {row.change_high:+.2f}]"
@@ -38,7 +44,7 @@ def test_texts_say_what_the_row_says_in_numbers() -> None:
 
 
 def test_unknown_values_are_blank(half: Path) -> None:
-    steps = by_step(gather("smoke", half))
+    steps = by_step(gathered("smoke", half))
     blank = steps["kernel_9"]
     assert (blank["n"], blank["top1"], blank["change"], blank["seconds"], blank["seeds"]) == (0, None, None, None, {})
     assert (blank["texts"]["top1"], blank["texts"]["cost"], blank["stages"]) == ("not run", "", [])
@@ -50,7 +56,7 @@ def test_unknown_values_are_blank(half: Path) -> None:
 
 
 def test_changes_are_listed_as_the_runs_have_them_and_those_of_a_custom_step_with_its_network(half: Path) -> None:
-    steps = by_step(gather("smoke", half))
+    steps = by_step(gathered("smoke", half))
     recipe, mine = steps["training_recipe"], steps["mine"]
     assert recipe["changes"] == [("recipe", "original", "modern")]
     assert ("recipe.opt", "sgd", "adamw") in recipe["in_runs"]

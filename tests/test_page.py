@@ -2,20 +2,18 @@
 
 import json
 import re
-from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.report import RESULTS, drawn
+from helpers.report import RESULTS, drawn, gathered
 from helpers.synthetic import run
 
 from roadmap.errors import ConfigError
-from roadmap.report.content import gather
 from roadmap.report.page import build, render
 
-gathered = cache(gather)
+pytestmark = pytest.mark.xdist_group("report")
 
 
 def page_of(study: str, directory: Path = RESULTS, **changes: Any) -> str:

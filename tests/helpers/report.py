@@ -11,6 +11,7 @@ from roadmap.results.collate import collate
 from roadmap.runs import METRICS, json_lines
 
 RESULTS = ROOT / "results"
+gathered = cache(gather)
 
 
 def half_finished(root: Path) -> Path:
@@ -27,11 +28,7 @@ def half_finished(root: Path) -> Path:
     return root / "results"
 
 
-def by_step(report: dict[str, Any]) -> dict[str, Any]:
-    return {step["step"]: step for step in report["steps"]}
-
-
 @cache
 def drawn(study: str, directory: Path = RESULTS) -> dict[str, Any]:
     """The charts of a study."""
-    return charts(gather(study, directory))
+    return charts(gathered(study, directory))
