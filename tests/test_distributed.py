@@ -3,17 +3,14 @@
 import json
 import os
 import signal
-import socket
 import sys
 import time
-from collections.abc import Callable
-from multiprocessing import get_context
-from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.processes import exit_codes, forked
 from helpers.smoke import computed, tiny, torchrun, words
 
 from roadmap import runs
@@ -35,29 +32,6 @@ from roadmap.training.state import initial_state
 CPU = torch.device("cpu")
 STILL = ("recipe.mixup_prob=0", "recipe.drop_path=0")
 """Draws by micro-batch would differ between one micro-batch and two."""
-
-
-def forked(processes: int, work: Callable[..., object], *arguments: Any) -> list[ForkProcess]:
-    """Start work in several processes that find in the environment what torchrun would tell them."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-    def member(rank: int) -> None:
-        told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "MASTER_PORT": port}
-        os.environ |= {key: str(value) for key, value in told.items()} | {"MASTER_ADDR": "127.0.0.1"}
-        torch.set_num_threads(1)  # other threads did not come along
-        work(*arguments)
-
-    started = [get_context("fork").Process(target=member, args=[rank]) for rank in range(processes)]
-    for process in started:
-        process.start()
-    return started
-
-
-def exit_codes(processes: list[ForkProcess]) -> list[int | None]:
-    for process in processes:
-        process.join(60)
-    return [process.exitcode for process in processes]
 
 
 def first_epochs(directory: Path, jobs: dict[str, list[str]]) -> None:

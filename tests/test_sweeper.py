@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.processes import Trainer
 from helpers.smoke import computed, inside, script, words, working_on
 from rich.console import Console
 
@@ -17,7 +18,6 @@ from roadmap.files import lock
 from roadmap.sweep import local, sweeper
 from roadmap.sweep.plan import make_plan
 from roadmap.sweep.status import Phase, RunState
-from roadmap.training.run import execute
 
 pytestmark = pytest.mark.xdist_group("sweep")  # one worker makes the sweep that many tests share
 TWO = "steps=[resnet,gelu]"
@@ -38,12 +38,15 @@ def wait_for(directory: Path, *, running: int, seconds: float = 60) -> None:
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Swept:
+def swept(undisturbed: Path, tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Swept:
     """A finished sweep of two steps: its words, its study's directory, what it printed."""
     directory = tmp_path_factory.mktemp("swept")
     arguments = words(directory, data_root, TWO, "jobs=2")
-    code, output = sweep(*arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "start", Trainer)
+        code, output = sweep(*arguments)
     assert code == 0, output
+    assert computed(directory / "tiny" / "gelu" / "seed-0") == computed(undisturbed)
     return arguments, directory / "tiny", output
 
 
@@ -60,16 +63,15 @@ def test_a_sweep_brings_every_run_to_its_result_and_ends_at_once_if_it_is_finish
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("undisturbed")  # has imported what a training imports, which forks share
 def test_a_run_that_cannot_be_started_does_not_stop_the_others(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(state: RunState, environment: dict[str, str]) -> local.Process:
+    def start(state: RunState, environment: dict[str, str]) -> Trainer:
         if state.run.step == "resnet":
             raise OSError("Cannot allocate memory")
-        return start_process(state, environment)
+        return Trainer(state, environment)
 
-    start_process = local.start
     monkeypatch.setattr(local, "start", start)
     console = Console(file=io.StringIO(), width=200)
     states = sweeper.sweep(make_plan(words(tmp_path, data_root, TWO, "jobs=1")), console)
@@ -89,8 +91,11 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, data_root:
     assert not (tmp_path / "tiny").exists()
 
 
-def test_a_failed_run_is_reported_and_does_not_stop_the_others(tmp_path: Path, data_root: Path, swept: Swept) -> None:
+def test_a_failed_run_is_reported_and_does_not_stop_the_others(
+    tmp_path: Path, data_root: Path, swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only what failed or is damaged is computed again."""
+    monkeypatch.setattr(local, "start", Trainer)
     shutil.copytree(swept[1] / "gelu", tmp_path / "tiny" / "gelu")
     damaged, failed = (tmp_path / "tiny" / step / "seed-0" for step in ("gelu", "resnet"))
     (damaged / runs.RESULT).write_text((damaged / runs.RESULT).read_text()[:-100])
@@ -104,8 +109,9 @@ def test_a_failed_run_is_reported_and_does_not_stop_the_others(tmp_path: Path, d
     assert computed(damaged) == computed(swept[1] / "gelu" / "seed-0")
     (in_the_way / "full").rmdir()
     in_the_way.rmdir()
-    execute(failed)
-    assert runs.finished(failed) and not (failed / runs.FAILURE).exists()
+    code, output = sweep(*words(tmp_path, data_root, TWO, "jobs=1"))
+    assert (code, "2 of 2 runs finished, 1 of them now" in output) == (0, True)
+    assert not (failed / runs.FAILURE).exists()
 
 
 def test_a_second_sweep_of_the_same_study_is_refused(tmp_path: Path, data_root: Path) -> None:
@@ -123,7 +129,7 @@ def test_a_second_sweep_of_the_same_study_is_refused(tmp_path: Path, data_root: 
     ],
 )
 def test_a_stopped_sweep_stops_its_processes_and_resumes(
-    number: signal.Signals, steps: list[str], tmp_path: Path, data_root: Path, swept: Swept
+    number: int, steps: list[str], tmp_path: Path, data_root: Path, swept: Swept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = words(tmp_path, data_root, f"steps=[{','.join(steps)}]", "jobs=2")
     process = script("scripts/sweep.py", *arguments)
@@ -134,6 +140,7 @@ def test_a_stopped_sweep_stops_its_processes_and_resumes(
         assert working_on(tmp_path) == []
     assert process.returncode == (-number if number is signal.SIGKILL else 128 + number)
     assert "Traceback" not in output
+    monkeypatch.setattr(local, "start", Trainer)
     assert sweep(*arguments)[0] == 0
     for step in steps:
         assert computed(tmp_path / "tiny" / step / "seed-0") == computed(swept[1] / step / "seed-0")
