@@ -66,8 +66,7 @@ def drawn_alike(boxes: Tensor, theirs: Tensor) -> bool:
 )
 def test_crops_are_drawn_as_torchvision_draws_them(scale: list[float], ratio: list[float]) -> None:
     boxes = crop_boxes(epoch_uniforms(0, 0, 20_000, k=22, stream=Stream.crops), [32, 32], scale, ratio=ratio)
-    assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] >= 1).all()
-    assert (boxes[:, :2] + boxes[:, 2:] <= 32).all()
+    assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] >= 1).all() and (boxes[:, :2] + boxes[:, 2:] <= 32).all()
     torch.manual_seed(0)
     image = torch.zeros(1, 32, 32)
     assert drawn_alike(boxes, torch.tensor([RandomResizedCrop.get_params(image, scale, ratio) for _ in range(4000)]))
@@ -77,8 +76,7 @@ def test_crops_are_resized_as_torchvision_resizes_them() -> None:
     x = torch.rand(200, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     u = epoch_uniforms(0, 0, 200, k=22, stream=Stream.crops)
     boxes = crop_boxes(u, [32, 32], [0.08, 1.0], ratio=[3 / 4, 4 / 3])
-    boxes[0] = torch.tensor([0, 0, 32, 32])
-    boxes[1] = torch.tensor([31, 0, 1, 7])
+    boxes[:2] = torch.tensor([[0, 0, 32, 32], [31, 0, 1, 7]])
     ours = resized_crop(x, boxes)
     for i, box in enumerate(boxes.tolist()):
         torch.testing.assert_close(ours[i], vision.resized_crop(x[i], *box, [32, 32]), atol=1e-5, rtol=0)
@@ -112,8 +110,7 @@ def test_erasing_fills_the_box_with_noise_and_nothing_else() -> None:
     assert abs(touched.float().mean().item() - 0.25) < 4 * (0.25 * 0.75 / 4000) ** 0.5
     for i in touched.nonzero()[:50, 0].tolist():
         top, left, height, width = boxes[i].tolist()
-        assert changed[i, top : top + height, left : left + width].all()
-        assert changed[i].sum() == height * width
+        assert changed[i, top : top + height, left : left + width].all() and changed[i].sum() == height * width
     noise = erased[(plain != erased)]
     assert abs(noise.mean().item()) < 0.01 and abs(noise.std().item() - 1) < 0.01
 

@@ -1,15 +1,15 @@
 """From result files to the files of a table."""
 
-import csv
 import shutil
 from pathlib import Path
 
 import pytest
-from helpers.synthetic import ladder, result, run, write
+from helpers.synthetic import ROOT, ladder, result, run, write
 
 from roadmap.config.steps import steps
 from roadmap.errors import ConfigError
 from roadmap.results.collate import collate, read, report, rows
+from roadmap.results.table import read_csv
 
 OLD = Path(__file__).parent / "data" / "old_results"
 
@@ -26,8 +26,7 @@ def test_a_step_without_step_file_comes_last_with_its_parent() -> None:
     own = result("wide", like="gelu", correct=8100, step__parent="layer_norm", model__width=48)
     named = result("tall", like="gelu", step__title="Taller")
     table = rows([result("layer_norm", correct=8000), own, named])
-    assert [row.step for row in table[18:]] == ["tall", "wide"]
-    assert [row.title for row in table[18:]] == ["Taller", "wide"]
+    assert [(row.step, row.title) for row in table[18:]] == [("tall", "Taller"), ("wide", "wide")]
     wide = table[-1]
     assert (wide.parent, wide.group, wide.main_sequence, wide.paper_top1) == ("layer_norm", "own", False, None)
     assert wide.change == pytest.approx(1.0)
@@ -49,13 +48,12 @@ def test_the_page_says_how_the_runs_were_made() -> None:
 
 
 def test_results_in_the_old_format_and_in_the_new_one_stand_in_one_table(tmp_path: Path) -> None:
-    shutil.copytree(OLD / "runs", tmp_path / "fashion_mnist")
-    new = Path("results/fashion_mnist/runs/stage_ratio")
-    shutil.copytree(new, tmp_path / "fashion_mnist" / "stage_ratio")
+    study = shutil.copytree(OLD / "runs", tmp_path / "fashion_mnist")
+    shutil.copytree(ROOT / "results/fashion_mnist/runs/stage_ratio", study / "stage_ratio")
     table, page, _ = collate("fashion_mnist", tmp_path, tmp_path / "results")
-    with table.open() as stream:
-        known = {row["step"]: (row["n"], row["top1"], row["ema_top1"]) for row in csv.DictReader(stream) if row["top1"]}
-    assert known["resnet"] == ("1", "85.53", "85.42") and known["stage_ratio"][0] == "3"
+    known = {row.step: row for row in read_csv(table)}
+    resnet = known["resnet"]
+    assert (resnet.n, resnet.top1, resnet.metrics["ema_top1"][0], known["stage_ratio"].n) == (1, 85.53, 85.42, 3)
     assert "recipe.epochs 4 (paper: 90 or 300)" in page.read_text()
 
 
@@ -85,10 +83,7 @@ def test_the_table_can_be_made_again_without_runs(tmp_path: Path) -> None:
         path.unlink()
     collate("smoke", runs, results)
     assert [path.read_bytes() for path in written] == before
-    assert written[-1].read_text().splitlines()[:2] == [
-        "study,step,seed,metric,value",
-        "smoke,depthwise_conv,0,top1,82.0",
-    ]
+    assert written[-1].read_text().startswith("study,step,seed,metric,value\nsmoke,depthwise_conv,0,top1,82.0\n")
 
 
 def test_the_kept_results_are_those_of_the_table(tmp_path: Path) -> None:

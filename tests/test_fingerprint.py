@@ -34,8 +34,7 @@ def test_the_fingerprint_depends_on_names_and_not_on_places(trees: tuple[Path, P
         ours, theirs = (listed(compose(words[source]).data) for words in found)
         assert ours and theirs and ours["train"] | {"names": ""} == {"images": 16, "classes": 4, "names": ""}, source
         assert ours["train"] != theirs["train"] and ours["val"] == theirs["val"], source
-        moved = tmp_path / "moved" / source
-        shutil.copytree(Path(found[0][source][1].partition("=")[2]), moved)
+        moved = shutil.copytree(found[0][source][1].partition("=")[2], tmp_path / "moved" / source)
         assert listed(compose([*found[0][source], f"data.root={moved}"]).data) == ours, source
     assert listed(compose(["study=smoke"]).data) is None
 
@@ -54,9 +53,7 @@ def test_a_run_is_not_shown_or_resumed_for_other_images(trees: tuple[Path, Path]
         assert found == code and said in output, output
 
     asked(other, 2, message)
-    moved = tmp_path / "moved"
-    shutil.copytree(tree, moved)
-    asked(moved, 0, "top-1 ")
+    asked(shutil.copytree(tree, tmp_path / "moved"), 0, "top-1 ")
     assert (directory / runs.CONFIG).read_bytes() == frozen
     (directory / runs.RESULT).unlink()
     asked(other, 2, message)

@@ -119,7 +119,7 @@ def fill_disk(target: Target) -> bool:
     with contextlib.suppress(OSError):
         filler.write_bytes(bytes(64 << 20))
     time.sleep(target.random.uniform(0.5, 3))
-    filler.unlink()
+    filler.unlink(missing_ok=True)
     return True
 
 
