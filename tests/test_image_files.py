@@ -14,7 +14,6 @@ from roadmap.config.checks import check
 from roadmap.config.schema import Config
 from roadmap.data.loader import evaluation_batches, load, micro_batches
 from roadmap.errors import ConfigError, DataError
-from roadmap.runs import FAILURE, read_json
 
 
 def epoch(of: Config, *, start: int = 0, number: int = 0) -> list[tuple[Tensor, Tensor]]:
@@ -77,17 +76,6 @@ def test_options_that_image_files_refuse(words: list[str], message: str) -> None
     with pytest.raises(ConfigError) as caught:
         check(on_folders(Path("nowhere"), *words))
     assert str(caught.value).startswith(message)
-
-
-def test_a_run_that_meets_a_broken_file_ends_with_its_name(tmp_path: Path) -> None:
-    root = plant(tmp_path / "photos", train=6, val=2)
-    words = ["study=photos", f"data.root={root}", "data.num_classes=4", f"runs_dir={tmp_path}", "study.name=broken"]
-    words += ["budget.epochs=1", "budget.batch_size=12", "budget.bn_batch_size=12", "training.threads=1"]
-    broken = root / "train" / "coffee" / "3.JPEG"
-    break_file(broken)
-    code, output = inside("train.py", *words, "+step=patchify_stem", "regime=nano", "training.workers=1")
-    assert code == 2 and f"{broken}: cannot be read" in output, output
-    assert str(broken) in (read_json(tmp_path / "broken" / "patchify_stem" / "seed-0" / FAILURE) or {})["error"]
 
 
 @pytest.mark.slow

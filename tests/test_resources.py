@@ -1,10 +1,10 @@
 """Cores and GPUs of a machine, shared among parallel runs."""
 
-import os
 import time
 from pathlib import Path
 
 import pytest
+from helpers.downloads import programs
 
 from roadmap import runs
 from roadmap.sweep import local, resources
@@ -19,12 +19,9 @@ TWO_GPUS = """#!/bin/sh
 @pytest.fixture
 def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for nvidia-smi that lists two GPUs."""
-    program = tmp_path / "nvidia-smi"
-    program.write_text(TWO_GPUS)
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    programs(monkeypatch, tmp_path, nvidia_smi=TWO_GPUS)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    return program
+    return tmp_path / "programs" / "nvidia-smi"
 
 
 def test_cores_are_shared_among_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

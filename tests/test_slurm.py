@@ -1,10 +1,10 @@
 """The SLURM launcher with stand-ins for SLURM's commands."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
+from helpers.downloads import programs
 
 from roadmap import runs
 from roadmap.errors import ConfigError
@@ -30,13 +30,9 @@ def test_options_are_passed_to_sbatch() -> None:
 @pytest.fixture
 def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand-ins for SLURM's commands; `squeue` prints the file that this returns."""
-    directory, states = tmp_path / "bin", tmp_path / "states"
-    directory.mkdir()
-    does = {"squeue": f"cat {states}", "scancel": f'echo "$@" > {tmp_path}/cancelled', "sbatch": "echo job 7"}
-    for name in ("sbatch", "srun", "squeue", "scontrol", "scancel"):
-        (directory / name).write_text(f"#!/bin/sh\n{does.get(name, '')}\n")
-        (directory / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+    states, does = tmp_path / "states", dict.fromkeys(("srun", "scontrol"), "")
+    does |= {"squeue": f"cat {states}", "scancel": f'echo "$@" > {tmp_path}/cancelled', "sbatch": "echo job 7"}
+    programs(monkeypatch, tmp_path, **{name: f"#!/bin/sh\n{line}\n" for name, line in does.items()})
     return states
 
 
