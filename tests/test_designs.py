@@ -120,20 +120,6 @@ def test_the_plan_of_a_design(data_root: Path) -> None:
     assert digest(to_dict(replace(end, study=whole.study))) == digest(to_dict(whole))
 
 
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("recipe=original", "recipe=original: allowed is not in design=add_one, which sets it"),
-        ("steps=[x]", "step=x: allowed is one of training_recipe"),
-        ("study.design=add_one", "study.design=add_one: allowed is design=NAME"),
-        ("study=smoke_recipe", "design=add_one: allowed is ladder in a study with study.ladder=recipe"),
-    ],
-)
-def test_what_is_no_design_is_refused(word: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        make_plan(["study=smoke", "design=add_one", word])
-
-
 def test_table_and_figure_of_a_design() -> None:
     named = {"study__name": "smoke,design=leave_one_out", "study__design": "leave_one_out"}
     own = named | {"like": "gelu", "step__parent": "layer_scale"}

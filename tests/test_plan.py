@@ -8,7 +8,7 @@ from roadmap.sweep.plan import make_plan
 
 
 @pytest.mark.parametrize(
-    ("word", "message"),
+    ("words", "message"),
     [
         ("steps=[gleu]", "step=gleu: allowed is one of resnet training_recipe"),
         ("steps=rsnet", "(did you mean resnet?)"),
@@ -21,13 +21,25 @@ from roadmap.sweep.plan import make_plan
         ("+step=gelu", "steps=[NAME,...]"),
         ("seed=3", "seeds=N"),
         ("recipe.lrr=1", "did you mean lr"),
+        ("cluster=moon", "cluster=moon: allowed is one of local slurm"),
+        ("cluster=slurm cluster.partitoin=gpu", "partitoin"),
+        ("cluster=slurm cluster.nodes=0", "cluster.nodes=0: allowed is more than 0"),
+        ("cluster=slurm cluster.nodes=two", "two"),
+        ("cluster=slurm cluster.time=10", "cluster.time=10: allowed is 30 minutes or more"),
+        ("cluster=slurm cluster.retries=-1", "cluster.retries=-1: allowed is 0 or more"),
+        ("cluster=slurm cluster.signal_seconds=5", "cluster.signal_seconds=5: allowed is 30 to"),
+        ("cluster.nodes=2", "cluster.nodes=2: allowed is 1 on this machine"),
+        ("design=add_one recipe=original", "recipe=original: allowed is not in design=add_one, which sets it"),
+        ("design=add_one steps=[x]", "step=x: allowed is one of training_recipe"),
+        ("study.design=add_one", "study.design=add_one: allowed is design=NAME"),
+        ("design=add_one study=smoke_recipe", "allowed is ladder in a study with study.ladder=recipe"),
     ],
 )
-def test_unknown_words_are_refused(word: str, message: str) -> None:
+def test_words_that_cannot_be_are_refused(words: str, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
-        make_plan([word])
+        make_plan(["study=smoke", *words.split()])
     assert message in str(refusal.value)
-    assert len(str(refusal.value).splitlines()) <= 2
+    assert len(str(refusal.value).splitlines()) == (2 if words == "recipe.lrr=1" else 1)
 
 
 def test_a_plan_has_the_steps_and_seeds_that_were_asked_for() -> None:
