@@ -49,11 +49,8 @@ def test_stopped_and_started_again_it_ends_with_the_same_bits(
 
 @pytest.mark.parametrize("step", ["large_kernel", "layer_scale"])
 def test_what_is_compiled_computes_the_same(step: str, tmp_path: Path, data_root: Path) -> None:
-    made = [
-        trained(tmp_path / name, data_root, step, f"training.compile={name}")[0] / runs.RESULT
-        for name in ("false", "true")
-    ]
-    eager, compiled = (runs.read_result(path)["metrics"]["train_loss"] for path in made)
+    made = [trained(tmp_path / on, data_root, step, f"training.compile={on}")[0] for on in ("false", "true")]
+    eager, compiled = (runs.read_result(each / runs.RESULT)["metrics"]["train_loss"] for each in made)
     assert compiled == pytest.approx(eager, rel=1e-3)
 
 

@@ -39,19 +39,17 @@ def test_fashion_mnist_is_complete_and_equals_torchvisions(training: Images, tes
 def test_padding_is_black_and_even(data_root: Path, test: Images) -> None:
     for size, before in ((32, 2), (33, 2), (64, 18)):
         padded = load(config(data_root, img_size=size, max_test=100), train=False).images
-        assert padded.shape == (100, 1, size, size)
+        assert padded.shape == (100, 1, size, size) and padded.is_contiguous()
         inside = slice(before, before + 28)
         assert torch.equal(padded[:, :, inside, inside], test.images[:100])
         assert padded.sum() == test.images[:100].sum()
-        assert padded.is_contiguous()
 
 
 def test_limits_take_the_first(data_root: Path, training: Images, test: Images) -> None:
     data = config(data_root, img_size=28, max_train=50, max_test=30)
     for train, whole, n in ((True, training, 50), (False, test, 30)):
         images = load(data, train=train)
-        assert torch.equal(images.images, whole.images[:n])
-        assert torch.equal(images.labels, whole.labels[:n])
+        assert torch.equal(images.images, whole.images[:n]) and torch.equal(images.labels, whole.labels[:n])
     assert len(load(config(data_root, max_test=20_000), train=False)) == 10_000
 
 

@@ -38,9 +38,7 @@ def test_batches_are_channels_last_and_stay_so(data: DataConfig, recipe: RecipeC
     conv = torch.nn.Conv2d(c, 8, 4, 4)  # of one channel, its weight says nothing about the layout
     training = micro_batches(some(32, data), recipe, data, seed=0, epoch=0)
     for x, _ in [*training, *evaluation_batches(some(16, data), data, 16)]:
-        assert x.dtype == torch.float32
-        assert x.shape == (16, c, 32, 32)
-        assert x.stride() == (c * 32 * 32, 1, c * 32, c)
+        assert (x.dtype, x.shape, x.stride()) == (torch.float32, (16, c, 32, 32), (c * 32 * 32, 1, c * 32, c))
         assert conv(x).is_contiguous(memory_format=torch.channels_last)
 
 
@@ -71,8 +69,7 @@ def test_mixup_and_cutmix_are_timms(mixup: float, cutmix: float, prob: float) ->
     for i, ((x, labels), (y, targets)) in enumerate(zip(unmixed, mixed, strict=True)):
         np.random.seed(mix(seed, epoch * 6 + i, Stream.mixup) % 2**32)
         x, labels = timm(x, labels)
-        assert torch.equal(y, x)
-        assert torch.equal(targets, labels)
+        assert torch.equal(y, x) and torch.equal(targets, labels)
         assert targets.shape == (16, 10)
         torch.testing.assert_close(targets.sum(1), torch.ones(16))
     assert i == 5

@@ -16,8 +16,7 @@ def texts(cell: Any) -> list[str]:
 def test_the_notebook_reproduces_its_outputs(committed: Path) -> None:
     notebook = committed / "notebooks" / "ladder.ipynb"
     written = nbformat.read(notebook, as_version=4)
-    assert len(written.cells) <= 10
-    assert notebook.stat().st_size < 300_000
+    assert len(written.cells) <= 10 and notebook.stat().st_size < 300_000
     outputs = [output for cell in written.cells for output in cell.get("outputs", [])]
     assert all(output.get("name") != "stderr" for output in outputs), "warnings depend on the machine"
     fresh = nbformat.read(notebook, as_version=4)

@@ -21,8 +21,7 @@ def test_global_generators_are_restored_after_an_error() -> None:
 
 def test_mix_scatters() -> None:
     values = {mix(seed, step) for seed in range(100) for step in range(100)}
-    assert len(values) == 10_000
-    assert all(0 <= value < 2**63 for value in values)
+    assert len(values) == 10_000 and all(0 <= value < 2**63 for value in values)
     assert len({value % 2**32 for value in values}) > 9_990
     assert len({mix(), mix(0), mix(1), mix(0, 0), mix(1, 2), mix(2, 1), mix(12)}) == 7
     assert mix(0, Stream.crops) == mix(0, 2)

@@ -32,7 +32,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def local(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
     """The same study, swept by local processes."""
     directory = tmp_path_factory.mktemp("local")
-    said(script("scripts/sweep.py", *words(directory, data_root, *LONG, "jobs=2")), code=0)
+    said(script("scripts/sweep.py", *words(directory, data_root, *LONG, "jobs=2")), code=0, seconds=200)
     return directory / "tiny"
 
 

@@ -8,23 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from roadmap.results.statistics import (
-    Difference,
-    Sample,
-    deviation,
-    holm,
-    kendall_tau,
-    one_run,
-    pooled,
-    power,
-    same_sign,
-    seeds_needed,
-    welch,
-)  # fmt: skip
+from roadmap.results import statistics
+from roadmap.results.statistics import Difference, Sample, kendall_tau, pooled, welch
 
 
 def sample(values: Sequence[float]) -> Sample:
-    return Sample(fmean(values), deviation(values), len(values))
+    return Sample(fmean(values), statistics.deviation(values), len(values))
 
 
 def test_welch_is_that_of_scipy() -> None:
@@ -41,8 +30,8 @@ def test_welch_is_that_of_scipy() -> None:
 def test_one_seed_has_no_interval() -> None:
     for before, after in (([86.0], [87.0]), ([86.0], [87.0, 87.0]), ([86.0, 86.0], [87.0])):
         assert welch(sample(before), sample(after)) == Difference(1.0, None, None, None)
-    assert deviation([86.0]) is None
-    assert deviation([86.0, 87.0]) == pytest.approx(math.sqrt(0.5))
+    assert statistics.deviation([86.0]) is None
+    assert statistics.deviation([86.0, 87.0]) == pytest.approx(math.sqrt(0.5))
     # Without spread, the interval is the difference.
     assert welch(Sample(1, 0, 2), Sample(2, 0, 2)) == Difference(1.0, 1.0, 1.0, 0.0)
     assert welch(Sample(1, 0, 2), Sample(1, 0, 2)).p == 1
@@ -50,9 +39,9 @@ def test_one_seed_has_no_interval() -> None:
 
 def test_holm_by_hand() -> None:
     # 0.01 * 4, 0.02 * 3, 0.03 * 2 raised to 0.06, 0.9 * 1
-    assert holm([0.9, 0.01, 0.03, 0.02]) == pytest.approx([0.9, 0.04, 0.06, 0.06])
-    assert holm([0.5, 0.6]) == [1.0, 1.0]
-    assert holm([]) == []
+    assert statistics.holm([0.9, 0.01, 0.03, 0.02]) == pytest.approx([0.9, 0.04, 0.06, 0.06])
+    assert statistics.holm([0.5, 0.6]) == [1.0, 1.0]
+    assert statistics.holm([]) == []
 
 
 def test_the_pooled_deviation_weighs_steps_by_their_degrees_of_freedom() -> None:
@@ -62,17 +51,17 @@ def test_the_pooled_deviation_weighs_steps_by_their_degrees_of_freedom() -> None
 
 def test_the_seeds_needed_are_the_fewest_with_enough_power() -> None:
     # 17 per group is in every table of the two-sample t test for an effect of one deviation.
-    assert seeds_needed(0.2, effect=0.2) == 17
+    assert statistics.seeds_needed(0.2, effect=0.2) == 17
     for std in (0.01, 0.1, 0.34, 1.0):
-        n = seeds_needed(std)
-        assert power(n, std) >= 0.8 and (n == 2 or power(n - 1, std) < 0.8)
-    assert (seeds_needed(0.0), seeds_needed(1000.0)) == (2, 10_000)
+        n = statistics.seeds_needed(std)
+        assert statistics.power(n, std) >= 0.8 and (n == 2 or statistics.power(n - 1, std) < 0.8)
+    assert (statistics.seeds_needed(0.0), statistics.seeds_needed(1000.0)) == (2, 10_000)
 
 
 def test_one_run_is_uncertain_by_its_test_images() -> None:
     interval = stats.binomtest(8600, 10_000).proportion_ci(method="wilson")
-    assert one_run(86.0, 10_000) == pytest.approx((100 * interval.low, 100 * interval.high))
-    assert one_run(0.0, 500)[0] == 0 and one_run(100.0, 500)[1] == 100
+    assert statistics.one_run(86.0, 10_000) == pytest.approx((100 * interval.low, 100 * interval.high))
+    assert statistics.one_run(0.0, 500)[0] == 0 and statistics.one_run(100.0, 500)[1] == 100
 
 
 def simulated(effects: Sequence[float], stds: Sequence[float], n: int, draws: int) -> list[list[Difference]]:
@@ -95,7 +84,7 @@ def test_intervals_cover_the_known_effects_of_simulated_ladders(n: int) -> None:
 
 def test_ladders_without_effects_rarely_have_a_significant_change() -> None:
     ladders = [[change.p for change in ladder if change.p] for ladder in simulated([0.0] * 7, [0.3] * 7, 3, 2_000)]
-    assert np.mean([min(holm(values)) < 0.05 for values in ladders]) < 0.05
+    assert np.mean([min(statistics.holm(values)) < 0.05 for values in ladders]) < 0.05
     assert np.mean([min(values) < 0.05 for values in ladders]) > 0.15, "too many without correction"
 
 
@@ -105,6 +94,6 @@ def test_kendall_of_few_or_equal_items_is_not_defined() -> None:
 
 
 def test_same_sign_counts_no_change_as_a_sign() -> None:
-    assert same_sign([1.0, -1.0, 0.0, 0.0, 2.0], [0.1, 0.1, 0.0, 0.1, -3.0]) == 2
-    assert same_sign([0.1 + 0.2 - 0.3], [0.0]) == 1
-    assert same_sign([], []) == 0
+    assert statistics.same_sign([1.0, -1.0, 0.0, 0.0, 2.0], [0.1, 0.1, 0.0, 0.1, -3.0]) == 2
+    assert statistics.same_sign([0.1 + 0.2 - 0.3], [0.0]) == 1
+    assert statistics.same_sign([], []) == 0

@@ -13,11 +13,8 @@ from roadmap.sweep.status import Phase, RunState, seconds_left
 
 def test_time_left_follows_from_the_mean_of_known_runs() -> None:
     run = Run("gelu", 0, Path())
-    states = [
-        RunState(run, Phase.finished, seconds=100, share=1.0),
-        RunState(run, Phase.running, seconds=50, share=0.5),
-        RunState(run),
-    ]
+    finished = RunState(run, Phase.finished, seconds=100, share=1.0)
+    states = [finished, RunState(run, Phase.running, seconds=50, share=0.5), RunState(run)]
     assert (seconds_left(states, 1), seconds_left(states, 2), seconds_left(states[2:], 1)) == (150, 75, None)
     assert [duration(s) for s in (4.4, 200, 18720, 216000)] == ["4 s", "3 min 20 s", "5 h 12 min", "2.5 days"]
 
