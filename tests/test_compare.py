@@ -39,8 +39,8 @@ def test_pairs_in_the_order_of_the_first_study_and_their_agreement_by_hand() -> 
     left = [row("a", top1=80.0), row("b", top1=81.0, change=1.0, significant=True), row("c", top1=82.0, change=1.0)]
     right = [row("a", top1=70.0), row("b", top1=72.0, change=2.0, significant=True), row("c", top1=71.0, change=-1.0)]
     assert agreement(paired(left, right)) == (
-        "Kendall's tau 0.33 over 3 steps; 1 of 2 changes have the same sign; "
-        "1 of 1 changes that are significant in both have the same sign"
+        "Kendall's tau 0.33 over 3 steps; 1 of 2 changes have the same sign (50%), "
+        "1 of the 1 that are significant in both"
     )
 
 

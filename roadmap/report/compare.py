@@ -10,7 +10,6 @@ from roadmap.errors import ConfigError, require
 from roadmap.files import write_atomic
 from roadmap.results import notes, paper
 from roadmap.results.markup import change_text, markdown, number, yes_no
-from roadmap.results.statistics import same_sign
 from roadmap.results.table import Row, read_csv
 
 if TYPE_CHECKING:
@@ -77,12 +76,8 @@ def agreement(pairs: Sequence[Pair]) -> str:
     both = [(a, b) for _, a, b in pairs if a and b]
     levels = [(a.top1, b.top1) for a, b in both if a.top1 is not None and b.top1 is not None]
     changes = [(a.change, b.change) for a, b in both if a.change is not None and b.change is not None]
-    significant = [(a.change, b.change) for a, b in both if a.significant and b.significant]
-    text = notes.agreement(levels)
-    for title, pairs_of in (("changes", changes), ("changes that are significant in both", significant)):
-        agree = same_sign([a or 0 for a, _ in pairs_of], [b or 0 for _, b in pairs_of])
-        text += f"; {agree} of {len(pairs_of)} {title} have the same sign"
-    return text
+    significant = [(a.change or 0, b.change or 0) for a, b in both if a.significant and b.significant]
+    return notes.agreement(levels, changes, significant, "that are significant in both")
 
 
 def draw(pairs: Sequence[Pair], names: Sides) -> Figure:

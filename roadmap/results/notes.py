@@ -5,10 +5,11 @@ from typing import Any
 
 from roadmap.cli import duration
 from roadmap.results.markup import p_value
-from roadmap.results.statistics import EFFECT, LEVEL, MOST_SEEDS, POWER, kendall_tau, pooled
+from roadmap.results.statistics import EFFECT, LEVEL, MOST_SEEDS, POWER, kendall_tau, pooled, same_sign
 from roadmap.results.table import Row, samples_of
 
 Result = Mapping[str, Any]
+Pairs = Sequence[tuple[float, float]]  # values of both sides
 
 
 def intervals(table: Sequence[Row]) -> str:
@@ -37,10 +38,13 @@ def significance(table: Sequence[Row]) -> dict[str, str]:
     }
 
 
-def agreement(levels: Sequence[tuple[float, float]]) -> str:
-    """Kendall's tau of two rankings of steps, by pairs of accuracies."""
+def agreement(levels: Pairs, changes: Pairs, significant: Pairs, label: str) -> str:
+    """Kendall's tau of two rankings by accuracy, and how many of all and of the significant changes share a sign."""
     tau = kendall_tau([a for a, _ in levels], [b for _, b in levels])
-    return f"Kendall's tau {'not defined' if tau is None else f'{tau:.2f}'} over {len(levels)} steps"
+    text = f"Kendall's tau {'not defined' if tau is None else f'{tau:.2f}'} over {len(levels)} steps"
+    same, among = (same_sign([a for a, _ in pairs], [b for _, b in pairs]) for pairs in (changes, significant))
+    text += f"; {same} of {len(changes)} changes have the same sign ({same / len(changes):.0%})" if changes else ""
+    return text + (f", {among} of the {len(significant)} {label}" if significant else "")
 
 
 def sensitivity(table: Sequence[Row], images: int) -> dict[str, str]:

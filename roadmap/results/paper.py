@@ -13,7 +13,6 @@ from roadmap.files import write_atomic
 from roadmap.networks.costs import reference
 from roadmap.results import notes
 from roadmap.results.markup import page
-from roadmap.results.statistics import same_sign
 from roadmap.results.table import Row, to_csv, with_changes
 
 STUDY = "paper"
@@ -74,14 +73,11 @@ def agreement(table: Sequence[Row]) -> str:
     if not any(row.paper_change is not None for row in table):
         return _agreement_of_ends(table)
     levels = [(row.top1, row.paper_top1) for row in table if row.top1 is not None and row.paper_top1 is not None]
-    changed = [row for row in table if row.change is not None and row.paper_change is not None]
-    text = notes.agreement(levels)
-    if changed:
-        agree = _same_sign(changed)
-        text += f"; {agree} of {len(changed)} changes have the same sign ({agree / len(changed):.0%})"
-    if significant := [row for row in changed if row.significant]:
-        text += f", {_same_sign(significant)} of the {len(significant)} significant ones"
-    return text
+    every, significant = (
+        [(row.change, row.paper_change) for row in rows if row.change is not None and row.paper_change is not None]
+        for rows in (table, [row for row in table if row.significant])
+    )
+    return notes.agreement(levels, every, significant, "significant ones")
 
 
 def deviations(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
@@ -155,10 +151,6 @@ def _agreement_of_ends(table: Sequence[Row]) -> str:
     change = f"{(last.top1 or 0) - (first.top1 or 0):+.2f}" if known else "not known yet"
     paper = (last.paper_top1 or 0) - (first.paper_top1 or 0)
     return f"from {first.step} to {last.step} {change}, in the paper {paper:+.2f}; it has no steps between them"
-
-
-def _same_sign(rows: Sequence[Row]) -> int:
-    return same_sign([row.change or 0 for row in rows], [row.paper_change or 0 for row in rows])
 
 
 def _rows(regime: str) -> list[dict[str, str]]:
