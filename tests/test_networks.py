@@ -17,7 +17,7 @@ from roadmap.networks.ladder import Block
 from roadmap.networks.layers import SpatialConv2d
 
 NAMES = [one.name for one in steps()]
-SIZES = [pytest.param(name, marks=pytest.mark.slow) if name == "resnet200" else name for name in regimes()]
+SIZES = [pytest.param(name, marks=pytest.mark.slow) if name.startswith("resnet") else name for name in regimes()]
 ENDS = [
     ("resnet", "resnet50", torchvision.models.resnet50),
     ("layer_scale", "resnet50", torchvision.models.convnext_tiny),
