@@ -24,12 +24,9 @@ from roadmap.results.collate import collate, report, rows
 from roadmap.sweep.plan import make_plan
 
 ROOT = Path(__file__).parents[1]
+ops = str.split
 BOTH = [Design.leave_one_out, Design.add_one]
 OUT, ALONE = ({v.step.name: v for v in variants(design)} for design in BOTH)
-
-
-def ops(text: str) -> list[str]:
-    return text.split()
 
 
 @pytest.mark.parametrize("regime", ["resnet50", "resnet200", "nano"])

@@ -22,7 +22,7 @@ USR2, TERM, KILL, SEGV = signal.SIGUSR2, signal.SIGTERM, signal.SIGKILL, signal.
 
 
 @pytest.mark.parametrize(
-    ("end", "result", "reason"),
+    ("end", "status", "reason"),
     [
         (Exit(128 + USR2), RETRY, "stopped by SIGUSR2"),
         (Exit(-TERM), RETRY, "stopped by SIGTERM"),
@@ -42,11 +42,9 @@ USR2, TERM, KILL, SEGV = signal.SIGUSR2, signal.SIGTERM, signal.SIGKILL, signal.
         (Exit(0, "COMPLETED"), FAILED, "exit code 0: the last line"),
     ],
 )
-def test_only_a_run_that_ended_through_no_fault_of_its_own_is_retried(
-    tmp_path: Path, end: Exit, result: ExitStatus, reason: str
-) -> None:
+def test_only_a_run_that_ended_through_no_fault_of_its_own_is_retried(tmp_path, end: Exit, status, reason: str) -> None:
     (tmp_path / runs.LOG).write_text("much\nthe last line\n")
-    assert exit_status(tmp_path, end) == (result, reason)
+    assert exit_status(tmp_path, end) == (status, reason)
 
 
 def test_an_error_of_the_run_is_final_unless_its_node_failed(tmp_path: Path) -> None:
@@ -57,8 +55,7 @@ def test_an_error_of_the_run_is_final_unless_its_node_failed(tmp_path: Path) -> 
 
 
 def test_retries_are_limited(tmp_path: Path) -> None:
-    console = Console(file=(said := io.StringIO()), width=200)
-    state = RunState(Run("gelu", 0, tmp_path))
+    console, state = Console(file=(said := io.StringIO()), width=200), RunState(Run("gelu", 0, tmp_path))
     for tries in (1, 2, 2):
         state.phase = Phase.running
         record(state, Exit(128 + USR2), 2, console)

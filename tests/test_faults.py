@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.smoke import ROOT, computed, script, words, working_on
+from helpers.smoke import ROOT, computed, finished, words, working_on
 
 from roadmap import runs
 from roadmap.cli import run
@@ -99,10 +99,8 @@ def test_ctrl_c_while_a_configuration_is_composed_is_an_interruption(
 def test_out_of_memory_in_one_run_is_recorded_and_the_sweep_goes_on(tmp_path: Path, data_root: Path) -> None:
     # From increase_width on, the network needs terabytes.
     huge = "regime.increase_width.width=1000000"
-    process = script("scripts/sweep.py", *words(tmp_path, data_root, "steps=[gelu,resnet]", "jobs=1", huge))
-    output, _ = process.communicate()
-    assert process.returncode == 1, output
-    assert "gelu seed 0 FAILED: out of memory: " in output
+    code, said = finished("scripts/sweep.py", *words(tmp_path, data_root, "steps=[gelu,resnet]", "jobs=1", huge))
+    assert code == 1 and "gelu seed 0 FAILED: out of memory: " in said, said
     failure = runs.read_json(tmp_path / "tiny/gelu/seed-0" / runs.FAILURE)
     assert failure is not None and failure["error"].startswith("out of memory: ")
     assert runs.finished(tmp_path / "tiny/resnet/seed-0")

@@ -3,7 +3,6 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,11 @@ SOURCES = ("imagefolder", "imagenet", "webdataset", "parquet")
 def images(tree: Path, part: str) -> list[tuple[int, Path]]:
     """Label and path of every image of a part in the order of folders."""
     return [(label, path) for label, name in enumerate(CLASSES) for path in sorted((tree / part / name).iterdir())]
+
+
+def pieces(tree: Path, part: str) -> list[list[tuple[int, Path]]]:
+    every = images(tree, part)
+    return [every[i : i + 12] for i in range(0, len(every), 12)]
 
 
 def write_originals(tree: Path, root: Path) -> Path:
@@ -60,7 +64,7 @@ def write_shards(tree: Path, root: Path) -> Path:
     """Tars of at most 12 samples, by webdataset."""
     root.mkdir(parents=True)
     for part, word in (("train", "train"), ("val", "validation")):
-        for k, some in enumerate(pieces(images(tree, part), 12)):
+        for k, some in enumerate(pieces(tree, part)):
             with TarWriter(str(root / f"photos-{word}-{k:04d}.tar")) as shard:
                 for label, path in some:
                     key = f"{path.parent.name}_{path.stem}"
@@ -72,7 +76,7 @@ def write_tables(tree: Path, root: Path) -> Path:
     """Tables of at most 12 rows laid out as imagenet-1k's, and one of images without a class."""
     (root / "data").mkdir(parents=True)
     for part, word in (("train", "train"), ("val", "validation"), ("val", "test")):
-        every = list(pieces(images(tree, part), 12))
+        every = pieces(tree, part)
         for k, some in enumerate(every):
             rows = [{"bytes": path.read_bytes(), "path": f"{path.parent.name}_{path.name}"} for _, path in some]
             labels = pa.array([label for label, _ in some], pa.int64())
@@ -87,11 +91,6 @@ def write_every(tree: Path, root: Path) -> dict[str, list[str]]:
     roots = [tree, *(write(tree, root / name) for name, write in writers.items())]
     more = [f"data.cache={root / 'cache'}", f"data.num_classes={len(CLASSES)}"]
     return {source: [f"data={source}", f"data.root={at}", *more] for source, at in zip(SOURCES, roots, strict=True)}
-
-
-def pieces(every: list[tuple[int, Path]], size: int) -> Iterator[list[tuple[int, Path]]]:
-    """Lists of at most `size` images."""
-    yield from (every[i : i + size] for i in range(0, len(every), size))
 
 
 def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
