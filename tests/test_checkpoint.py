@@ -63,7 +63,7 @@ def test_any_flipped_bit_of_a_checkpoint_is_noticed_or_harmless(place: Path) -> 
     chance = Random(0)
     whole = {path.name: path.read_bytes() for path in place.iterdir()}
     seen = set()
-    for _ in range(400):
+    for _ in range(200):
         for name, content in whole.items():
             (place / name).write_bytes(content)
         bits = bytearray(whole[runs.CHECKPOINT])

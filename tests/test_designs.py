@@ -18,8 +18,9 @@ from roadmap.config.schema import Design
 from roadmap.config.steps import deviations, find, model_config, steps
 from roadmap.errors import ConfigError
 from roadmap.networks.ladder import build
+from roadmap.report.content import gather
 from roadmap.report.figure import draw
-from roadmap.report.page import build as build_page
+from roadmap.report.page import render
 from roadmap.results.collate import collate, report, rows
 from roadmap.sweep.plan import make_plan
 
@@ -142,7 +143,7 @@ def test_the_page_of_a_design_is_about_it(tmp_path: Path) -> None:
     alone = result("only_gelu", like="gelu", step__parent="resnet", **named)
     write(tmp_path / "runs", [result("resnet", **named), alone])
     collate("smoke,design=add_one", tmp_path / "runs", tmp_path)
-    page = build_page("smoke,design=add_one", tmp_path).read_text()
+    page = render(gather("smoke,design=add_one", tmp_path), {}, "")
     assert "<h1>Add one: the start of the main sequence with each change alone</h1>" in page
     assert "Above zero, the change is of use without the others" in page and "First to last step" not in page
     assert 'id="step-only_layer_norm"' in page
