@@ -96,8 +96,7 @@ def freeze(config: Config) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     text, path = as_yaml(config), directory / CONFIG
     same = path.exists() and path.read_text() == text
-    kept = (directory / RESULT).exists() if same else finished(directory) and _finished_as(directory, to_dict(config))
-    if kept:
+    if (directory / RESULT).exists() if same else finished(directory, config):
         return directory
     if not same:
         write_atomic(path, text)
@@ -171,24 +170,17 @@ def read_result(path: Path) -> dict[str, Any]:
     return result
 
 
-def finished(directory: Path) -> bool:
-    """Whether a run directory holds a sound result of the configuration that is frozen there."""
-    if not (directory / RESULT).exists():
-        return False
-    try:
-        frozen = to_dict(load(directory / CONFIG))
-    except ConfigError:
-        return False
-    return _finished_as(directory, frozen)
+def finished(directory: Path, config: Config | None = None) -> bool:
+    """Whether a run directory holds a sound result of the configuration that is frozen there, and of `config`.
 
-
-def _finished_as(directory: Path, config: dict[str, Any]) -> bool:
-    """Whether a directory holds a sound result of a configuration, its step's parent, group and title included."""
+    The parent, group and title of the step are compared as well.
+    """
     try:
         result = read_result(directory / RESULT)
+        wanted = [to_dict(each) for each in (load(directory / CONFIG), config) if each]
     except ConfigError:
         return False
-    return bool(result["config_hash"] == digest(config) and result["config"]["step"] == config["step"])
+    return all(result["config_hash"] == digest(each) and result["config"]["step"] == each["step"] for each in wanted)
 
 
 def find_results(study: Path) -> list[Path]:

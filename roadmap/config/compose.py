@@ -27,14 +27,20 @@ def compose(overrides: Sequence[str]) -> Config:
     given = parse_overrides(words)
     config = _config(_with_classes(composed(words), words))
     require_one_of("regime.name", config.regime.name, regimes())
-    _check_ladder(config.study.ladder, given)
+    ladder = config.study.ladder
+    require("study.design" not in given, "study.design", given.get("study.design"), "design=NAME, of scripts/sweep.py")
+    for word in given.keys() & {*STEP_WORDS} - {ladder.value}:
+        other = f"+{ladder.value}=NAME in a study with study.ladder={ladder.name}"
+        raise ConfigError(f"+{word}={given[word]}: allowed is {other}")
+    if ladder is Ladder.recipe:
+        require("recipe" not in given, "recipe", given.get("recipe"), "original: on the recipe ladder steps change it")
     tracker = config.tracking.name  # must be installed here, not where frozen runs are read
     there = config.tracking is Tracking.none or importlib.util.find_spec(tracker) is not None
     require(there, "tracking", tracker, f"none, or {tracker} after pip install {tracker}")
     config.study.name = study_name(config.study.name, given)
     if "step.name" in given:
-        config.step = _own_step(config.step, given, config.study.ladder)
-        if config.study.ladder is Ladder.recipe:
+        config.step = _own_step(config.step, given, ladder)
+        if ladder is Ladder.recipe:
             config.recipe.name = config.step.name
     check(config)
     return config
@@ -83,16 +89,6 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: {explain(error)}") from error
     check(config)
     return config
-
-
-def _check_ladder(ladder: Ladder, given: dict[str, str]) -> None:
-    """Refuse a step of another ladder, and another recipe on the recipe ladder."""
-    require("study.design" not in given, "study.design", given.get("study.design"), "design=NAME, of scripts/sweep.py")
-    for word in given.keys() & {*STEP_WORDS} - {ladder.value}:
-        other = f"+{ladder.value}=NAME in a study with study.ladder={ladder.name}"
-        raise ConfigError(f"+{word}={given[word]}: allowed is {other}")
-    if ladder is Ladder.recipe:
-        require("recipe" not in given, "recipe", given.get("recipe"), "original: on the recipe ladder steps change it")
 
 
 def _own_step(step: StepConfig, given: dict[str, str], ladder: Ladder) -> StepConfig:

@@ -78,7 +78,10 @@ def steps(regime: str = "resnet50", ladder: Ladder = Ladder.network) -> list[Ste
         own = {field.name: content["step"][field.name] for field in fields(StepConfig)}
         return Step(**own, main_sequence=name in main, declares=_declares(content), regime=regime, ladder=ladder)
 
-    return sorted(map(step, parents), key=lambda each: (len(chains[each.name]), _natural(each.title)))
+    def place(each: Step) -> tuple[int, str]:
+        return len(chains[each.name]), re.sub(r"\d+", lambda number: number[0].zfill(9), each.title)
+
+    return sorted(map(step, parents), key=place)
 
 
 def find(name: str, regime: str = "resnet50", ladder: Ladder = Ladder.network) -> Step:
@@ -179,8 +182,3 @@ def _values(config: Data, declares: frozenset[str]) -> Data:
     if "recipe" not in declares:
         return values
     return {key: value for key, value in values.items() if key.startswith("model.")} | {"recipe": name}
-
-
-def _natural(text: str) -> list[tuple[int, str]]:
-    """A sorting key that orders numbers in a text by their value."""
-    return [(int(number or 0), letters) for letters, number in re.findall(r"(\D+)(\d*)", text)]

@@ -112,9 +112,7 @@ def recognise(state: State) -> Recognised:
 def from_library(state: State, library: str, *, step: str, model: ModelConfig) -> dict[str, Tensor]:
     """The state dict of a library's ResNet (step resnet) or ConvNeXt (layer_scale) as one of ours.
 
-    Raises:
-        KeyError: keys that are missing or not expected.
-        ConfigError: the library has no such step.
+    A KeyError names keys that are missing or not expected; a ConfigError if the library has no such step.
     """
     names = library_names(library, step=step, model=model)
     expected = set(names.values())

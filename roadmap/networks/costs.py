@@ -12,7 +12,7 @@ from rich.table import Table
 from roadmap import cli
 from roadmap.config.schema import ModelConfig
 from roadmap.config.steps import model_config, regimes, steps
-from roadmap.errors import ConfigError, did_you_mean
+from roadmap.errors import require_one_of
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 FAMILY = {
@@ -77,8 +77,7 @@ def family_config(name: str) -> ModelConfig:
     ConvNeXt is the last step of the ladder; isotropic ConvNeXt (section 3.3) has one stage of its blocks, without
     layer scale, on patches of 16 pixels.
     """
-    if name not in FAMILY:
-        raise ConfigError(f"model={name}: allowed is one of {' '.join(FAMILY)}{did_you_mean(name, FAMILY)}")
+    require_one_of("model", name, FAMILY)
     depths, width = FAMILY[name]
     if len(depths) > 1:
         return replace(model_config("layer_scale"), depths=depths, width=width)

@@ -71,12 +71,11 @@ def _refuse_other_deviations(a: Result, b: Result, only: Sequence[str] = ()) -> 
 
 def _refuse_other_images(a: Result, b: Result) -> None:
     """Refuse two results of other images; only image files have a fingerprint."""
-    why = "one table is one set of images"
-    if (left := a["test_images"]) != (right := b["test_images"]):
-        raise ConfigError(f"test_images: {left} in {_run(a)}, {right} in {_run(b)}: {why}")
-    ours, theirs = a.get("data"), b.get("data")
-    if ours and theirs and ours != theirs:
-        raise ConfigError(f"data: {count_of(ours)} in {_run(a)}; {count_of(theirs)} in {_run(b)}: {why}")
+    for key, shown in (("test_images", str), ("data", count_of)):
+        left, right = a.get(key), b.get(key)
+        if left and right and left != right:
+            where = f"{shown(left)} in {_run(a)}; {shown(right)} in {_run(b)}"
+            raise ConfigError(f"{key}: {where}: one table is one set of images")
 
 
 def _refuse_undeclared(present: Mapping[str, Result], ladder: Ladder) -> None:

@@ -109,20 +109,16 @@ def make_result(
     config: Config, state: State, *, origin: tuple[str | None, bool], deviations: Deviations | None
 ) -> dict[str, Any]:
     """The result of a finished run. Anything added to its metrics appears in the tables and the report."""
-    plain, step, data, history = to_dict(config), config.step, config.data, state.history
+    plain, data, history = to_dict(config), config.data, state.history
     last, training = history[-1], sum(line["training_seconds"] for line in history)
     overhead = sum(line["overhead_share"] * line["training_seconds"] for line in history)
     counts = {key.removesuffix("_count"): last[key] for key in last if key.endswith("_count")}
     size = cost(config.model, num_classes=data.num_classes, in_chans=data.in_chans, img_size=data.img_size)
-    commit, dirty = origin
     return {
         "study": config.study.name,
         "regime": config.regime.name,
-        "step": step.name,
-        "parent": step.parent,
-        "title": step.title,
-        "group": step.group,
-        "section": step.section,
+        "step": config.step.name,
+        **{key: getattr(config.step, key) for key in ("parent", "title", "group", "section")},
         "seed": config.seed,
         "metrics": {name: last[name] for name in counts} | {"train_loss": last["loss"]},
         "counts": counts,
@@ -140,8 +136,8 @@ def make_result(
         **({"data": state.data} if state.data else {}),
         "config_hash": digest(plain),
         "config": plain,
-        "commit": commit,
-        "dirty": dirty,
+        "commit": origin[0],
+        "dirty": origin[1],
         "versions": provenance.versions(),
         "hardware": provenance.hardware(state.device) | {"processes": state.world.size},
         "finished_at": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
