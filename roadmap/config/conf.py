@@ -1,6 +1,7 @@
 """The files of conf/, composed by Hydra and cached: a composed configuration as plain data."""
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
@@ -33,6 +34,12 @@ Data = dict[str, Any]
 def choices(group: str) -> list[str]:
     """Names of the files in a folder of conf/."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def reference(name: str) -> list[dict[str, str]]:
+    """The rows of a table of published numbers, a file of roadmap/reference/."""
+    path = CONF.with_name("reference") / f"{name}.csv"
+    return list(csv.DictReader(path.read_text().splitlines()))
 
 
 def composed(overrides: list[str]) -> Data:

@@ -2,16 +2,14 @@
 
 Class folders lie directly in data.root. Sources: ImageNet-V2 (Recht et al., arXiv 1902.10811), -A (Hendrycks et al.,
 arXiv 1907.07174), -R (Hendrycks et al., arXiv 2006.16241), -Sketch (Wang et al., arXiv 1905.13549), -C (Hendrycks and
-Dietterich, arXiv 1903.12261). imagenet_classes.csv has index, WordNet id, and membership in -A and -R of each class.
-imagenet_c_alexnet.csv has AlexNet's error on each corruption, the mean over five severities, as the authors of -C
-released it; their paper prints it in whole percent.
+Dietterich, arXiv 1903.12261).
 """
 
-import csv
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
+from roadmap.config.conf import reference
 from roadmap.config.schema import DataConfig
 from roadmap.data.folders import Folders, list_classes
 from roadmap.errors import DataError
@@ -24,7 +22,7 @@ SEVERITIES = range(1, 6)
 @cache
 def folders(name: str) -> dict[str, int]:
     """The folders of a test set with their classes (0 to 999); V2 names them by class, the others by WordNet id."""
-    rows = _table("imagenet_classes.csv")
+    rows = reference("imagenet_classes")
     if name == "imagenet_v2":
         return {row["index"]: int(row["index"]) for row in rows}
     column = {"imagenet_a": "in_a", "imagenet_r": "in_r"}.get(name)  # marks the 200 classes of a subset
@@ -50,11 +48,7 @@ def first_names(names: Collection[str], most: int = 5) -> str:
 @cache
 def alexnet_errors() -> dict[str, float]:
     """AlexNet's error, 0 to 1, on each of the 15 corruptions in the paper's order."""
-    return {row["corruption"]: float(row["error"]) for row in _table("imagenet_c_alexnet.csv")}
-
-
-def _table(name: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(Path(__file__).with_name(name).read_text().splitlines()))
+    return {row["corruption"]: float(row["error"]) for row in reference("imagenet_c_alexnet")}
 
 
 def corruptions(root: Path) -> tuple[list[str], list[str]]:

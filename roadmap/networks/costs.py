@@ -1,8 +1,6 @@
 """Parameters and multiply-adds of networks, and the command that compares them with the paper."""
 
-import csv
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
@@ -10,11 +8,11 @@ from rich.progress import track
 from rich.table import Table
 
 from roadmap import cli
+from roadmap.config.conf import reference
 from roadmap.config.schema import ModelConfig
 from roadmap.config.steps import model_config, regimes, steps
 from roadmap.errors import require_one_of
 
-REFERENCE = Path(__file__).parents[1] / "reference"
 FAMILY = {
     "convnext_tiny": ([3, 3, 9, 3], 96),
     "convnext_small": ([3, 3, 27, 3], 96),
@@ -129,8 +127,3 @@ def _family_table() -> Table:
         counted = [f"{found.params:,}", row["params_m"], f"{found.macs / 1e9:.2f}", row["gflops"]]
         table.add_row(row["model"], row["img_size"], *counted)
     return table
-
-
-def reference(name: str) -> list[dict[str, str]]:
-    """The rows of a table of published numbers in roadmap/reference/."""
-    return list(csv.DictReader((REFERENCE / f"{name}.csv").read_text().splitlines()))

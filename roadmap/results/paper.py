@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from roadmap.config.conf import reference
 from roadmap.config.schema import Ladder
 from roadmap.config.steps import steps
 from roadmap.data.datasets import DATASETS
 from roadmap.files import write_atomic
-from roadmap.networks.costs import reference
 from roadmap.results import notes
 from roadmap.results.markup import page
 from roadmap.results.table import Row, to_csv, with_changes
