@@ -1,18 +1,12 @@
 """Costs of networks: the reference to the unit, by stage, and the printed tables."""
 
-import csv
-
 import pytest
 from helpers.smoke import inside
 
+from roadmap.config.conf import reference
 from roadmap.config.steps import model_config, steps
 from roadmap.errors import ConfigError
-from roadmap.networks.costs import FAMILY, REFERENCE, cost, family_config
-
-
-def reference(name: str) -> list[dict[str, str]]:
-    with (REFERENCE / f"{name}.csv").open() as stream:
-        return list(csv.DictReader(stream))
+from roadmap.networks.costs import FAMILY, cost, family_config
 
 
 def printed(regime: str) -> list[list[str]]:
