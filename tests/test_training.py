@@ -1,13 +1,16 @@
 """One run: the files it writes, and resuming to the same bits."""
 
 import json
+import signal
 import subprocess
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.smoke import computed, inside, interrupt, prepared, script, words
+from helpers.processes import train
+from helpers.smoke import computed, inside, interrupt, prepared
 
 from roadmap import runs
 from roadmap.errors import ConfigError, Locked
@@ -64,15 +67,15 @@ def test_a_run_stopped_anywhere_resumes_to_the_same_bits(
 def test_a_killed_run_resumes_to_the_same_bits(
     undisturbed: Path, tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    often = "training.checkpoint_minutes=0.0001"
-    process = script("train.py", *words(tmp_path, data_root, "+step=gelu", often))
-    directory = tmp_path / "tiny" / "gelu" / "seed-0"
-    while not (directory / runs.CHECKPOINT).exists() and process.poll() is None:
+    directory = prepared(tmp_path, data_root, "training.checkpoint_minutes=0.0001")
+    process = get_context("fork").Process(target=train, args=[directory])
+    process.start()
+    while not (directory / runs.CHECKPOINT).exists() and process.is_alive():
         time.sleep(0.005)
     process.kill()
-    process.communicate()
-    assert not (directory / runs.RESULT).exists()
-    execute(prepared(tmp_path, data_root, often))
+    process.join()
+    assert process.exitcode == -signal.SIGKILL and not (directory / runs.RESULT).exists()
+    execute(directory)
     assert "resumed at step" in capsys.readouterr().out
     assert same(directory, undisturbed)
 
