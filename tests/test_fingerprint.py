@@ -83,5 +83,5 @@ def test_one_table_is_of_one_set_of_images() -> None:
     refuse_incompatible([known[0], synthetic.result("stage_ratio")])  # from before there were fingerprints
     with pytest.raises(ConfigError, match=r"^data: val: 10,000 in 10 classes, names 01234567 in .*: one table is one"):
         refuse_incompatible([known[0], known[1] | {"data": {"val": part | {"names": "fedcba9876543210"}}}])
-    with pytest.raises(ConfigError, match=r"^test_images: 10000 in training_recipe/seed-0, 9 in stage_ratio/seed-0"):
+    with pytest.raises(ConfigError, match=r"^test_images: 10000 in training_recipe/seed-0; 9 in stage_ratio/seed-0"):
         refuse_incompatible([known[0], known[1] | {"test_images": 9}])
