@@ -4,12 +4,12 @@ A command is a function `main(words: list[str]) -> int` in the module that does 
 text. `roadmap.__main__` lists the commands; `scripts/` starts the same functions.
 """
 
-import errno
 import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
+from errno import EACCES, EEXIST, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EROFS
 from inspect import cleandoc
 from pathlib import Path
 from typing import cast
@@ -26,8 +26,8 @@ Main = Callable[[list[str]], int]
 DEFAULT_STUDY = "fashion_mnist"  # the study of conf/config.yaml
 RUN_KEYS = [field.name for field in fields(Config)] + list(STEP_WORDS)
 SWEEP_KEYS = [field.name for field in fields(SweepOptions)]
-PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
-"""Errors of a path that the user gave: it is missing, something else is there, or access is denied."""
+PATH_ERRORS = (EACCES, EPERM, EROFS, ENOENT, EEXIST, ENOTDIR, EISDIR, ENAMETOOLONG, ELOOP)
+"""Errors of a path that the user gave: it is missing, too long, something else is there, or access is denied."""
 
 
 def run(name: str, main: Main, words: Sequence[str]) -> int:

@@ -145,6 +145,9 @@ def test_all_sources_fail(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         fetch("cifar10", root)
     assert f"put cifar-10-python.tar.gz (MD5 {CIFAR10.tgz_md5}) into {root}" in str(caught.value)
     assert "\n" not in str(caught.value) and socket.getdefaulttimeout() is None
+    monkeypatch.setitem(DATASETS, "mnist", replace(DATASETS["cifar10"], torchvision="FashionMNIST"))
+    with pytest.raises(DataError, match=f"put its files into {raw(root)}, then `make data`"):
+        fetch("mnist", root)
 
 
 @pytest.mark.parametrize(

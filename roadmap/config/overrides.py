@@ -57,7 +57,7 @@ def without_paths(overrides: list[str]) -> tuple[list[str], dict[str, str]]:
         key, _, value = word.partition("=")
         if key in PATHS and value not in ("", "null") and "${" not in value:
             placeholder = f"__{key}__"
-            paths[placeholder] = re.sub(r"(['\"])(.*)\1", r"\2", value)
+            paths[placeholder] = re.sub(r"^(['\"])(.*)\1$", r"\2", value)
             words[index] = f"{key}={placeholder}"
     return words, paths
 

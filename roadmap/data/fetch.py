@@ -205,14 +205,14 @@ def _run(command: list[str], folder: Path) -> None:
 def _fetch_by_torchvision(name: str, root: Path) -> None:
     kind = torchvision_class(name)
     url = getattr(kind, "url", "its mirrors")  # those of MNIST and its relatives
-    archive = f"{kind.filename} (MD5 {kind.tgz_md5})" if hasattr(kind, "filename") else "its files"
+    raw = f"its files into {root / kind.__name__ / 'raw'}"
+    put = f"{kind.filename} (MD5 {kind.tgz_md5}) into {root}" if hasattr(kind, "filename") else raw
     print(f"{name}: downloading {url}", flush=True)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30.0)  # torchvision sets no time-out
     try:
         kind(root, download=True)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
-        remedy = f"put {archive} into {root} and run `make data` again"
-        raise DataError(f"{name} could not be fetched from {url} ({error}): {remedy}") from error
+        raise DataError(f"{name} could not be fetched from {url} ({error}): put {put}, then `make data`") from error
     finally:
         socket.setdefaulttimeout(before)
