@@ -8,12 +8,18 @@ CLUSTER ?=
 DESIGN ?=
 OPTIONS ?=
 TRACKING ?=
+N ?=
+STEP ?=
+unexport STUDY SEEDS JOBS STEPS ROOT CLUSTER DESIGN OPTIONS TRACKING N STEP  # to export is to expand
 PYTHON ?= python3
 BIN := .venv/bin
-quoted = '$(subst ','\'',$(1))'
-FILES = $(if $(ROOT),$(call quoted,data.root=$(ROOT))) $(OPTIONS)
-WORDS = study=$(STUDY) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) $(if $(STEPS),steps=[$(STEPS)]) \
-  $(if $(CLUSTER),cluster=$(CLUSTER)) $(if $(DESIGN),design=$(DESIGN)) $(if $(TRACKING),tracking=$(TRACKING)) $(FILES)
+# A variable as one word of the shell, and each word of one, whatever they hold: nothing in them is run.
+option = $(if $(value $(2)),'$(1)=$(subst ','\'',$(value $(2)))')
+options = $(foreach item,$(value $(1)),'$(subst ','\'',$(item))')
+FILES = $(call option,data.root,ROOT) $(call options,OPTIONS)
+STUDY_WORD = $(call option,study,STUDY)
+WORDS = $(STUDY_WORD) $(call option,seeds,SEEDS) $(call option,jobs,JOBS) $(call option,steps,STEPS) $(call option,cluster,CLUSTER) \
+  $(call option,design,DESIGN) $(call option,tracking,TRACKING) $(FILES)
 SLURM := slurmctld slurmd slurm-client munge
 
 .DEFAULT_GOAL := help
@@ -36,13 +42,13 @@ setup: .venv/installed ## install into .venv (LOCK=1: the exact versions behind 
 roadmap: setup ## replay the ablation: train every step of the study, then make the table and the figure
 	$(BIN)/python scripts/sweep.py $(WORDS); status=$$?; [ $$status -le 1 ] || exit $$status; \
 	$(BIN)/python scripts/collate.py $(WORDS) && $(BIN)/python scripts/plot.py $(WORDS) && { \
-	$(if $(TRACKING),$(BIN)/python scripts/push.py $(WORDS) only=ladder;) exit $$status; }
+	$(if $(value TRACKING),$(BIN)/python scripts/push.py $(WORDS) only=ladder;) exit $$status; }
 
 data: setup ## prepare the study's data: download, unpack or index it
-	$(BIN)/python scripts/fetch_data.py study=$(STUDY) $(FILES)
+	$(BIN)/python scripts/fetch_data.py $(STUDY_WORD) $(FILES)
 
 data-check: setup ## check every image of the study's data
-	$(BIN)/python scripts/check_data.py study=$(STUDY) $(FILES)
+	$(BIN)/python scripts/check_data.py $(STUDY_WORD) $(FILES)
 
 plan: setup ## estimate the cost of a sweep: hours, disk, energy, money (OPTIONS=devices=8)
 	$(BIN)/python scripts/plan.py $(WORDS)
@@ -57,7 +63,7 @@ plot: setup ## draw the figure of a study from its table
 	$(BIN)/python scripts/plot.py $(WORDS)
 
 push: setup ## send a study to Weights & Biases from its local files (or TRACKING=tensorboard)
-	$(BIN)/python scripts/push.py $(WORDS) tracking=$(or $(TRACKING),wandb)
+	$(BIN)/python scripts/push.py $(WORDS) $(if $(value TRACKING),,tracking=wandb)
 
 view: setup ## build the report of a study, results/<study>/index.html, and open it
 	$(BIN)/python scripts/view.py $(WORDS)
@@ -90,24 +96,24 @@ docs/report.png: setup
 	$(BIN)/python scripts/view.py $(WORDS) screenshot=$@
 
 chaos: setup ## inject faults into sweeps at random moments (N=200); they must end with the same numbers
-	PYTHONPATH=.:tests $(BIN)/python -m chaos n=$(or $(N),200)
+	PYTHONPATH=.:tests $(BIN)/python -m chaos $(or $(call option,n,N),n=200)
 
 lint: setup ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-FEW := resnet,increase_width,large_kernel,separate_downsampling,layer_scale
+FEW := steps=resnet,increase_width,large_kernel,separate_downsampling,layer_scale
 BOTH := precision=float32,bfloat16
 bench: setup ## training steps against a baseline: the main sequence at 32 pixels, five steps at 224
-	$(BIN)/python benchmarks/steps.py $(or $(OPTIONS),$(BOTH)) $(if $(STEPS),steps=$(STEPS))
-	$(if $(OPTIONS),,$(BIN)/python benchmarks/steps.py regime=resnet50 batch=8 $(BOTH) steps=$(or $(STEPS),$(FEW)))
+	$(BIN)/python benchmarks/steps.py $(or $(call options,OPTIONS),$(BOTH)) $(call option,steps,STEPS)
+	$(if $(value OPTIONS),,$(BIN)/python benchmarks/steps.py regime=resnet50 batch=8 $(BOTH) $(or $(call option,steps,STEPS),$(FEW)))
 
 profile: setup ## the ten most expensive operators of a training step (STEP=gelu)
-	$(BIN)/python benchmarks/profile_step.py step=$(or $(STEP),separate_downsampling) $(OPTIONS)
+	$(BIN)/python benchmarks/profile_step.py $(or $(call option,step,STEP),step=separate_downsampling) $(call options,OPTIONS)
 
 bench-data: setup ## images per second of one core, in memory or from files, against torchvision and timm
-	$(BIN)/python benchmarks/data.py study=$(STUDY) +step=training_recipe $(FILES)
+	$(BIN)/python benchmarks/data.py $(STUDY_WORD) +step=training_recipe $(FILES)
 
 wheel: setup ## build dist/*.whl, which runs as python -m roadmap
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

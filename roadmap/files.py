@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from roadmap.errors import Locked, NoSpace, causes
 
@@ -23,7 +23,7 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as stream:
+        with open_no_link(temporary, "wb") as stream:
             if callable(content):
                 content(stream)
             else:
@@ -41,6 +41,15 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]
         temporary.unlink(missing_ok=True)
 
 
+def open_no_link(path: Path, mode: str, buffering: int = -1) -> BinaryIO:
+    """Open a binary file to write; an OSError if it is a link, which may lead to somebody's file."""
+
+    def no_link(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW, 0o666)
+
+    return cast(BinaryIO, open(path, mode, buffering, opener=no_link))
+
+
 @contextlib.contextmanager
 def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
     """Hold `directory` for this process alone; the system releases it when the process ends, however it ends.
@@ -49,7 +58,7 @@ def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait
-    with (directory / LOCK).open("a+b", buffering=0) as stream:
+    with open_no_link(directory / LOCK, "a+b", 0) as stream:
         while True:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

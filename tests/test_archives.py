@@ -158,7 +158,7 @@ def test_missing_files_and_disk_space_are_named(root: Path, monkeypatch: pytest.
         sort(root)
 
 
-def test_names_in_archives_cannot_leave_the_folder(root: Path, tmp_path: Path) -> None:
+def test_names_in_archives_cannot_leave_the_folder(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inner = io.BytesIO()
     with tarfile.open(fileobj=inner, mode="w") as archive:
         add(archive, "../../../outside.JPEG", b"x")
@@ -166,3 +166,10 @@ def test_names_in_archives_cannot_leave_the_folder(root: Path, tmp_path: Path) -
         add(tar, "../n1.tar", inner.getvalue())
     sort(root)
     assert [*tmp_path.rglob("outside*")] == [root / "train/n1/outside.JPEG"]
+    for path in (root / "train", root / "val"):
+        shutil.rmtree(path)
+    monkeypatch.setattr("helpers.containers.CLASSES", ["./../../evil", *CLASSES[1:]])
+    write_devkit(root, [*range(len(CLASSES))] * COUNT)
+    with pytest.raises(DataError, match=r"'\./\.\./\.\./evil' is no name of a class"):
+        sort(root)
+    assert not [*tmp_path.rglob("*evil*")]

@@ -53,12 +53,19 @@ def test_other_files_of_conf_are_another_cache_and_none_is_needed(cache: Path, m
     assert composed(WORDS) == first
 
 
-def test_neither_the_environment_nor_a_refusal_is_cached(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for where in ("here", "there"):
-        monkeypatch.setenv("WHERE", where)
-        assert composed(["runs_dir=${oc.env:WHERE}"])["runs_dir"] == where
-        with pytest.raises(ConfigError, match="recipe/nope"):
-            composed(["recipe=nope"])
+def test_the_environment_is_not_read_and_no_refusal_is_cached(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "oc.env")
+    for value in (
+        "${oc.env:SECRET}",
+        "${now:%Y}",
+        "a/${ oc.env:SECRET}",
+        "${${study.name}:1}",
+        "${shrink:${oc.env:SECRET}}",
+    ):
+        with pytest.raises(ConfigError, match=r"allowed is one of \$\{budget:...\}"):
+            composed([f"runs_dir='{value}'"])
+    with pytest.raises(ConfigError, match="recipe/nope"):
+        composed(["recipe=nope"])
     assert [*cache.rglob("*.json")] == []
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from helpers.powercut import power_cuts
 from helpers.smoke import ROOT
 
@@ -24,6 +25,16 @@ def test_power_cut_while_a_file_is_written_leaves_the_old_one_or_the_new(tmp_pat
         (tmp_path / "b").write_text("now")
         (tmp_path / "b").replace(tmp_path / "a")
     assert b"" in {left["a"] for left in moments}
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    (victim := tmp_path / "victim").write_text("somebody's")
+    for name in (".lock", f".result.json.{os.getpid()}.tmp"):
+        (tmp_path / name).symlink_to(victim)
+        with pytest.raises(OSError, match="symbolic links"), lock(tmp_path):
+            write_atomic(tmp_path / "result.json", "x")
+        (tmp_path / name).unlink(missing_ok=True)
+    assert victim.read_text() == "somebody's" and not (tmp_path / "result.json").exists()
 
 
 def test_a_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:

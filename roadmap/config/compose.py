@@ -80,11 +80,13 @@ def as_yaml(config: Config) -> str:
 
 
 def load(path: Path) -> Config:
-    """Read a frozen configuration; a ConfigError if the file is missing or damaged, or the configuration illegal."""
+    """Read a frozen configuration, which is plain data; a ConfigError if it is missing, damaged or illegal."""
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        config = parse(renamed(yaml.safe_load(path.read_text())))
+        text = path.read_text()
+        require("${" not in text, str(path), "${...}", "plain data, without interpolations")
+        config = parse(renamed(yaml.safe_load(text)))
     except (OSError, ValueError, AttributeError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{path}: {explain(error)}") from error
     check(config)

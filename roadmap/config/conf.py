@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 FORMULAS = ("budget", "shrink", "share", "scaled")
-OUTSIDE = re.compile(rf"\$\{{(?!({'|'.join(FORMULAS)}):)[\w.]+:")
-"""Interpolations whose value does not follow from the configuration: environment variables, the time."""
+OTHER_FORMULA = re.compile(rf"\$\{{(?!\s*({'|'.join(FORMULAS)}):)([^}}]*?:|\s*\$\{{)")
+"""Interpolations by other functions than these: of Hydra and OmegaConf, which read the environment or the time."""
 DAYS_KEPT = 30
 Data = dict[str, Any]
 
@@ -52,16 +52,15 @@ def composed(overrides: list[str]) -> Data:
     words, paths = without_paths(overrides)
     file = _cache_path(words)
     if (text := _read(file)) is None:
-        text, fixed = _compose(words)
-        if fixed:
-            _write(file, text)
+        text = _compose(words)
+        _write(file, text)
     for placeholder, path in paths.items():
         text = text.replace(placeholder, json.dumps(path)[1:-1])
     return cast(Data, json.loads(text))
 
 
-def _compose(overrides: list[str]) -> tuple[str, bool]:
-    """A configuration as JSON, and whether it follows from the overrides and conf/ alone."""
+def _compose(overrides: list[str]) -> str:
+    """A configuration as JSON."""
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -71,7 +70,9 @@ def _compose(overrides: list[str]) -> tuple[str, bool]:
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             raw = cast(Data, OmegaConf.to_container(compose("config", overrides)))
-        return json.dumps(typed(raw)), not OUTSIDE.search(str(raw))
+        if found := OTHER_FORMULA.search(str(raw)):
+            raise ConfigError(f"{found[0]}...}}: allowed is one of {' '.join(f'${{{name}:...}}' for name in FORMULAS)}")
+        return json.dumps(typed(raw))
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's checks of overrides
         raise ConfigError(explain(error)) from error
 

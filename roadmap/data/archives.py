@@ -6,6 +6,7 @@ that is renamed once it is complete, so work that was stopped or killed continue
 
 import io
 import os
+import re
 import shutil
 import tarfile
 import zlib
@@ -44,6 +45,9 @@ def sort(root: Path) -> None:
         train, val = _train(root, stack), _val(root, stack)
         if train and not val and not class_folders(root / "val"):
             raise DataError(f"{root / VAL} is needed, or the images of the validation side by side in {root / 'val'}")
+        for each in (*train, *val):
+            if not re.fullmatch(r"\w[\w-]*", each.wnid):  # it becomes a folder
+                raise DataError(f"{root}: {each.wnid!r} is no name of a class")
         for part, classes in ((root / "train", train), (root / "val", val)):
             if classes:
                 with lock(root, wait=600.0):

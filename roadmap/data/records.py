@@ -101,9 +101,13 @@ def _of_part(part: Records) -> dict[str, Any]:
     return {"images": len(part.labels), "classes": classes, "names": digest.hexdigest()}
 
 
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF")
+"""Of images, whatever their files are called: Pillow would start Ghostscript for PostScript."""
+
+
 def open_image(encoded: bytes) -> Image.Image:
     """Open an encoded image without decoding it; may raise any type of error, see `reason`."""
-    return Image.open(io.BytesIO(encoded))
+    return Image.open(io.BytesIO(encoded), formats=FORMATS)
 
 
 def reason(error: Exception) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 from PIL import Image
 
 from roadmap.data.folders import image_paths
-from roadmap.data.records import PARTS
+from roadmap.data.records import FORMATS, PARTS
 from roadmap.errors import DataError, require
 from roadmap.files import LOCK, lock, remove_leftovers, write_atomic
 
@@ -185,7 +185,7 @@ def _resize_file(wanted: Resized, to: Path, path: Path) -> str | None:
     """Write one file of the copy and decode it, unless it is there and intact; the reason if it cannot be read."""
     original, target = Path(wanted.source) / path, to / path
     try:
-        with Image.open(original) as image:
+        with Image.open(original, formats=FORMATS) as image:
             small = image.format == "JPEG" and image.mode in ("RGB", "L") and min(image.size) <= wanted.short_side
             size = resized_size(image.size, wanted.short_side)
             if _intact(target, size):
@@ -222,8 +222,8 @@ def encode(image: Image.Image, size: tuple[int, int], quality: int) -> bytes:
 def _intact(path: Path, size: tuple[int, int]) -> bool:
     """Whether a file is a complete JPEG of this size."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=["JPEG"]) as image:
             image.load()
-            return image.format == "JPEG" and image.size == size
+            return image.size == size
     except Exception:  # as above
         return False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from roadmap import runs
 from roadmap.cli import child_environment
 from roadmap.errors import ConfigError
+from roadmap.files import open_no_link
 from roadmap.sweep.exit_status import Exit, checkpoint_time
 from roadmap.sweep.launcher import reset, train_command
 from roadmap.sweep.resources import environments
@@ -79,7 +80,7 @@ def start(state: RunState, environment: dict[str, str]) -> Process:
     """Start a run's process with its output in log.txt; it stops when this process is gone."""
     reset(state, Phase.running)
     directory = state.run.directory
-    with (directory / runs.LOG).open("ab") as log:
+    with open_no_link(directory / runs.LOG, "ab") as log:
         # A session of its own: Ctrl-C reaches only the sweep, which then stops its processes one by one.
         command, env = [*train_command(directory), "child=true"], child_environment(environment)
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=env)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from roadmap import runs
 from roadmap.cli import child_environment
+from roadmap.files import open_no_link
 from roadmap.sweep.exit_status import RESUMABLE_CODES
 from roadmap.sweep.launcher import train_command
 
@@ -39,7 +40,7 @@ class TrainJob:
         signal.signal(signal.SIGUSR1, signal.getsignal(signal.SIGUSR2))
         if job.global_rank == 0:
             (self.directory / runs.EXIT).unlink(missing_ok=True)
-        with (self.directory / runs.LOG).open("ab") as log:
+        with open_no_link(self.directory / runs.LOG, "ab") as log:
             command, environment = train_command(self.directory), child_environment(os.environ | ranks(job))
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         self.process = process.pid

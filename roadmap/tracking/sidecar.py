@@ -20,6 +20,7 @@ from roadmap import runs
 from roadmap.cli import child_environment
 from roadmap.config.compose import load
 from roadmap.config.schema import Tracking
+from roadmap.files import open_no_link
 from roadmap.signals import ASKED_TO_STOP
 from roadmap.tracking.mirror import mirror_run
 
@@ -57,7 +58,7 @@ def mirrored(directory: Path, tracking: Tracking) -> Iterator[None]:
 def _start(directory: Path) -> subprocess.Popen[bytes] | None:
     try:
         (directory / runs.TRACKING).mkdir(exist_ok=True)
-        with (directory / runs.TRACKING / LOG).open("wb") as log:
+        with open_no_link(directory / runs.TRACKING / LOG, "wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "roadmap.tracking.sidecar", str(directory)],
                 stdin=subprocess.PIPE,

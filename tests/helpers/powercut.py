@@ -6,7 +6,7 @@ last from its own fsync, before which any first part of them may be there.
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ Change = tuple[str, str, int]
 @contextmanager
 def power_cuts(directory: Path) -> Iterator[list[dict[str, bytes]]]:
     """Watch every creation, fsync and renaming in a directory, and list what a power cut at any moment could leave."""
-    fsync, replace, opened = os.fsync, Path.replace, Path.open
+    fsync, replace = os.fsync, Path.replace
     names = {path.name: path.stat().st_ino for path in directory.iterdir()}
     synced = {inode: (directory / name).read_bytes() for name, inode in names.items()}
     unsynced: dict[int, bytes] = {}
@@ -38,12 +38,15 @@ def power_cuts(directory: Path) -> Iterator[list[dict[str, bytes]]]:
             if left not in moments:
                 moments.append(left)
 
-    def open_(path: Path, mode: str = "r", *more: Any, **named: Any) -> Any:
-        stream = opened(path, mode, *more, **named)
-        if "w" in mode:
-            pending.append((path.name, "", path.stat().st_ino))
-            cut()
-        return stream
+    def noted(opened: Callable[..., Any]) -> Callable[..., Any]:
+        def open_(path: Path, mode: str = "r", *more: Any, **named: Any) -> Any:
+            stream = opened(path, mode, *more, **named)
+            if "w" in mode:
+                pending.append((Path(path).name, "", Path(path).stat().st_ino))
+                cut()
+            return stream
+
+        return open_
 
     def fsync_(descriptor: int) -> None:
         nonlocal names
@@ -68,7 +71,8 @@ def power_cuts(directory: Path) -> Iterator[list[dict[str, bytes]]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", fsync_)
         patch.setattr(Path, "replace", replace_)
-        patch.setattr(Path, "open", open_)
+        patch.setattr(Path, "open", noted(Path.open))
+        patch.setattr("builtins.open", noted(open))
         yield moments
 
 

@@ -14,7 +14,7 @@ from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest
 from roadmap.config.schema import StepConfig
 from roadmap.config.steps import find, model_config, steps
-from roadmap.runs import write_json
+from roadmap.runs import write_result
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,7 +64,7 @@ def write(runs_dir: Path, results: Iterable[dict[str, Any]]) -> Path:
     for content in results:
         directory = runs_dir / content["study"] / content["step"] / f"seed-{content['seed']}"
         directory.mkdir(parents=True, exist_ok=True)
-        write_json(directory / "result.json", content)
+        write_result(directory / "result.json", content)
     return runs_dir / content["study"]
 
 
