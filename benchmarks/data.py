@@ -46,7 +46,8 @@ def main(words: list[str]) -> int:
     vary, since timm then raises an error with Pillow 13.
     The stages of making an image from a file, or the share of a training step, are measured separately.
     """
-    chosen, overrides = cli.run_options(words, DEFAULTS)
+    own, overrides = cli.split(words, DEFAULTS, sweep=False)
+    chosen = cli.options(own, DEFAULTS)
     name = compose(overrides).data.name
     known = [each for each, entry in DATASETS.items() if entry.in_memory or entry.reader == "folders"]
     require(name in known, "data", name, " or ".join(known))

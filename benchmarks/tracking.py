@@ -27,7 +27,8 @@ def main(words: list[str]) -> int:
 
     Both must compute the same bits; the exit code is 1 if they do not.
     """
-    chosen, overrides = cli.run_options(words, DEFAULTS)
+    own, overrides = cli.split(words, DEFAULTS, sweep=False)
+    chosen = cli.options(own, DEFAULTS)
     pairs, server = cli.whole(chosen, "pairs"), cli.choice(chosen, "server", ("closed", "silent"))
     found: dict[str, list[dict[str, Any]]] = {"none": [], "wandb": []}
     with tempfile.TemporaryDirectory() as place, socket.socket() as port:

@@ -75,12 +75,6 @@ def study_options(words: Sequence[str], defaults: Mapping[str, str]) -> dict[str
     return chosen | dict(zip(("runs_dir", "results_dir"), map(str, directories), strict=True))
 
 
-def run_options(words: Sequence[str], defaults: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """`options` of a command that takes those of a run as well, and the overrides of the run."""
-    own, overrides = split(words, defaults, sweep=False)
-    return options(own, defaults), overrides
-
-
 def split(words: Iterable[str], own: Iterable[str], *, sweep: bool = True) -> tuple[list[str], list[str]]:
     """Words with a key in `own`, and words of a sweep (or only of a run); a ConfigError for any other word."""
     found: tuple[list[str], list[str]] = ([], [])

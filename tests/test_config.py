@@ -160,3 +160,6 @@ def test_a_frozen_configuration_comes_back_as_it_was(tmp_path: Path) -> None:
     config = compose(["study=imagenet_r200", "+step=layer_scale", "seed=7"])
     (tmp_path / "config.yaml").write_text(as_yaml(config))
     assert load(tmp_path / "config.yaml") == config
+    (tmp_path / "config.yaml").write_text(as_yaml(config).replace("title: Layer scale", "title: ${oc.env:HOME}"))
+    with pytest.raises(ConfigError, match="allowed is plain data, without interpolations"):
+        load(tmp_path / "config.yaml")

@@ -139,6 +139,7 @@ def test_a_changed_result_is_refused_and_the_run_repeated(undisturbed: Path, tmp
         (whole[:-20], "no whole JSON object"),
         (whole.replace('"kernel_size": 7', '"kernel_size": 9'), "config_hash"),
         (whole.replace(f'"top1": {count},', f'"top1": {count + 1},', 1), "damaged: its checksum is not that of its c"),
+        (whole.replace('"checksum"', '"other"'), "damaged: its checksum is not that of its content"),
     ):
         path.write_text(text)
         with pytest.raises(ConfigError, match=rf"result\.json: .*{complaint}"):

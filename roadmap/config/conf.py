@@ -50,17 +50,14 @@ def composed(overrides: list[str]) -> Data:
     ConfigError names the key and the allowed values in one or two lines.
     """
     words, paths = without_paths(overrides)
-    file = _cache_path(words)
-    if (text := _read(file)) is None:
-        text = _compose(words)
-        _write(file, text)
+    text = _read(_cache_path(words)) or _compose(words)
     for placeholder, path in paths.items():
         text = text.replace(placeholder, json.dumps(path)[1:-1])
     return cast(Data, json.loads(text))
 
 
 def _compose(overrides: list[str]) -> str:
-    """A configuration as JSON."""
+    """A configuration as JSON, which is kept in the cache."""
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -72,9 +69,11 @@ def _compose(overrides: list[str]) -> str:
             raw = cast(Data, OmegaConf.to_container(compose("config", overrides)))
         if found := OTHER_FORMULA.search(str(raw)):
             raise ConfigError(f"{found[0]}...}}: allowed is one of {' '.join(f'${{{name}:...}}' for name in FORMULAS)}")
-        return json.dumps(typed(raw))
+        text = json.dumps(typed(raw))
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's checks of overrides
         raise ConfigError(explain(error)) from error
+    _write(_cache_path(overrides), text)
+    return text
 
 
 def typed(raw: Data) -> Data:

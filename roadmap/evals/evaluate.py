@@ -30,7 +30,8 @@ def main(words: list[str]) -> int:
 
     Exit code: 0 success, 1 folders of ImageNet-C are missing and so is the mean, 2 refused.
     """
-    given, overrides = cli.run_options(words, OPTIONS)
+    own, overrides = cli.split(words, OPTIONS, sweep=False)
+    given = cli.options(own, OPTIONS)
     files = [word for word in words if word.startswith("weights=")]
     require(len(files) == 1 and bool(given["weights"]), "weights", " ".join(files), "one file: weights=FILE")
     ema = cli.flag(given, "ema")

@@ -71,7 +71,10 @@ def draw(rows: Sequence[Row]) -> Figure:
     if columns.paper:
         paper = panel(figure, columns.paper, span)
         axis(paper, "top-1 on imagenet, %", ticks=4)
-        _draw_paper(paper, placed)
+        _draw_sequence(paper, placed, "paper_top1")
+        for row, y in placed:
+            if row.paper_top1 is not None:  # hollow marks for side steps
+                paper.plot(row.paper_top1, y, **PAPER | {"color": INK if row.main_sequence else "white"}, zorder=5)
     elif first.design in TITLES:
         if first.top1 is not None:
             bars.axvline(first.top1, **REFERENCE, zorder=2.5)
@@ -107,14 +110,6 @@ def _draw_sequence(axes: Axes, rows: Placed, key: str) -> None:
     across = [float("nan") if value is None else value for value, _ in ends]
     rim = [withStroke(linewidth=3, foreground="white")]  # separates the line from bars of any colour
     axes.plot(across, [y for _, y in ends], **SEQUENCE, path_effects=rim, zorder=3)
-
-
-def _draw_paper(axes: Axes, rows: Placed) -> None:
-    """The paper's ladder in its own panel: full marks on the main sequence, hollow ones for side steps."""
-    _draw_sequence(axes, rows, "paper_top1")
-    for row, y in rows:
-        if row.paper_top1 is not None:
-            axes.plot(row.paper_top1, y, **PAPER | {"color": INK if row.main_sequence else "white"}, zorder=5)
 
 
 def _draw_targets(axes: Axes, rows: Placed) -> list[float]:
