@@ -31,7 +31,11 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-        _sync_directory(path.parent)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
     except Exception as error:
         for each in causes(error):
             if isinstance(each, OSError) and each.errno in FULL:
@@ -43,11 +47,9 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]
 
 def open_no_link(path: Path, mode: str, buffering: int = -1) -> BinaryIO:
     """Open a binary file to write; an OSError if it is a link, which may lead to somebody's file."""
-
-    def no_link(name: str, flags: int) -> int:
-        return os.open(name, flags | os.O_NOFOLLOW, 0o666)
-
-    return cast(BinaryIO, open(path, mode, buffering, opener=no_link))
+    return cast(
+        BinaryIO, open(path, mode, buffering, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
+    )
 
 
 @contextlib.contextmanager
@@ -91,11 +93,3 @@ def remove_leftovers(directory: Path) -> None:
     """Remove the temporary files of killed writers; only for the holder of the directory."""
     for path in directory.glob(".*.tmp"):
         path.unlink()
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
