@@ -171,15 +171,13 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def finished(directory: Path, config: Config | None = None) -> bool:
-    """Whether a run directory holds a sound result of the configuration that is frozen there, and of `config`.
-
-    The parent, group and title of the step are compared as well.
-    """
+    """Whether a run directory holds a sound result of the configuration that is frozen there, and of `config`."""
     try:
         result = read_result(directory / RESULT)
         wanted = [to_dict(each) for each in (load(directory / CONFIG), config) if each]
     except ConfigError:
         return False
+    # The step's parent, group and title are not in the hash.
     return all(result["config_hash"] == digest(each) and result["config"]["step"] == each["step"] for each in wanted)
 
 
