@@ -27,7 +27,7 @@ DEFAULT_STUDY = "fashion_mnist"  # the study of conf/config.yaml
 RUN_KEYS = [field.name for field in fields(Config)] + list(STEP_WORDS)
 SWEEP_KEYS = [field.name for field in fields(SweepOptions)]
 PATH_ERRORS = (EACCES, EPERM, EROFS, ENOENT, EEXIST, ENOTDIR, EISDIR, ENAMETOOLONG, ELOOP)
-"""Errors of a path that the user gave: it is missing, too long, a link, something else is there, or access is denied."""
+"""Errors of a path that the user gave: missing, too long, a link, something else is there, access is denied."""
 
 
 def run(name: str, main: Main, words: Sequence[str]) -> int:
