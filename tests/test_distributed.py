@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -177,6 +178,17 @@ def test_a_run_is_the_same_by_one_process_and_by_torchrun_with_a_stop(
     assert [line["step"] for line in several["lines"]] == [line["step"] for line in one["lines"]]
     losses = [[line["loss"] for line in found["lines"]] for found in (several, one)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+@pytest.mark.slow
+def test_torchrun_ends_and_names_the_signal_if_one_of_its_processes_is_killed(tmp_path: Path, data_root: Path) -> None:
+    run = torchrun(2, "train.py", *words(tmp_path, data_root, "+step=layer_norm", "budget.epochs=500"))
+    waiting_for_steps(tmp_path / "tiny/layer_norm/seed-0")
+    workers = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True, check=True).stdout.split()
+    os.kill(int(workers[-1]), signal.SIGKILL)
+    output, _ = run.communicate(timeout=30)
+    assert run.returncode != 0 and "Signal 9 (SIGKILL)" in output, output
+    assert "rror" in json.loads((tmp_path / "tiny/layer_norm/seed-0" / runs.FAILURE).read_text())["error"]
 
 
 def waiting_for_steps(directory: Path) -> int:
