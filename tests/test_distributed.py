@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.processes import exit_codes, forked
-from helpers.smoke import computed, tiny, torchrun, words
+from helpers.smoke import at_step, computed, tiny, torchrun, words
 
 from roadmap import runs
 from roadmap.config.compose import compose, load
@@ -205,15 +205,14 @@ def test_stopped_by_a_signal_it_resumes_with_another_number_of_processes(
 ) -> None:
     more = ["+step=layer_norm", "budget.epochs=4", "training.checkpoint_epochs=100", "training.checkpoint_minutes=0"]
     directory = runs.prepare(tiny(tmp_path, data_root, *more))
-    started = forked(2, lambda: sys.exit(main([f"run={directory}"])))
-    steps = waiting_for_steps(directory)
-    for process in started:
-        os.kill(process.pid or 0, signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patch:
+        at_step(patch, 3, lambda: signal.raise_signal(signal.SIGINT))
+        started = forked(2, lambda: sys.exit(main([f"run={directory}"])))
     assert exit_codes(started) == [128 + signal.SIGINT] * 2
     assert capfd.readouterr().err.count("the same command resumes it") == 2
     assert (directory / runs.CHECKPOINT).exists() and not (directory / runs.RESULT).exists()
     assert not (directory / runs.FAILURE).exists()
-    assert checkpoint.restore(directory, to_dict(load(directory / runs.CONFIG)))["step"] >= steps  # type: ignore[index]
+    assert checkpoint.restore(directory, to_dict(load(directory / runs.CONFIG)))["step"] >= 3  # type: ignore[index]
     assert execute(directory)["hardware"]["processes"] == 1
     assert runs.finished(directory)
 
