@@ -5,7 +5,6 @@ text. `roadmap.__main__` lists the commands; `scripts/` starts the same function
 """
 
 import math
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -14,7 +13,6 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import cast
 
-import roadmap
 from roadmap.config.aliases import renamed_override
 from roadmap.config.checks import NAME
 from roadmap.config.conf import choices
@@ -152,13 +150,6 @@ def positive(chosen: Mapping[str, str], key: str) -> float:
 def flag(chosen: Mapping[str, str], key: str) -> bool:
     """Whether the value of `key` is true; a ConfigError if it is neither true nor false."""
     return choice(chosen, key, ("true", "false")) == "true"
-
-
-def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """`environment` for a child process with this package importable, whether it is installed or not."""
-    package = str(Path(roadmap.__file__).resolve().parent.parent)  # where it is imported from
-    others = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path not in ("", package)]
-    return {**environment, "PYTHONPATH": os.pathsep.join([package, *others])}
 
 
 def counted(number: float, thing: str) -> str:

@@ -79,11 +79,10 @@ def test_processes_need_own_gpus_and_micro_batches(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setenv("LOCAL_RANK", "1")
     config = tiny(tmp_path, data_root)
     allowed = r"allowed is cpu, or no more processes on a machine than its visible GPUs \(1\)"
     with pytest.raises(ConfigError, match=f"training.device=auto: {allowed}"):
-        set_up(config)
+        set_up(config, local_rank=1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     config.training.device = Device.cuda
     with pytest.raises(ConfigError, match="no CUDA here"):

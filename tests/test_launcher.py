@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from roadmap.cli import child_environment
+from roadmap.environment import child_environment
 from roadmap.sweep.launcher import train_command
 
 

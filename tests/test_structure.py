@@ -14,7 +14,7 @@ ROWS = [
     ["errors", "signals", "files"],
     ["networks.ops", "networks.layers", "networks.depthwise", "data.datasets"],
     ["config"],
-    ["runs", "cli"],
+    ["runs", "cli", "environment"],
     ["networks", "data"],
     ["tracking", "training", "evals"],
     ["results"],

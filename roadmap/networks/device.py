@@ -24,7 +24,7 @@ COMPILE_MACS = 10**16
 """Forward multiply-adds of a run that is worth compiling: about ten minutes of a GPU, against half a minute."""
 
 
-def set_up(config: Config) -> torch.device:
+def set_up(config: Config, local_rank: int = 0) -> torch.device:
     """Choose the device and make it deterministic: to the bit on CPU, as far as torch can on CUDA.
 
     A ConfigError for training.device=cuda without CUDA, and for more processes on this machine than GPUs.
@@ -33,7 +33,7 @@ def set_up(config: Config) -> torch.device:
     require(wanted is not Device.cuda or available, "training.device", wanted.name, "cpu or auto: no CUDA here")
     device = torch.device("cpu")
     if wanted is not Device.cpu and available:
-        local_rank, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+        count = torch.cuda.device_count()
         allowed = f"cpu, or no more processes on a machine than its visible GPUs ({count})"
         require(local_rank < count, "training.device", wanted.name, allowed)
         device = torch.device("cuda", local_rank)

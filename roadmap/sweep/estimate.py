@@ -19,9 +19,10 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from roadmap.cli import child_environment, counted, duration, options, positive, split, whole
+from roadmap.cli import counted, duration, options, positive, split, whole
 from roadmap.config.schema import Config, Opt, Tracking
 from roadmap.data.datasets import dataset
+from roadmap.environment import child_environment
 from roadmap.errors import require
 from roadmap.runs import freeze
 from roadmap.sweep.cluster import Scheduler

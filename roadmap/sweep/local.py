@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from roadmap import runs
-from roadmap.cli import child_environment
+from roadmap.environment import child_environment
 from roadmap.errors import ConfigError
 from roadmap.files import open_no_link
 from roadmap.sweep.exit_status import Exit, checkpoint_time

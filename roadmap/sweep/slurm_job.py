@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from roadmap import runs
-from roadmap.cli import child_environment
+from roadmap.environment import child_environment
 from roadmap.files import open_no_link
 from roadmap.sweep.exit_status import RESUMABLE_CODES
 from roadmap.sweep.launcher import train_command
@@ -41,7 +41,7 @@ class TrainJob:
         if job.global_rank == 0:
             (self.directory / runs.EXIT).unlink(missing_ok=True)
         with open_no_link(self.directory / runs.LOG, "ab") as log:
-            command, environment = train_command(self.directory), child_environment(os.environ | ranks(job))
+            command, environment = train_command(self.directory), child_environment(os.environ) | ranks(job)
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         self.process = process.pid
         code = process.returncode = self.wait()

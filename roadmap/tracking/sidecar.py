@@ -17,9 +17,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from roadmap import runs
-from roadmap.cli import child_environment
 from roadmap.config.compose import load
 from roadmap.config.schema import Tracking
+from roadmap.environment import child_environment
 from roadmap.files import open_no_link
 from roadmap.signals import ASKED_TO_STOP
 from roadmap.tracking.mirror import mirror_run

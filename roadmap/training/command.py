@@ -10,6 +10,7 @@ from roadmap import cli, runs
 from roadmap.config import compose as configuration
 from roadmap.data.fetch import prepare
 from roadmap.data.records import listed
+from roadmap.environment import torchrun_ranks
 from roadmap.errors import NonFiniteLoss, require
 from roadmap.signals import Interrupted
 
@@ -33,6 +34,7 @@ def main(words: list[str]) -> int:
     Any option of conf/ can be set as key=value. An interrupted run resumes; a finished one is only reported.
     Exit code: 0 finished, 1 failed, 2 refused, 128 + signal number if interrupted.
     """
+    torchrun_ranks(os.environ)  # before torch is imported, which takes seconds
     own = [word for word in words if word.partition("=")[0] in FROZEN]
     overrides = [word for word in words if word not in own and word != "--cfg"]
     chosen = cli.options(own, FROZEN)

@@ -5,6 +5,8 @@ norm are those that one process would have gathered from all micro-batches of a 
 """
 
 import os
+import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -15,9 +17,12 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from roadmap.environment import RANKS, torchrun_ranks
+from roadmap.errors import ConfigError
 from roadmap.networks.device import compiled
 
 TIMEOUT = timedelta(minutes=10)  # how long a process waits for the others before it fails
+NOTICE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class World:
     @classmethod
     def from_env(cls) -> "World":
         """This process as torchrun describes it in the environment."""
-        return cls(*(int(os.environ.get(*pair)) for pair in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))))
+        return cls(*torchrun_ranks(os.environ))
 
     @property
     def first(self) -> bool:
@@ -58,14 +63,35 @@ class World:
 
 @contextmanager
 def joined() -> Iterator[World]:
-    """Join the process group, and leave it at the end: Gloo between CPUs, NCCL between GPUs."""
+    """Join the process group, and leave it at the end: Gloo between CPUs, NCCL between GPUs.
+
+    A ConfigError if the other processes do not come.
+    """
     world = World.from_env()
     with ExitStack() as stack:
         if world.size > 1:
             backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-            distributed.init_process_group(backend, timeout=TIMEOUT)
+            with _speaking(world):
+                distributed.init_process_group(backend, timeout=TIMEOUT)
             stack.callback(distributed.destroy_process_group)
         yield world
+
+
+@contextmanager
+def _speaking(world: World) -> Iterator[None]:
+    """Say why nothing happens: old variables of torchrun make a process wait for others that nobody starts."""
+    meet = "{MASTER_ADDR}:{MASTER_PORT}".format_map(os.environ)
+    text = f"rank {world.rank} waits for all {world.size} processes at {meet}, as RANK and WORLD_SIZE say"
+    text += f"; for a run of one process: unset {' '.join(RANKS)}"
+    notice = threading.Timer(NOTICE_SECONDS, lambda: print(text, file=sys.stderr, flush=True))
+    notice.daemon = True
+    notice.start()
+    try:
+        yield
+    except distributed.DistError as error:
+        raise ConfigError(f"{text} ({str(error).splitlines()[0]})") from error
+    finally:
+        notice.cancel()
 
 
 class Replica:

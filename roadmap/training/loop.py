@@ -38,7 +38,7 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
         NonFiniteLoss: naming step and module; with training.on_nonfinite=rollback only after training.rollbacks
             returns to the last checkpoint.
     """
-    device = set_up(config)
+    device = set_up(config, world.local_rank)
     refuse_processes(config.recipe, world, device)
     training, test = (loader.load(config, train=part).to(device) for part in (True, False))
     config = replace(config, training=replace(config.training, compile=compiles(config, len(training), device)))
