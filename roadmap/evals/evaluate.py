@@ -18,11 +18,12 @@ def main(words: list[str]) -> int:
         python scripts/evaluate.py weights=convnext_tiny-983f1562.pth data=imagenet_r data.root=/path/to/imagenet-r
 
     weights=FILE is the checkpoint of a run, or a file of torchvision, timm or the paper's authors, recognised by its
-    content. per_class=FILE writes a CSV with the counts of each class. All other words are options as for train.py.
+    content; also the checkpoint of a trainer, with the weights inside it. With ema=true, the average of the weights is
+    taken, where the file has one. No code in a file is run. per_class=FILE writes a CSV with the counts of each class.
+    All other words are options as for train.py.
 
-    A run is evaluated on its own data, with its raw weights or, with ema=true, with their average. Its data.root and
-    training.* may be changed and, for a run on ImageNet, data may be one of ImageNet's test sets: imagenet_v2,
-    imagenet_a, imagenet_r, imagenet_sketch, imagenet_c.
+    A run is evaluated on its own data. Its data.root and training.* may be changed and, for a run on ImageNet, data
+    may be one of ImageNet's test sets: imagenet_v2, imagenet_a, imagenet_r, imagenet_sketch, imagenet_c.
 
     For other files, images are resized bilinearly if layers are named as in torchvision, else bicubically.
     torchvision's own files are known by their hash: images are resized as published, and the published accuracy is
@@ -43,14 +44,14 @@ def main(words: list[str]) -> int:
     from roadmap.evals.accuracy import accuracy
     from roadmap.evals.corruptions import corruption_errors
     from roadmap.networks.device import set_up
+    from roadmap.networks.weight_files import read
 
     path = Path(given["weights"]).expanduser()
-    content = weights.read(path)
+    content = read(path)
     if weights.is_checkpoint(content):
         loaded = weights.from_checkpoint(path, content, overrides, ema=ema)
     else:
-        require(not ema, "ema", "true", "false: only a checkpoint of a run has averaged weights")
-        loaded = weights.from_file(path, content, overrides)
+        loaded = weights.from_file(path, content, overrides, ema=ema)
     config = loaded.config
     name, root, table = config.data.name, Path(config.data.root).expanduser(), given["per_class"]
     there = root.is_dir() or not dataset(name).class_folders

@@ -1,14 +1,9 @@
-"""Networks from files of weights: a run's checkpoint, or a file of torchvision, timm or the paper's authors."""
+"""Networks from files of weights: a run's checkpoint, or a file of torchvision, timm, the authors or their trainers."""
 
-import hashlib
-import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple, cast
 
-import torch
 import torchvision
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -23,8 +18,10 @@ from roadmap.config.overrides import parse_overrides
 from roadmap.config.schema import Config
 from roadmap.data.datasets import TEST_SETS
 from roadmap.errors import ConfigError, DataError, require
+from roadmap.files import sha256
 from roadmap.networks.convert import from_library, recognise
 from roadmap.networks.ladder import build
+from roadmap.networks.weight_files import weights_of
 
 PUBLISHED = ("resnet50", "convnext_tiny", "convnext_small", "convnext_base", "convnext_large")
 """Networks of torchvision whose files have a hash in their names, and whose accuracy is in torchvision's tables."""
@@ -38,32 +35,6 @@ class Loaded(NamedTuple):
     network: nn.Module
     config: Config
     description: str  # source and size of the network
-
-
-def read(path: Path) -> Mapping[str, Any]:
-    """The content of a file of weights, without running code from it; of the authors' files, the `model` inside."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles that torch did not write
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # a damaged file fails in many ways
-        why = "not a file of weights, or a damaged one"
-        with path.open("rb") as stream:
-            pickled = stream.read(1) == b"\x80" or zipfile.is_zipfile(stream)
-        if path.stat().st_size == 0:
-            why = "not a file of weights: it is empty"
-        elif isinstance(error, UnpicklingError) and pickled:  # torch advises to run the code in it
-            why = "it holds code or a whole model, which is not loaded: save its state_dict()"
-        raise DataError(f"{path}: {why}") from error
-    if not isinstance(content, Mapping):
-        raise DataError(f"{path}: not a file of weights: it holds a {type(content).__name__}")
-    return content if is_checkpoint(content) or "model" not in content else content["model"]
 
 
 def is_checkpoint(content: Mapping[str, Any]) -> bool:
@@ -83,15 +54,21 @@ def from_checkpoint(path: Path, content: Mapping[str, Any], overrides: list[str]
     return Loaded(network, overridden(config, overrides), description)
 
 
-def from_file(path: Path, content: Mapping[str, Any], overrides: list[str]) -> Loaded:
+def from_file(path: Path, content: Mapping[str, Any], overrides: list[str], *, ema: bool) -> Loaded:
     """The network of a library's file. Images are resized as the library does, unless overrides say otherwise.
 
     One of ImageNet's test sets implies study=imagenet. A DataError if the network is unknown, a ConfigError for bad
     overrides or for images of other channels or classes.
     """
+    weights = weights_of(path, content, ema=ema)
     try:
-        found = recognise(content)
-        state = from_library(content, found.library, step=found.step, model=found.model)
+        found = recognise(weights.state)
+    except KeyError as error:
+        raise DataError(
+            f"{path}: {error.args[0]}; its first keys: {', '.join(weights.first_keys) or 'none'}"
+        ) from error
+    try:
+        state = from_library(weights.state, found.library, step=found.step, model=found.model)
         network = build(found.model, num_classes=found.num_classes, in_chans=found.in_chans)
         network.load_state_dict(state)
     except (KeyError, RuntimeError, AttributeError, IndexError, TypeError) as error:
@@ -99,6 +76,7 @@ def from_file(path: Path, content: Mapping[str, Any], overrides: list[str]) -> L
         raise DataError(f"{path}: {' '.join(map(str.strip, lines)) or type(error).__name__}") from error
     depths = ", ".join(map(str, found.model.depths))
     description = f"{found.step} of depths {depths} and width {found.model.width}, layers named as in {found.library}"
+    description += f", weights in {weights.place}" if weights.place else ""
     defaults = {"recipe.interpolation": "bilinear" if found.library == "torchvision" else "bicubic"}
     if entry := published(path):
         crop, resize = (getattr(entry.transforms(), size)[0] for size in ("crop_size", "resize_size"))
@@ -140,7 +118,6 @@ def overridden(config: Config, overrides: list[str]) -> Config:
 
 def published(path: Path) -> Any | None:
     """torchvision's entry for a file, known by its SHA-256, with transforms and accuracy; None for other files."""
-    with path.open("rb") as stream:
-        name = hashlib.file_digest(stream, "sha256").hexdigest()[:8]
+    name = sha256(path)[:8]
     entries = (entry for network in PUBLISHED for entry in torchvision.models.get_model_weights(network))
     return next((entry for entry in entries if f"-{name}." in entry.url), None)

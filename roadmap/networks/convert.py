@@ -105,8 +105,11 @@ def recognise(state: State) -> Recognised:
         if stem is not None and head is not None and all(depths) and bottleneck:
             model = replace(model_config(step), depths=depths, width=stem.shape[0])
             return Recognised(step, library, model, head.shape[0], stem.shape[1])
-    known = ", ".join(dict.fromkeys(library for _, library in LAYOUTS))
-    raise KeyError(f"not the weights of a ResNet with bottlenecks or of a ConvNeXt as they are named in: {known}")
+    expected: dict[str, list[str]] = {}
+    for (_, library), layout in LAYOUTS.items():
+        expected.setdefault(f"{next(iter(layout.ends.values()))}.weight", []).append(library)
+    named = ", ".join(f"{key} ({' or '.join(libraries)})" for key, libraries in expected.items())
+    raise KeyError(f"not the weights of a ResNet with bottlenecks or of a ConvNeXt, which begin with one of {named}")
 
 
 def from_library(state: State, library: str, *, step: str, model: ModelConfig) -> dict[str, Tensor]:
@@ -116,6 +119,8 @@ def from_library(state: State, library: str, *, step: str, model: ModelConfig) -
     """
     names = library_names(library, step=step, model=model)
     expected = set(names.values())
+    counters = [key for key in expected - state.keys() if key.endswith("num_batches_tracked")]  # unknown to torch 0.4
+    state = {**state, **dict.fromkeys(counters, torch.tensor(0))}
     differ = {"missing": sorted(expected - state.keys()), "not expected": sorted(state.keys() - expected)}
     if any(differ.values()):
         listed = (f"{word}: {', '.join(keys[:3])} ({len(keys)} in all)" for word, keys in differ.items() if keys)
