@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import roadmap
@@ -53,6 +54,16 @@ def submit_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """
     kept = {key: value for key, value in environment.items() if key == "SLURM_CONF"}
     return without(environment, OF_TORCHRUN + OF_SLURM) | kept
+
+
+@contextmanager
+def outside_of_jobs() -> Iterator[None]:
+    """Run SLURM's commands in `submit_environment`, those of libraries too."""
+    hidden = {key: os.environ.pop(key) for key in os.environ.keys() - submit_environment(os.environ).keys()}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def without(environment: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The SLURM launcher with stand-ins for SLURM's commands."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,14 @@ def test_options_are_passed_to_sbatch() -> None:
 
 @pytest.fixture
 def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand-ins for SLURM's commands; `squeue` prints the file that this returns."""
+    """Stand-ins for SLURM's commands, called from inside a job; `squeue` prints the file that this returns."""
     states, does = tmp_path / "states", dict.fromkeys(("srun", "scontrol"), "")
     does |= {"squeue": f"cat {states}", "scancel": f'echo "$@" > {tmp_path}/cancelled', "sbatch": "echo job 7"}
-    programs(monkeypatch, tmp_path, **{name: f"#!/bin/sh\n{line}\n" for name, line in does.items()})
+    scripts = {name: f"#!/bin/sh\nenv > {tmp_path}/{name}.environment\n{line}\n" for name, line in does.items()}
+    programs(monkeypatch, tmp_path, **scripts)
+    inside_a_job = {"SLURM_MEM_PER_CPU": "100", "SBATCH_PARTITION": "interactive", "RANK": "0", "SLURM_CONF": "/x"}
+    for key, value in inside_a_job.items():
+        monkeypatch.setenv(key, value)
     return states
 
 
@@ -58,6 +63,10 @@ def test_jobs_are_found_again_and_each_end_is_reported_once(tmp_path: Path, comm
     assert launcher.ended() == []
 
     assert cancel(plan.runs) == 2
+    for name in ("sbatch", "squeue", "scancel"):
+        variables = {line.partition("=")[0] for line in (tmp_path / f"{name}.environment").read_text().splitlines()}
+        assert variables & {"SLURM_CONF", "SLURM_MEM_PER_CPU", "SBATCH_PARTITION", "RANK"} == {"SLURM_CONF"}, name
+    assert os.environ["SBATCH_PARTITION"] == "interactive"
     assert (tmp_path / "cancelled").read_text().split() == ["7_0", "7_1"]
     assert cancel(plan.runs) == 0
 

@@ -3,13 +3,14 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from helpers.slurm_cluster import Cluster, lacking, until, up
-from helpers.smoke import computed, script, torchrun, words, working_on
+from helpers.smoke import ROOT, computed, script, torchrun, words, working_on
 
 from roadmap import runs
 
@@ -141,6 +142,28 @@ def test_a_run_that_fails_by_its_own_error_is_not_retried(
     assert "gelu seed 0: top-1" in output
     refused = sweep(*words(tmp_path, data_root, *LONG[:1], *SLURM, "cluster.partition=nowhere"))
     assert "invalid partition specified: nowhere" in said(refused, code=2)
+
+
+def test_a_sweep_from_inside_an_allocation_submits_jobs_like_any_other(
+    cluster: Cluster, local: Path, tmp_path: Path, data_root: Path
+) -> None:
+    arguments = words(
+        tmp_path, data_root, "steps=[layer_norm]", *LONG[1:], *SLURM, f"cluster.setup=['env>{tmp_path}/env']"
+    )
+    # An unknown partition, CPUs that the job does not have, two limits of memory that exclude each other, a list of
+    # nobody's jobs.
+    options = {"SBATCH_PARTITION": "nowhere", "SLURM_CPU_BIND": "map_cpu:99", "SLURM_MEM_PER_NODE": "10", "RANK": "0"}
+    options |= {"SLURM_MEM_PER_CPU": "10", "SQUEUE_STATES": "FAILED", "SBATCH_JOB_NAME": "callers"}
+    command = ["salloc", "--ntasks=1", "--quiet", "env", *(f"{key}={value}" for key, value in options.items())]
+    command += [sys.executable, str(ROOT / "scripts/sweep.py"), *arguments]
+    done = subprocess.run(
+        command, env=cluster.environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=200
+    )
+    assert done.returncode == 0 and "1 of 1 run finished, 1 of them now" in done.stdout, done.stdout + done.stderr
+    same_as(local, tmp_path / "tiny", ["layer_norm"])
+    found = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines() if "=" in line)
+    assert not found.keys() & options.keys() and found["SLURM_JOB_NAME"] == "tiny"
+    assert found["SLURM_CONF"] == cluster.environment["SLURM_CONF"]
 
 
 def test_two_processes_per_job_compute_the_same_as_torchrun(

@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from roadmap import runs
+from roadmap.environment import outside_of_jobs
 from roadmap.signals import ASKED_TO_STOP
 
 RESUMABLE_CODES = {128 + number for number in ASKED_TO_STOP} | {-number for number in ASKED_TO_STOP}
@@ -79,7 +80,8 @@ def job_states() -> dict[str, str] | None:
     """State of each of this user's jobs that SLURM still knows, by job number; None if squeue does not answer."""
     command = ["squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}", "--format=%i %T"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+        with outside_of_jobs():
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     except (OSError, subprocess.SubprocessError):
         return None
     return dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip())

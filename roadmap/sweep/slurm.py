@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from roadmap import runs
+from roadmap.environment import outside_of_jobs
 from roadmap.errors import ConfigError, require
 from roadmap.sweep.cluster import ClusterConfig
 from roadmap.sweep.exit_status import ACTIVE_STATES, WORKING_STATES, Exit, checkpoint_time, job_states
@@ -61,7 +62,8 @@ class Slurm:
         for state in states:
             reset(state, Phase.queued)
         try:
-            jobs = self._executor.submit_array([TrainJob(state.run.directory.absolute()) for state in states])
+            with outside_of_jobs():
+                jobs = self._executor.submit_array([TrainJob(state.run.directory.absolute()) for state in states])
         except RuntimeError as error:  # raised by submitit with sbatch's output
             lines = [line for line in str(error).splitlines() if "sbatch:" in line] or str(error).splitlines()[-1:]
             raise ConfigError(f"cluster=slurm: {' '.join(lines)}") from error
@@ -127,7 +129,9 @@ def cancel(of: list[Run]) -> int:
     """Cancel the jobs of runs, which write a checkpoint first; returns their number (ConfigError: scancel fails)."""
     jobs = [job for run in of if (job := saved_job(RunState(run)))]
     if jobs:
-        done = subprocess.run(["scancel", *(job.number for job in jobs)], capture_output=True, text=True, check=False)
+        with outside_of_jobs():
+            command = ["scancel", *(job.number for job in jobs)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise ConfigError(f"cancel: {done.stderr.strip().splitlines()[-1]}")
     for job in jobs:
