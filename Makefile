@@ -23,7 +23,7 @@ WORDS = $(STUDY_WORD) $(call option,seeds,SEEDS) $(call option,jobs,JOBS) $(call
 SLURM := slurmctld slurmd slurm-client munge
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data data-check roadmap plan costs collate plot push view test test-slow test-slurm test-gpu test-view chaos
+.PHONY: help setup data data-check roadmap plan costs collate plot publish push view test test-slow test-slurm test-gpu test-view chaos
 .PHONY: lint bench bench-data profile wheel clean
 
 help: ## show this list
@@ -61,6 +61,9 @@ collate: setup ## make the table of a study from its results
 
 plot: setup ## draw the figure of a study from its table
 	$(BIN)/python scripts/plot.py $(WORDS)
+
+publish: setup ## write results, table and figure of a study to results/published, which is committed
+	$(BIN)/python scripts/publish.py $(WORDS)
 
 push: setup ## send a study to Weights & Biases from its local files (or TRACKING=tensorboard)
 	$(BIN)/python scripts/push.py $(WORDS) $(if $(value TRACKING),,tracking=wandb)

@@ -19,6 +19,7 @@ COMMANDS = {
     "paper": "roadmap.results.paper",
     "plot": "roadmap.report.plot",
     "prepare": "roadmap.data.resize",
+    "publish": "roadmap.report.publish",
     "push": "roadmap.tracking.mirror",
     "show": "roadmap.networks.show",
     "sweep": "roadmap.sweep.sweeper",

@@ -19,6 +19,7 @@ from roadmap.config.conf import choices
 from roadmap.config.overrides import STEP_WORDS, parse_overrides, study_name
 from roadmap.config.schema import Config, SweepOptions
 from roadmap.errors import ConfigError, DataError, Locked, NoSpace, causes, did_you_mean, require, require_one_of
+from roadmap.runs import PUBLISHED
 
 Main = Callable[[list[str]], int]
 DEFAULT_STUDY = "fashion_mnist"  # the study of conf/config.yaml
@@ -170,7 +171,8 @@ def duration(seconds: float) -> str:
 def _require_study(study: str, directories: Sequence[Path]) -> None:
     """Refuse a study that is neither in conf/study, with or without options, nor in one of the directories."""
     known = choices("study")
-    found = {path.parent for directory in directories for path in directory.glob("*/ladder.csv")}
+    tables = ("*/ladder.csv", f"{PUBLISHED}/*/ladder.csv")
+    found = {path.parent for directory in directories for table in tables for path in directory.glob(table)}
     found |= {path.parents[1] for directory in directories for path in directory.glob("*/*/seed-*")}
     others = sorted({path.name for path in found} - {*known})
     if study in others or study.partition(",")[0] in known:

@@ -25,6 +25,7 @@ FAILURE = "failure.json"
 RESULT = "result.json"
 DATA = "data.json"  # fingerprint of the images, for data sets whose name does not identify them
 JOB = "job.json"  # cluster job, until the sweep has seen its end
+PUBLISHED = "published"  # directory of committed results in results/, one directory per study
 TRACKING = "tracking"  # directory of the tracker's files and of its process's log
 EXIT = "exit.json"  # how the training command of a job ended
 
@@ -179,6 +180,21 @@ def finished(directory: Path, config: Config | None = None) -> bool:
         return False
     # The step's parent, group and title are not in the hash.
     return all(result["config_hash"] == digest(each) and result["config"]["step"] == each["step"] for each in wanted)
+
+
+def published(config: Config, data: dict[str, Any] | None = None, results_dir: Path = Path("results")) -> Path | None:
+    """The published result of a run, if the run has not begun; None without one.
+
+    A ConfigError if it is damaged, of another run, or of other images than those of the fingerprint `data`.
+    """
+    path = results_dir / PUBLISHED / config.study.name / "runs" / config.step.name / f"seed-{config.seed}" / RESULT
+    if not path.exists() or begun(run_directory(config)):
+        return None
+    result, own = read_result(path), to_dict(config)
+    if different := listed_difference(identity(result["config"]), identity(own)):
+        raise ConfigError(f"{path} is of another run: {different}; study.reuse_published=false trains this one")
+    refuse_other_data(path, result.get("data"), data)
+    return path if result["config"]["step"] == own["step"] else None
 
 
 def find_results(study: Path) -> list[Path]:

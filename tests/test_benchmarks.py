@@ -80,7 +80,7 @@ def test_only_steps_of_the_main_sequence_are_in_the_mean() -> None:
 
 
 def test_the_documents_state_the_measured_figures() -> None:
-    tables = [speed.read(path) for path in (ROOT / "results/bench").glob("*.csv")]
+    tables = [speed.read(path) for path in (ROOT / "results/published/bench").glob("*.csv")]
     assert tables
     for line in (line for table in tables for line in speed.notes(table)):
         assert f"\n- {line}\n" in (ROOT / "docs/performance.md").read_text(), line

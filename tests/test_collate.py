@@ -10,6 +10,7 @@ from roadmap.config.steps import steps
 from roadmap.errors import ConfigError
 from roadmap.results.collate import collate, read, report, rows
 from roadmap.results.table import read_csv
+from roadmap.runs import find_results
 
 OLD = Path(__file__).parent / "data" / "old_results"
 
@@ -49,7 +50,7 @@ def test_the_page_says_how_the_runs_were_made() -> None:
 
 def test_results_in_the_old_format_and_in_the_new_one_stand_in_one_table(tmp_path: Path) -> None:
     study = shutil.copytree(OLD / "runs", tmp_path / "fashion_mnist")
-    shutil.copytree(ROOT / "results/fashion_mnist/runs/stage_ratio", study / "stage_ratio")
+    shutil.copytree(ROOT / "results/published/fashion_mnist/runs/stage_ratio", study / "stage_ratio")
     table, page, _ = collate("fashion_mnist", tmp_path, tmp_path / "results")
     known = {row.step: row for row in read_csv(table)}
     resnet = known["resnet"]
@@ -67,7 +68,7 @@ def test_a_result_that_is_damaged_or_in_the_wrong_place_is_refused_by_name(tmp_p
         read(study)
     copy.unlink()
     study.rename(tmp_path / "other")
-    with pytest.raises(ConfigError, match=r"study=other: .*runs of another study, smoke"):
+    with pytest.raises(ConfigError, match=r"result.json=smoke: allowed is a result of the study other"):
         collate("other", tmp_path, tmp_path / "results")
 
 
@@ -86,30 +87,58 @@ def test_the_table_can_be_made_again_without_runs(tmp_path: Path) -> None:
     assert written[-1].read_text().startswith("study,step,seed,metric,value\nsmoke,depthwise_conv,0,top1,82.0\n")
 
 
-def test_the_kept_results_are_those_of_the_table(tmp_path: Path) -> None:
+def test_results_are_kept_when_their_runs_are_gone(tmp_path: Path) -> None:
     runs, results = tmp_path / "runs", tmp_path / "results"
     kept = results / "smoke" / "runs"
     study = write(runs, [result("gelu", 0), result("gelu", 1), result("resnet")])
     collate("smoke", runs, results)
     unchanged = (kept / "gelu" / "seed-0" / "result.json").stat().st_mtime_ns
-    shutil.rmtree(study / "gelu" / "seed-1")
+    shutil.rmtree(study)
     write(runs, [result("resnet", correct=9000), result("layer_norm")])
-    collate("smoke", runs, results)
-    here = {path.relative_to(kept): path.read_bytes() for path in kept.rglob("*") if path.is_file()}
-    assert here == {path.relative_to(study): path.read_bytes() for path in study.rglob("*") if path.is_file()}
+    said: list[str] = []
+    table = {row.step: row for row in read_csv(collate("smoke", runs, results, said.append)[0])}
+    assert {step: (row.n, row.top1) for step, row in table.items() if row.n} == {
+        "resnet": (1, 90.0),
+        "gelu": (2, 80.0),
+        "layer_norm": (1, 80.0),
+    }
+    assert said == [f"2 finished in {study}", f"2 finished in {kept}"]
+    assert len(find_results(kept)) == 4
     assert (kept / "gelu" / "seed-0" / "result.json").stat().st_mtime_ns == unchanged
 
 
-def test_nothing_is_written_for_incompatible_runs_and_no_older_table_shown_for_none(tmp_path: Path) -> None:
-    study = write(tmp_path / "runs", [result("gelu", 0), result("gelu", 1, recipe__lr=1.0)])
+def test_published_results_are_joined_in_and_never_written(tmp_path: Path) -> None:
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    published = write(tmp_path / "there", ladder(seeds=3)).rename(tmp_path / "published")
+    (results / "published" / "smoke").mkdir(parents=True)
+    published = published.rename(results / "published" / "smoke" / "runs")
+    before = [path.read_bytes() for path in find_results(published)]
+    write(runs, [result("wide", like="gelu", step__parent="layer_norm", model__width=48), result("gelu", correct=1)])
+    table = {row.step: row for row in read_csv(collate("smoke", runs, results)[0])}
+    assert (table["wide"].n, table["gelu"].n, table["resnet"].n) == (1, 3, 3)
+    assert table["wide"].change == pytest.approx(80 - (table["layer_norm"].top1 or 0))
+    assert (table["gelu"].top1 or 0) < 60, "one's own run in place of the published one"
+    assert [path.read_bytes() for path in find_results(published)] == before
+    assert sorted(path.name for path in published.parent.iterdir()) == ["runs"]
+    assert len(find_results(results / "smoke" / "runs")) == 2, "copies of one's own alone"
+
+
+def test_published_results_of_another_configuration_are_left_out_with_the_reason(tmp_path: Path) -> None:
+    published = write(tmp_path / "there", [result("gelu", recipe__lr=1.0)])
+    shutil.copytree(published, tmp_path / "results" / "published" / "smoke" / "runs")
+    write(tmp_path / "runs", [result("gelu", 1)])
+    said: list[str] = []
+    collate("smoke", tmp_path / "runs", tmp_path / "results", said.append)
+    assert "left out: recipe.lr: " in said[1] and len(said) == 2
+
+
+def test_nothing_is_written_for_incompatible_runs(tmp_path: Path) -> None:
+    write(tmp_path / "runs", [result("gelu", 0), result("gelu", 1, recipe__lr=1.0)])
     with pytest.raises(ConfigError, match=r"recipe\.lr"):
         collate("smoke", tmp_path / "runs", tmp_path / "results")
     assert not (tmp_path / "results").exists()
-    shutil.rmtree(study / "gelu" / "seed-1")
-    collate("smoke", tmp_path / "runs", tmp_path / "results")
-    (tmp_path / "runs" / "smoke" / "gelu" / "seed-0" / "result.json").unlink()
     with pytest.raises(ConfigError, match=r"no finished run in .*; first run: python scripts/sweep.py study=smoke$"):
-        collate("smoke", tmp_path / "runs", tmp_path / "results")
+        collate("smoke", tmp_path / "none", tmp_path / "results")
 
 
 def test_the_command_needs_no_torch(tmp_path: Path) -> None:

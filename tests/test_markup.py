@@ -10,7 +10,7 @@ from roadmap.results.collate import report, rows
 from roadmap.results.markup import escape, rate, to_latex, to_markdown
 from roadmap.results.table import read_csv
 
-RESULTS = Path(__file__).parents[1] / "results" / "fashion_mnist"
+RESULTS = Path(__file__).parents[1] / "results" / "published" / "fashion_mnist"
 
 
 def test_one_seed_has_blanks_and_the_page_says_so() -> None:

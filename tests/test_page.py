@@ -88,7 +88,7 @@ def test_the_command_builds_the_page_without_torch(half: Path) -> None:
 
 
 def test_nothing_is_written_for_an_unknown_study(tmp_path: Path) -> None:
-    message = r"^study=smoke: no .*smoke; first run: python scripts/collate.py study=smoke$"
+    message = r"^study=smoke: no .*ladder.csv; first run: python scripts/collate.py study=smoke$"
     with pytest.raises(ConfigError, match=message):
         build("smoke", tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from roadmap.results.collate import report, rows
 from roadmap.results.paper import deviations, main, paper_rows, published, to_beat
 from roadmap.results.statistics import LEVEL, holm
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[1] / "results" / "published"
 NOT_SIGNIFICANT = {"patchify_stem", "gelu", "fewer_norms", "layer_norm"}
 
 

@@ -1,7 +1,17 @@
 """The plan of a sweep: which runs, in which order."""
 
-import pytest
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
+import pytest
+from helpers.synthetic import result, write
+
+from roadmap import runs
+from roadmap.config.conf import to_dict
+from roadmap.config.identity import digest
+from roadmap.config.overrides import study_name
+from roadmap.config.schema import Config
 from roadmap.config.steps import steps
 from roadmap.errors import ConfigError
 from roadmap.sweep.plan import make_plan
@@ -60,3 +70,33 @@ def test_a_cluster_is_not_part_of_a_study() -> None:
     plan = make_plan(["study=smoke", "steps=[gelu]", "cluster=slurm", "cluster.partition=gpu"])
     assert plan.configs == make_plan(["study=smoke", "steps=[gelu]"]).configs
     assert (plan.jobs, plan.cluster.partition) == (256, "gpu")
+
+
+def test_published_results_of_the_same_runs_are_taken_as_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    planned = ["study=smoke", "steps=[gelu]", "seeds=3", "study.reuse_published=true"]
+    plan = make_plan(planned)
+    gelu = {config.seed: config for config in plan.configs}
+
+    def put(seed: int, config: Config, **more: object) -> None:
+        plain = to_dict(config)
+        made = result("gelu", seed) | {"config": plain, "config_hash": digest(plain)} | more
+        write(tmp_path / "there", [made])
+        shutil.copytree(tmp_path / "there/smoke", "results/published/smoke/runs", dirs_exist_ok=True)
+
+    put(0, gelu[0])
+    put(1, gelu[1])
+    plan.freeze()
+    runs.write_json(plan.runs[1].directory / runs.CHECKPOINT, {})  # this run has begun
+    assert (plan.reuse(), plan.reuse()) == (1, 0)
+    assert [runs.finished(run.directory) for run in plan.runs] == [True, False, False]
+    assert runs.read_result(plan.runs[0].directory / runs.RESULT)["metrics"]["top1"] == 80
+    put(2, replace(gelu[2], recipe=replace(gelu[2].recipe, lr=7.0)))
+    with pytest.raises(ConfigError, match=r"recipe.lr \(7.0 there, now .*study.reuse_published=false"):
+        plan.reuse()
+    put(2, gelu[2], data={"train": {"images": 1, "classes": 1, "names": "a" * 16}})
+    with pytest.raises(ConfigError, match="is of other images"):
+        plan.reuse({"train": {"images": 2, "classes": 1, "names": "b" * 16}})
+    assert study_name("smoke", {"study.reuse_published": "true"}) == "smoke"

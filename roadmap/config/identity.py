@@ -10,10 +10,8 @@ from roadmap.config.aliases import renamed
 DATA_LOCATION = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"))
 # Values of options that configurations do not have that were written before the option existed.
 OLD_DEFAULTS = {"recipe.precision": "float32", "recipe.sync_bn": False}
-OUTSIDE_IDENTITY = (
-    "study.seeds", "study.ladder", "study.design", "training", "tracking", "runs_dir", *DATA_LOCATION, "budget",
-    "regime", "step",
-)  # fmt: skip
+OUTSIDE_IDENTITY = ("study", "training", "tracking", "runs_dir", *DATA_LOCATION, "budget", "regime", "step")
+NAMES = ("study.name", "step.name", "regime.name")  # all of these three groups that is part of it
 
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:
@@ -26,7 +24,7 @@ def identity(config: dict[str, Any]) -> dict[str, Any]:
         for key, value in flat.items()
         if not under(key, OUTSIDE_IDENTITY) and OLD_DEFAULTS.get(key, ...) != value
     }
-    return kept | {"step.name": flat["step.name"], "regime.name": flat["regime.name"]}
+    return kept | {name: flat[name] for name in NAMES}
 
 
 def digest(config: dict[str, Any]) -> str:

@@ -249,6 +249,8 @@ class StudyConfig:
     seeds: int = 1  # seeds 0 to seeds - 1 are a full sweep
     ladder: Ladder = Ladder.network
     design: Design = Design.ladder  # set by the option design=... of a sweep
+    reuse_published: bool = False
+    """Whether a sweep takes runs with a published result (results/published) as finished."""
 
 
 @dataclass

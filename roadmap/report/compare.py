@@ -10,7 +10,7 @@ from roadmap.errors import ConfigError, require
 from roadmap.files import write_atomic
 from roadmap.results import notes, paper
 from roadmap.results.markup import change_text, markdown, number, yes_no
-from roadmap.results.table import Row, read_csv
+from roadmap.results.table import Row, read_csv, table_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,11 +47,7 @@ def rows_of(study: str, results_dir: Path) -> list[Row]:
     """The table of a study, or of the paper (ConfigError: there is none, or it is damaged)."""
     if study == paper.STUDY:
         return paper.paper_rows()
-    table = results_dir / study / "ladder.csv"
-    if not table.exists():
-        first = f"first run: python scripts/collate.py study={study}"
-        raise ConfigError(f"{study}: no {table}; allowed is {paper.STUDY} or a study with a table; {first}")
-    return read_csv(table)
+    return read_csv(table_of(study, results_dir))
 
 
 def paired(a: Sequence[Row], b: Sequence[Row]) -> list[Pair]:
@@ -127,7 +123,7 @@ def main(words: list[str]) -> int:
     a, b          names of studies, as their directories in results_dir; or paper. Default of b: paper
     results_dir   default results
 
-    Reads <results_dir>/<study>/ladder.csv, which scripts/collate.py writes.
+    Reads <results_dir>/<study>/ladder.csv, which scripts/collate.py writes; without it, the published table.
     """
     from roadmap.cli import options
     from roadmap.config.checks import NAME

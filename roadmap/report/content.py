@@ -21,8 +21,7 @@ from roadmap.results import collate, curves
 from roadmap.results.markup import change_text, further, gflops, metric_text, p_value, rate
 from roadmap.results.paper import deviations
 from roadmap.results.statistics import LEVEL
-from roadmap.results.table import Row, read_csv
-from roadmap.runs import find_results, read_result
+from roadmap.results.table import Row, read_csv, table_of
 
 Data = dict[str, Any]
 Runs = Mapping[str | None, Sequence[Data]]  # the results of each step
@@ -41,11 +40,10 @@ SIGNIFICANCE = {  # classes of changes: title and explanation
 
 def gather(study: str, results_dir: Path = Path("results")) -> Data:
     """The report of a study as data for JSON (ConfigError: it has no table yet, or a file beside it is damaged)."""
-    directory = results_dir / study
-    results = [read_result(path) for path in find_results(directory / "runs")]
-    if not results or not (directory / "ladder.csv").exists():
-        raise ConfigError(f"study={study}: no {directory}; first run: python scripts/collate.py study={study}")
-    table = read_csv(directory / "ladder.csv")
+    path = table_of(study, results_dir)
+    table, results = read_csv(path), [*collate.joined(study, collate.sources(study, results_dir)).values()]
+    if not results:
+        raise ConfigError(f"study={study}: no result beside {path}; first run: python scripts/collate.py study={study}")
     first, metrics, facts = table[0], further(table), collate.facts(table, results)
     facts.pop(collate.DEVIATIONS, None)
     agreement = next(key for key in facts if key.startswith("Agreement"))
@@ -61,7 +59,7 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
         "finished_at": max(result["finished_at"] for result in results),
         "metrics": metrics,
         "steps": _records(table, results, metrics),
-        "curves": curves.read(directory / curves.CURVES),
+        "curves": curves.read(path.with_name(curves.CURVES)),
         "agreement": [agreement, facts.pop(agreement)],
         "deviations": [list(line) for line in deviations(results)],
         "facts": facts,

@@ -15,7 +15,10 @@ from roadmap.files import write_atomic
 
 
 def build(study: str, results_dir: Path = Path("results")) -> Path:
-    """Write <results_dir>/<study>/index.html from the files beside it; returns its path. Errors: see `gather`."""
+    """Write <results_dir>/<study>/index.html from the table and results of the study; returns its path.
+
+    Errors: see `gather`.
+    """
     import vl_convert
 
     from roadmap.report.charts import charts
@@ -23,6 +26,7 @@ def build(study: str, results_dir: Path = Path("results")) -> Path:
 
     report = gather(study, results_dir)
     path = results_dir / study / "index.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, render(report, charts(report), vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")))
     return path
 
@@ -105,13 +109,15 @@ def main(words: list[str]) -> int:
         python scripts/view.py study=imagenet               another study, or one named by the words of its sweep
         python scripts/view.py screenshot=docs/report.png   a picture of the page; needs chromium and playwright
 
-    Reads <results_dir>/<study>, which scripts/collate.py writes, at any moment of a sweep.
+    Reads <results_dir>/<study>, which scripts/collate.py writes, at any moment of a sweep; without it, the published
+    results.
     """
     from roadmap.cli import study_options
+    from roadmap.results.table import table_of
 
     chosen = study_options(words, {"screenshot": ""})
     page = build(chosen["study"], Path(chosen["results_dir"]))
-    print((page.parent / "ladder.md").read_text())
+    print(table_of(chosen["study"], Path(chosen["results_dir"])).with_suffix(".md").read_text())
     print(page.resolve())
     if chosen["screenshot"]:
         with chromium() as browser:

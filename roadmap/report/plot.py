@@ -6,22 +6,21 @@ from roadmap.errors import ConfigError
 
 
 def plot(study: str, results_dir: Path = Path("results")) -> list[Path]:
-    """Draw <results_dir>/<study>/ladder.png and .svg from the ladder.csv beside them; returns the two paths.
+    """Draw <results_dir>/<study>/ladder.png and .svg from the table of the study (`table_of`); returns the two paths.
 
     The same table gives the same bytes (ConfigError: the table is missing, damaged or without a finished run).
     """
     from roadmap.report.figure import draw
     from roadmap.report.style import save, style
-    from roadmap.results.table import read_csv
+    from roadmap.results.table import read_csv, table_of
 
-    table = results_dir / study / "ladder.csv"
-    if not table.exists():
-        raise ConfigError(f"study={study}: no {table}; first run: python scripts/collate.py study={study}")
+    table, directory = table_of(study, results_dir), results_dir / study
     rows = read_csv(table)
     if not any(row.n for row in rows):
         raise ConfigError(f"{table}: no step has a finished run")
+    directory.mkdir(parents=True, exist_ok=True)
     with style():
-        return save(draw(rows), table.with_suffix(""))
+        return save(draw(rows), directory / "ladder")
 
 
 def main(words: list[str]) -> int:
@@ -31,7 +30,7 @@ def main(words: list[str]) -> int:
         python scripts/plot.py study=smoke                      another study
         python scripts/plot.py study=smoke recipe.smoothing=0   the study of a sweep, named by the same words
 
-    Reads <results_dir>/<study>/ladder.csv, which scripts/collate.py writes.
+    Reads <results_dir>/<study>/ladder.csv, which scripts/collate.py writes; without it, the published table.
     """
     from roadmap.cli import study_options
 

@@ -1,22 +1,24 @@
 """From the result files of a study to its table, and the notes on it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from roadmap.config.designs import base_of, variants
 from roadmap.config.schema import Design
 from roadmap.config.steps import steps
-from roadmap.errors import ConfigError
+from roadmap.errors import ConfigError, require
 from roadmap.files import write_atomic
 from roadmap.results import curves, notes
 from roadmap.results.compatibility import design_of, ladder_of, refuse_incompatible
 from roadmap.results.markup import page, to_latex
 from roadmap.results.paper import REGIMES, agreement, deviations, paper_regime, with_paper
 from roadmap.results.table import Row, long_rows, summarize, to_csv
-from roadmap.runs import RESULT, find_results, read_result
+from roadmap.runs import PUBLISHED, RESULT, find_results, read_result
 
 Result = dict[str, Any]
+Found = dict[Path, Result]
+"""Results by the path of their file."""
 COMPARED = {
     Design.leave_one_out.name: "The parent is the end of the main sequence; each step is that network without one "
     "change. Below zero, the network was better with the change.",
@@ -32,44 +34,117 @@ def collate(
     results_dir: Path = Path("results"),
     say: Callable[[str], object] = lambda _line: None,
 ) -> list[Path]:
-    """Write ladder.csv, .md and .tex of a study, and beside them runs.csv, curves.csv and the result files in runs/.
+    """Write ladder.csv, .md and .tex of a study to <results_dir>/<study>, and beside them runs.csv and curves.csv.
 
-    Reads <runs_dir>/<study>; if that does not exist, the result files kept in <results_dir>/<study>/runs. The kept
-    files are always exactly those the table was made from. Returns the paths of the tables.
+    Reads the `sources` of the study. The results of <runs_dir>/<study> are copied to <results_dir>/<study>/runs, where
+    they outlive the runs. Returns the paths of the tables.
     A ConfigError if there is no finished run, a damaged result, or runs that do not belong into one table.
     """
-    kept = results_dir / study / "runs"
-    source = runs_dir / study if (runs_dir / study).is_dir() else kept
-    results = read(source)
-    if not results:
+    places = sources(study, results_dir, runs_dir)
+    found = joined(study, places, say)
+    if not found:
         words = f"study={study}" if "," not in study else "with the words that name it"
         first = f"first run: python scripts/sweep.py {words}"
-        raise ConfigError(f"study={study}: no finished run in {runs_dir / study}; {first}")
-    if results[0]["study"] != study:
-        raise ConfigError(f"study={study}: {source} holds runs of another study, {results[0]['study']}")
-    say(f"{len(results)} finished in {source}")
-    refuse_incompatible(results)
-    table = rows(results)
-    if source != kept:
-        points = curves.from_runs(source, results)
-        _keep(source, kept, [_place(result) for result in results])
-        curves.write(points, results_dir / study / curves.CURVES)
-    written = {"ladder.csv": to_csv(table), "ladder.md": report(table, results), "ladder.tex": to_latex(table)}
-    write_atomic(results_dir / study / "runs.csv", long_rows(results).to_csv(index=False, lineterminator="\n"))
-    for name, text in written.items():
-        write_atomic(results_dir / study / name, text)
-    return [results_dir / study / name for name in written]
+        raise ConfigError(f"study={study}: no finished run in {places[0]}; {first}")
+    contents, directory = tables(found, places), results_dir / study
+    keep({path: result for path, result in found.items() if path.is_relative_to(places[0])}, directory / "runs")
+    return write_tables(contents, directory)
 
 
-def read(directory: Path) -> list[Result]:
+def sources(study: str, results_dir: Path, runs_dir: Path | None = None) -> list[Path]:
+    """The directories with results of a study, the preferred first: its runs, copies of them, the published results."""
+    copies = [directory / study / "runs" for directory in (results_dir, results_dir / PUBLISHED)]
+    return [runs_dir / study, *copies] if runs_dir else copies
+
+
+def joined(study: str, places: Sequence[Path], say: Callable[[str], object] = lambda _line: None) -> Found:
+    """The results of a study from several directories by step and seed, of each run the first.
+
+    A directory whose results do not belong into one table with those before it is left out, and the reason is said.
+    A ConfigError if the results of the first directory do not belong into one table, or one of them is damaged.
+    """
+    found: Found = {}
+    for source in places:
+        new = {path: each for path, each in read(source).items() if place(each) not in map(place, found.values())}
+        for path, result in new.items():
+            require(result["study"] == study, str(path), result["study"], f"a result of the study {study}")
+        try:
+            refuse_incompatible([*found.values(), *new.values()])
+        except ConfigError as error:
+            if not found:
+                raise
+            say(f"{source}: left out: {error}")
+            continue
+        if new:
+            say(f"{len(new)} finished in {source}")
+        found |= new
+    return dict(sorted(found.items(), key=lambda item: place(item[1])))
+
+
+def read(directory: Path) -> Found:
     """All results in the directory of a study, by step and seed (ConfigError: one is damaged or in the wrong place)."""
-    results = []
+    results = {}
     for path in find_results(directory):
-        result = read_result(path)
-        if path.relative_to(directory) != _place(result):
-            raise ConfigError(f"{path}: holds the result of {_place(result).parent}")
-        results.append(result)
+        results[path] = read_result(path)
+        if path.relative_to(directory) != place(results[path]):
+            raise ConfigError(f"{path}: holds the result of {place(results[path]).parent}")
     return results
+
+
+def place(result: Result) -> Path:
+    """The path of a result in the directory of its study."""
+    return Path(result["step"]) / f"seed-{result['seed']}" / RESULT
+
+
+def keep(found: Found, directory: Path) -> None:
+    """Copy result files into a directory of a study; nothing is removed there."""
+    for path, result in found.items():
+        copy, content = directory / place(result), path.read_bytes()
+        if not copy.exists() or copy.read_bytes() != content:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(copy, content)
+
+
+def tables(found: Found, places: Sequence[Path]) -> dict[str, str]:
+    """The files that results make: name and text; no text if there is nothing to write."""
+    results = [*found.values()]
+    table = rows(results)
+    return {
+        "ladder.csv": to_csv(table),
+        "ladder.md": report(table, results),
+        "ladder.tex": to_latex(table),
+        "runs.csv": long_rows(results).to_csv(index=False, lineterminator="\n"),
+        curves.CURVES: curves.to_csv(_curves(found, places)),
+    }
+
+
+def write_tables(contents: Mapping[str, str], directory: Path) -> list[Path]:
+    """Write what `tables` returns into a directory; returns the paths of the tables."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in contents.items():
+        if text:
+            write_atomic(directory / name, text)
+        else:
+            (directory / name).unlink(missing_ok=True)
+    return [directory / name for name in contents if name.startswith("ladder.")]
+
+
+def _curves(found: Found, places: Sequence[Path]) -> list[curves.Point]:
+    """The curves of results, each from the first directory that has them for this result, to the byte."""
+    points: list[curves.Point] = []
+    for source in places:
+        known = {(point["step"], point["seed"]) for point in points}
+        here = [
+            result
+            for path, result in found.items()
+            if (result["step"], result["seed"]) not in known and _same(source / place(result), path)
+        ]
+        points += curves.from_runs(source, here) or curves.of_results(source.with_name(curves.CURVES), here)
+    return sorted(points, key=lambda point: (place(point), point["epoch"]))
+
+
+def _same(a: Path, b: Path) -> bool:
+    return a == b or (a.exists() and a.read_bytes() == b.read_bytes())
 
 
 def rows(results: Sequence[Result]) -> list[Row]:
@@ -133,23 +208,6 @@ def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
     return found | notes.provenance(results)
 
 
-def _place(result: Result) -> Path:
-    """The path of a result in the directory of its study."""
-    return Path(result["step"]) / f"seed-{result['seed']}" / RESULT
-
-
-def _keep(source: Path, kept: Path, places: Sequence[Path]) -> None:
-    """Make `kept` hold exactly these result files of `source`."""
-    for path in find_results(kept):
-        if path.relative_to(kept) not in places:
-            path.unlink()
-    for place in places:
-        content = (source / place).read_bytes()
-        if not (kept / place).exists() or (kept / place).read_bytes() != content:
-            (kept / place).parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(kept / place, content)
-
-
 def main(words: list[str]) -> int:
     """Write the table of a study from its result files: ladder.csv, ladder.md and ladder.tex in results/<study>.
 
@@ -157,8 +215,9 @@ def main(words: list[str]) -> int:
         python scripts/collate.py study=smoke                  another study
         python scripts/collate.py study=smoke recipe.smoothing=0   the study of a sweep, named by the same words
 
-    Reads <runs_dir>/<study>, at any moment of a sweep. Without that directory, it reads the result files kept in
-    <results_dir>/<study>/runs when the table was last written. runs.csv has every metric of every run.
+    Reads <runs_dir>/<study>, at any moment of a sweep. Results are copied to <results_dir>/<study>/runs, so that the
+    table can be made again without the runs; those of <results_dir>/published/<study> are joined in. To leave a run
+    out, remove its directory from both places. runs.csv has every metric of every run.
     """
     from roadmap.cli import study_options
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from roadmap.config.aliases import COLUMNS
 from roadmap.errors import ConfigError
-from roadmap.files import write_atomic
 from roadmap.runs import METRICS
 
 CURVES = "curves.csv"
@@ -29,15 +28,12 @@ def from_runs(study: Path, results: Iterable[Mapping[str, Any]]) -> list[Point]:
     return points
 
 
-def write(points: Iterable[Point], path: Path) -> None:
-    """Write points as a CSV file; without points, there is no file."""
+def to_csv(points: Iterable[Point]) -> str:
+    """Points as CSV text; without points, none."""
     import pandas
 
     rows = [{k: round(v, 6) if isinstance(v, float) else v for k, v in point.items()} for point in points]
-    if rows:
-        write_atomic(path, pandas.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
-    else:
-        path.unlink(missing_ok=True)
+    return str(pandas.DataFrame(rows).to_csv(index=False, lineterminator="\n")) if rows else ""
 
 
 def read(path: Path) -> list[Point]:
@@ -51,6 +47,12 @@ def read(path: Path) -> list[Point]:
         return [_point(line) for line in frame[list(KINDS)].to_dict("records")]
     except (KeyError, ValueError) as error:
         raise ConfigError(f"{path}: not curves with the columns {','.join(KINDS)}: {error}") from error
+
+
+def of_results(path: Path, results: Iterable[Mapping[str, Any]]) -> list[Point]:
+    """The points of these results in a CSV file."""
+    wanted = {(result["step"], result["seed"]) for result in results}
+    return [point for point in (read(path) if wanted else ()) if (point["step"], point["seed"]) in wanted]
 
 
 def _point(line: Mapping[Any, Any]) -> Point:

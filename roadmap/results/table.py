@@ -12,6 +12,7 @@ from roadmap.config.aliases import COLUMN_VALUES, COLUMNS
 from roadmap.config.schema import Design
 from roadmap.errors import ConfigError
 from roadmap.results.statistics import LEVEL, Sample, deviation, holm, one_run, pooled, seeds_needed, welch
+from roadmap.runs import PUBLISHED
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # half a second to import: inside functions
@@ -126,6 +127,15 @@ def to_csv(rows: Iterable[Row]) -> str:
             record |= {name: mean, f"{name}_std": std}
         records.append({name: _text(value) for name, value in record.items()})
     return str(pandas.DataFrame(records, dtype=object).to_csv(index=False, lineterminator="\n"))
+
+
+def table_of(study: str, results_dir: Path) -> Path:
+    """The CSV file of a study: one's own, else the published one; a ConfigError if there is neither."""
+    own, published = (directory / study / "ladder.csv" for directory in (results_dir, results_dir / PUBLISHED))
+    for path in (own, published):
+        if path.exists():
+            return path
+    raise ConfigError(f"study={study}: no {own}; first run: python scripts/collate.py study={study}")
 
 
 def read_csv(path: Path) -> list[Row]:

@@ -15,6 +15,7 @@ from roadmap.config.overrides import parse_overrides, study_name
 from roadmap.config.schema import Config, Design, Ladder, Only, StepConfig, SweepOptions
 from roadmap.config.steps import Step, steps
 from roadmap.errors import require, require_one_of
+from roadmap.files import write_atomic
 from roadmap.sweep.cluster import ClusterConfig, Scheduler, read_cluster
 from roadmap.sweep.resources import parallel_runs
 
@@ -59,6 +60,13 @@ class Plan:
             runs.refuse_other_run(config, data)
         for config in self.configs:
             runs.freeze(config)
+
+    def reuse(self, data: dict[str, Any] | None = None) -> int:
+        """Take frozen runs with a published result as finished; returns their number (ConfigError: see `published`)."""
+        found = [(config, path) for config in self.configs if (path := runs.published(config, data))]
+        for config, path in found:
+            write_atomic(runs.run_directory(config) / runs.RESULT, path.read_bytes())
+        return len(found)
 
 
 def make_plan(words: Sequence[str]) -> Plan:

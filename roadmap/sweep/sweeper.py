@@ -49,9 +49,10 @@ def main(words: list[str]) -> int:
         console.print(f"{name} does not apply: {why}", markup=False)
     if dry_run:
         console.print(f"{counted(len(plan.runs), 'run')}, {plan.jobs} at a time")
-        plan.configs  # noqa: B018  refuses what a sweep would refuse; composing every step takes seconds
-        for run in plan.runs:
-            console.print(f"{'finished' if runs.finished(run.directory) else 'to do':9} {run.directory}")
+        for run, config in zip(plan.runs, plan.configs, strict=True):
+            reused = config.study.reuse_published and runs.published(config)
+            phase = "finished" if runs.finished(run.directory) else "published" if reused else "to do"
+            console.print(f"{phase:9} {run.directory}")
     elif command == "status":
         states = status(plan)
         console.print(table(states, plan.jobs, height=len(states) + 6))
@@ -68,7 +69,8 @@ def _sweep(plan: Plan, console: Console) -> int:
 
     data = plan.configs[0].data
     prepare(data)
-    images = listed(data) if any(runs.begun(run.directory) for run in plan.runs) else None
+    known = plan.configs[0].study.reuse_published or any(runs.begun(run.directory) for run in plan.runs)
+    images = listed(data) if known else None
     try:
         states = sweep(plan, console, data=images)
     except Interrupted as interruption:
@@ -96,6 +98,10 @@ def sweep(plan: Plan, console: Console, *, data: dict[str, Any] | None = None) -
     """
     with lock(plan.study), caught() as signals:
         plan.freeze(data)
+        if plan.configs[0].study.reuse_published and (reused := plan.reuse(data)):
+            console.print(
+                f"{counted(reused, 'run')} taken from results/published; study.reuse_published=false trains anew"
+            )
         states = [RunState(run, Phase.finished if runs.finished(run.directory) else Phase.waiting) for run in plan.runs]
         for state in states:
             state.refresh()

@@ -10,7 +10,7 @@ from roadmap.report.content import gather
 from roadmap.results.collate import collate
 from roadmap.runs import METRICS, json_lines
 
-RESULTS = ROOT / "results"
+RESULTS = ROOT / "results" / "published"
 gathered = cache(gather)
 
 

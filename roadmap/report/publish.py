@@ -1,0 +1,93 @@
+"""The command that makes the results of a study those that are committed."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from roadmap.errors import ConfigError
+from roadmap.results import collate
+from roadmap.runs import PUBLISHED
+
+NUMBERS = ("config_hash", "counts", "metrics")  # decide whether two results of one run are equal
+
+
+def publish(
+    study: str,
+    runs_dir: Path = Path("runs"),
+    results_dir: Path = Path("results"),
+    *,
+    replace: bool = False,
+    fewer: bool = False,
+    say: Callable[[str], object] = lambda _line: None,
+) -> list[Path]:
+    """Write results, tables and figure of a study to <results_dir>/published/<study>; returns the tables and figures.
+
+    The published results stay and those of <runs_dir> and <results_dir>/<study>/runs are added.
+
+    Raises:
+        ConfigError: there is no own result; a run has two results with different numbers (unless `replace`, which
+            takes one's own); or a step would have fewer seeds than are published (unless `fewer`).
+    """
+    from roadmap.report.plot import plot
+
+    *own, published = collate.sources(study, results_dir, runs_dir)
+    mine, theirs = collate.joined(study, own), collate.read(published)
+    if not mine:
+        raise ConfigError(f"study={study}: no finished run in {own[0]}; first run: python scripts/sweep.py")
+    equal = _equal(mine, theirs, replace=replace)
+    found = collate.joined(study, [*own, published], say)
+    _refuse_fewer(found.values(), theirs.values(), fewer=fewer)
+    if uncommitted := sum(bool(result.get("dirty")) for result in found.values()):
+        say(f"{uncommitted} of {len(found)} results were made with uncommitted changes")
+    new = {path: result for path, result in found.items() if collate.place(result) not in equal}
+    kept = {collate.place(result) for result in found.values()}
+    collate.keep(new, published)
+    for path in theirs:
+        if path.relative_to(published) not in kept:
+            path.unlink()
+    contents = collate.tables(collate.read(published), [published, *own])
+    tables = collate.write_tables(contents, published.parent)
+    return [*tables, *plot(study, results_dir / PUBLISHED)]
+
+
+def _equal(mine: collate.Found, theirs: collate.Found, *, replace: bool) -> set[Path]:
+    """The places whose two results have equal numbers; a ConfigError for different ones, unless `replace`."""
+    known, equal = {collate.place(result): result for result in theirs.values()}, set()
+    for path, result in mine.items():
+        other = known.get(collate.place(result))
+        if other and all(other[key] == result[key] for key in NUMBERS):
+            equal.add(collate.place(result))
+        elif other and not replace:
+            both = " and ".join(f"{each['metrics']['top1']} ({each['config_hash']})" for each in (result, other))
+            raise ConfigError(
+                f"{path}: top-1 {both} published: two results of one run; replace=true publishes this one"
+            )
+    return equal
+
+
+def _refuse_fewer(new: Iterable[collate.Result], old: Iterable[collate.Result], *, fewer: bool) -> None:
+    counts, published = (Counter(result["step"] for result in results) for results in (new, old))
+    for step, seeds in published.items():
+        if counts[step] < seeds and not fewer:
+            raise ConfigError(f"{step}: {counts[step]} seeds, and {seeds} are published; fewer=true publishes fewer")
+
+
+def main(words: list[str]) -> int:
+    """Publish a study: write its results, tables and figure to results/published/<study>, which is committed.
+
+        python scripts/publish.py                   the default study
+        python scripts/publish.py study=cifar10     another study, or one named by the words of its sweep
+
+    The published results stay, and one's own are added.
+
+    replace=true   publish one's own result of a run in place of a published one with other numbers
+    fewer=true     allow fewer seeds of a step than are published
+    """
+    from roadmap.cli import flag, study_options
+
+    chosen = study_options(words, {"replace": "false", "fewer": "false"})
+    directories = (Path(chosen[key]) for key in ("runs_dir", "results_dir"))
+    replace, fewer = (flag(chosen, key) for key in ("replace", "fewer"))
+    for path in publish(chosen["study"], *directories, replace=replace, fewer=fewer, say=print):
+        print(path)
+    return 0
