@@ -62,6 +62,8 @@ def _check_recipe(r: RecipeConfig) -> None:
     followed = r.batch_size == r.lr_base_size or r.batch_rule is not None
     rules = f"{r.lr_base_size}, the recipe's own, unless recipe.batch_rule=keep|linear|sqrt adapts the learning rate"
     require(followed, "recipe.batch_size", r.batch_size, rules)
+    pinned = (r.init_weights is None) == (r.init_sha256 is None)
+    require(pinned, "recipe.init_sha256", r.init_sha256, "the hash of recipe.init_weights, and unset without it")
     betas = r.opt_betas
     require(len(betas) == 2 and all(0 <= b < 1 for b in betas), "recipe.opt_betas", betas, "two numbers of 0 to 1")
     require(r.warmup_epochs < r.epochs, "recipe.warmup_epochs", r.warmup_epochs, f"below recipe.epochs = {r.epochs}")

@@ -11,10 +11,11 @@ from roadmap.config.checks import check
 from roadmap.config.conf import Data, composed, instance, to_dict, typed
 from roadmap.config.identity import flatten
 from roadmap.config.overrides import STEP_WORDS, explain, parse_overrides, study_name
-from roadmap.config.schema import MISSING, Config, Ladder, StepConfig, Tracking
+from roadmap.config.schema import MISSING, Config, Ladder, RecipeConfig, StepConfig, Tracking
 from roadmap.config.steps import regimes, steps
 from roadmap.data.datasets import class_folders
 from roadmap.errors import ConfigError, require, require_one_of
+from roadmap.files import sha256
 
 
 def compose(overrides: Sequence[str]) -> Config:
@@ -37,6 +38,7 @@ def compose(overrides: Sequence[str]) -> Config:
     tracker = config.tracking.name  # must be installed here, not where frozen runs are read
     there = config.tracking is Tracking.none or importlib.util.find_spec(tracker) is not None
     require(there, "tracking", tracker, f"none, or {tracker} after pip install {tracker}")
+    _pin_weights(config.recipe)
     config.study.name = study_name(config.study.name, given)
     if "step.name" in given:
         config.step = _own_step(config.step, given, ladder)
@@ -91,6 +93,17 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: {explain(error)}") from error
     check(config)
     return config
+
+
+def _pin_weights(recipe: RecipeConfig) -> None:
+    """Take the hash of the file of weights that a run starts from into its recipe."""
+    if recipe.init_weights is None:
+        return
+    file = Path(recipe.init_weights).expanduser()
+    require(file.is_file(), "recipe.init_weights", recipe.init_weights, "a file of weights")
+    found, stated = sha256(file), recipe.init_sha256
+    require(stated in (None, found), "recipe.init_sha256", stated, f"{found}, that of {file}")
+    recipe.init_sha256 = found
 
 
 def _own_step(step: StepConfig, given: dict[str, str], ladder: Ladder) -> StepConfig:

@@ -9,8 +9,15 @@ from roadmap.config.aliases import renamed
 
 DATA_LOCATION = tuple(f"data.{key}" for key in ("root", "train", "val", "cache"))
 # Values of options that configurations do not have that were written before the option existed.
-OLD_DEFAULTS = {"recipe.precision": "float32", "recipe.sync_bn": False}
-OUTSIDE_IDENTITY = ("study", "training", "tracking", "runs_dir", *DATA_LOCATION, "budget", "regime", "step")
+OLD_DEFAULTS = {
+    "recipe.precision": "float32",
+    "recipe.sync_bn": False,
+    "recipe.init_weights": None,
+    "recipe.init_sha256": None,
+}
+OUTSIDE_IDENTITY = (
+    "study", "training", "tracking", "runs_dir", *DATA_LOCATION, "budget", "regime", "step", "recipe.init_weights",
+)  # fmt: skip
 NAMES = ("study.name", "step.name", "regime.name")  # all of these three groups that is part of it
 
 

@@ -4,14 +4,16 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 
 from roadmap.config import schema
 from roadmap.config.identity import DATA_LOCATION, under
 from roadmap.config.schema import Design, Ladder
 from roadmap.errors import ConfigError, did_you_mean
+from roadmap.files import sha256
 
 STEP_WORDS = tuple(ladder.value for ladder in Ladder)
-PATHS = ("runs_dir", *DATA_LOCATION)
+PATHS = ("runs_dir", *DATA_LOCATION, "recipe.init_weights")
 # Lines of Hydra's and OmegaConf's messages that do not help the person who typed the overrides.
 NOISE = re.compile(
     r"full_key:|object_type=|reference_type=|Config search path|provider="
@@ -27,7 +29,8 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
 
     given: dict[str, str] = {}
     parser = OverridesParser.create()
-    for word in without_paths(overrides)[0]:
+    words, paths = without_paths(overrides)
+    for word in words:
         try:
             override = parser.parse_overrides([word])[0]
         except HydraException as error:
@@ -43,7 +46,7 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
             raise ConfigError(f"{key}={value}: allowed is one +{key}=NAME; a step contains all steps before it")
         if key in STEP_WORDS and not override.is_add():
             raise ConfigError(f"{key}={value}: a step is added to the start of the ladder, write +{key}={value}")
-        given[key] = value
+        given[key] = paths.get(value, value)
     return given
 
 
@@ -65,9 +68,12 @@ def without_paths(overrides: list[str]) -> tuple[list[str], dict[str, str]]:
 def study_name(study: str, given: Mapping[str, str], design: Design = Design.ladder) -> str:
     """The name of the study that overrides and a design make of `study`, such as `smoke,recipe.lr=0.1`.
 
-    Overrides that change nothing a run computes are left out, and those that make a step of one's own.
+    Overrides that change nothing a run computes are left out, and those that make a step of one's own. A file of
+    weights is named by its content: recipe.init_weights=3f2a9c1b.
     """
-    outside = ["study", *STEP_WORDS, "seed", "training", "tracking", *PATHS, "data.num_classes"]
+    if (file := Path(given.get("recipe.init_weights", "")).expanduser()).is_file():
+        given = {**given, "recipe.init_weights": sha256(file)[:8]}
+    outside = ["study", *STEP_WORDS, "seed", "training", "tracking", "runs_dir", *DATA_LOCATION, "data.num_classes"]
     if "step.name" in given:
         outside.append("recipe" if Ladder.recipe.value in given else "model")
     kept = [f"{key}={value}" for key, value in sorted(given.items()) if not under(key, outside)]

@@ -193,6 +193,9 @@ class RecipeConfig:
     sync_bn: bool = False
     """Batch norm over the micro-batches of all processes at once: torch.nn.SyncBatchNorm, on GPUs only."""
     init: Init = MISSING
+    init_weights: str | None = None
+    """A file of weights to start from, of the same network with any number of classes; unset: those of `init`."""
+    init_sha256: str | None = None  # of that file; set when a run is composed, and part of its identity
     opt: Opt = MISSING
     lr: float = MISSING
     momentum: float = 0.9

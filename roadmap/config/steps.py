@@ -126,6 +126,7 @@ def deviations(config: Config) -> Deviations:
     found = difference(to_dict(config), composed([f"study={paper}", *overrides_of(step), *own_recipe]))
     library = f"timm {version('timm')}, Pillow {version('pillow')}"
     augmentation = "by batches" if dataset(config.data.name).in_memory else library
+    found.pop("recipe.init_weights", None)  # its hash decides, not where it lies
     listed = {key: pair for key, pair in sorted(found.items()) if under(key, DECIDES_OUTCOME)}
     return listed | {"augmentation": (augmentation, "timm 0.3.2")}  # the version that the paper's code requires
 

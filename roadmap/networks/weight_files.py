@@ -12,12 +12,17 @@ import numpy
 import torch
 from torch import Tensor
 
-from roadmap.errors import DataError
+from roadmap.config.schema import Config
+from roadmap.errors import DataError, require
+from roadmap.files import sha256
+from roadmap.networks.convert import from_library, recognise
+from roadmap.networks.ladder import build
 
 WEIGHTS = ("state_dict", "model", "model_state_dict", "module", "net")
 """Keys under which trainers save weights (timm and Lightning, torchvision and the authors, ...), in this order."""
 AVERAGES = ("state_dict_ema", "model_ema", "ema", "ema_state_dict", "model_ema_state_dict")
 """Keys under which they save an exponential moving average of them."""
+HEAD = "head.linear."  # our name of the classifier
 SAFE: list[Any] = [
     Namespace,
     *((PurePosixPath, f"{module}.PosixPath") for module in ("pathlib", "pathlib._local")),  # pure: they open no file
@@ -74,6 +79,40 @@ def weights_of(path: Path, content: Mapping[str, Any], *, ema: bool = False) -> 
     state = {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
     said = "" if place is None else f"{place}, an average" if ema else place
     return Weights(_without_prefix(state), said, [*map(str, found)][:3])
+
+
+def initial_weights(config: Config) -> tuple[dict[str, Tensor], str]:
+    """The weights of recipe.init_weights by our names, and a line about them; with other classes, without the head.
+
+    A ConfigError if the file is not the one that the run was composed with, a DataError if it is of another network.
+    """
+    path = Path(config.recipe.init_weights or "").expanduser()
+    if path.is_file():  # `read` says why if it is not
+        key, wanted = "recipe.init_weights", config.recipe.init_sha256
+        require(sha256(path) == wanted, key, path, f"the file of this run, with SHA-256 {wanted}")
+    weights, data = weights_of(path, read(path)), config.data
+    try:
+        found = recognise(weights.state)
+        there: Mapping[str, Tensor] = from_library(weights.state, found.library, step=found.step, model=found.model)
+    except KeyError:  # by our own names, or of another network, which is told below
+        there = weights.state
+    with torch.device("meta"):
+        here = build(config.model, num_classes=data.num_classes, in_chans=data.in_chans).state_dict()
+    new = [key for key in here if key.startswith(HEAD) and key in there and _classes_differ(there[key], here[key])]
+    for key in [*here, *there]:
+        shapes = [tuple(state[key].shape) if key in state else "none" for state in (there, here)]
+        if shapes[0] != shapes[1] and key not in new:
+            raise DataError(
+                f"{path}: not the weights of {config.step.name}: {key} is {shapes[0]} there, {shapes[1]} here"
+            )
+    head = f"a new head: {len(there[new[0]])} classes there, {data.num_classes} here" if new else "with its head"
+    said = f"starts from {path}{f', weights in {weights.place}' if weights.place else ''}, {head}"
+    return {key: value for key, value in there.items() if key not in new}, said
+
+
+def _classes_differ(there: Tensor, here: Tensor) -> bool:
+    """Whether two tensors of a classifier differ in the number of classes alone."""
+    return len(there) != len(here) and there.shape[1:] == here.shape[1:]
 
 
 def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ Result = Mapping[str, Any]
 STUDY = ("study.name", "regime", "data", "budget")  # keys that all runs of a study share
 FREE = (
     "seed", "training", "tracking", "runs_dir", "study.seeds", "study.reuse_published", "data.root",
-    "step.section", "step.group", "step.title",
+    "step.section", "step.group", "step.title", "recipe.init_weights",
 )  # fmt: skip
 """Keys that have no influence on the numbers of a run: how it is carried out, and texts."""
 

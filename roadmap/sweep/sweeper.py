@@ -67,6 +67,11 @@ def _sweep(plan: Plan, console: Console) -> int:
     from roadmap.data.fetch import prepare
     from roadmap.data.records import listed
 
+    for config in plan.configs[: len(plan.steps)]:
+        if config.recipe.init_weights:  # refused before anything is made; imports torch
+            from roadmap.networks.weight_files import initial_weights
+
+            initial_weights(config)
     data = plan.configs[0].data
     prepare(data)
     known = plan.configs[0].study.reuse_published or any(runs.begun(run.directory) for run in plan.runs)

@@ -15,6 +15,7 @@ from roadmap.config.schema import Config
 from roadmap.errors import ConfigError, require
 from roadmap.files import write_atomic
 from roadmap.networks.device import out_of_memory
+from roadmap.networks.weight_files import initial_weights
 from roadmap.runs import CHECKPOINT, PREVIOUS_CHECKPOINT
 from roadmap.training.diagnosis import nonfinite_parameter
 from roadmap.training.distributed import World
@@ -39,7 +40,10 @@ class Checkpointer:
     saved: float = field(default_factory=time.monotonic)
 
     def begin(self, device: torch.device) -> State:
-        """The state of the newest whole checkpoint, which must be of the same run and images, or the initial state."""
+        """The state of the newest whole checkpoint, which must be of the same run and images, or the initial state.
+
+        The initial state is that of the seed, or has the weights of recipe.init_weights.
+        """
         config, state = self.config, initial_state(self.config, device, self.world)
         state.data = self.data
         if plan := state.plan.description(min(config.recipe.bn_batch_size, config.recipe.batch_size)):
@@ -51,6 +55,11 @@ class Checkpointer:
             require(same, "recipe.sync_bn", True, f"{count} processes, as the run began, not {self.world.size}")
             load_state(state, saved)
             self.progress.say(f"resumed at step {state.step}")
+        elif config.recipe.init_weights:
+            weights, said = initial_weights(config)
+            for network in (state.model, state.ema.module):
+                network.load_state_dict(state.model.state_dict() | weights)
+            self.progress.say(said)
         if self.world.first and self.data:
             runs.write_json(self.directory / runs.DATA, self.data)
         if self.before is None:

@@ -51,6 +51,10 @@ def main(words: list[str]) -> int:
     runs.refuse_other_run(config)
     from roadmap.training.distributed import World
 
+    if config.recipe.init_weights:  # refused before anything is made
+        from roadmap.networks.weight_files import initial_weights
+
+        initial_weights(config)
     data, world = None, World.from_env()
     if world.local_rank == 0:
         prepare(config.data)
