@@ -16,7 +16,7 @@ from roadmap import runs
 from roadmap.config.compose import load
 from roadmap.config.conf import to_dict
 from roadmap.errors import ConfigError, DataError
-from roadmap.evals.weights import read
+from roadmap.networks.weight_files import read
 from roadmap.training import checkpoint
 from roadmap.training.run import execute
 

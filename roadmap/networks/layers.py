@@ -33,7 +33,7 @@ class PatchConv2d(nn.Conv2d):
 
 def pixels(x: Tensor) -> Tensor:
     """(N, C, H, W) as (N, H, W, C)."""
-    return x.permute(0, 2, 3, 1) if x[0, 0].numel() > 1 else x.reshape(len(x), 1, 1, -1)
+    return x.permute(0, 2, 3, 1) if x[0, 0].numel() > 1 else x.reshape(x.shape[0], 1, 1, -1)
 
 
 def channels_first(x: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ def channels_first(x: Tensor) -> Tensor:
     A map of one pixel gets the strides that torch gives it: if a tensor and its gradient differ in strides, the
     backward pass of torch's batch norm is ten times slower.
     """
-    return x.permute(0, 3, 1, 2) if x[0, ..., 0].numel() > 1 else x.reshape(len(x), -1, 1, 1)
+    return x.permute(0, 3, 1, 2) if x[0, ..., 0].numel() > 1 else x.reshape(x.shape[0], -1, 1, 1)
 
 
 class SpatialConv2d(nn.Conv2d):
