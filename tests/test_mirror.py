@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import os
 import shutil
+import tempfile
 import threading
 from pathlib import Path
 from unittest.mock import Mock
@@ -24,7 +26,7 @@ from roadmap.report.plot import plot
 from roadmap.results.collate import collate
 from roadmap.tracking import trackers
 from roadmap.tracking.mirror import SUMMARY, mirror_ladder, mirror_run, run_record
-from roadmap.tracking.trackers import open_tracker
+from roadmap.tracking.trackers import SCRATCH, open_tracker, scratch
 
 __all__ = ["without_key"]
 STEP = "+step=gelu"
@@ -92,11 +94,27 @@ def test_push_logs_a_study_from_its_files(finished: Path, tmp_path: Path) -> Non
         assert (ladder.run.run_group, ladder.run.job_type, ladder.exit_code) == ("tiny", "summary", 0)
         assert {"ladder", "figure"} <= {key.partition(".")[0] for key in ladder.history[0]}
     (table,) = (study / SUMMARY / runs.TRACKING).glob("wandb/offline-run-*/files/media/table/*.json")
+    assert not (study / SUMMARY / runs.TRACKING / SCRATCH).exists()
     rows = json.loads(table.read_text())
     assert "gelu" in [row[rows["columns"].index("step")] for row in rows["data"]]
     (figure,) = (study / SUMMARY / runs.TRACKING).glob("wandb/offline-run-*/files/media/images/*.png")
     with Image.open(figure) as shown, Image.open(tmp_path / "results" / "tiny" / "ladder.png") as drawn:
         assert shown.size == drawn.size
+
+
+def test_temporary_files_are_kept_in_the_runs_directory_and_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / SCRATCH).mkdir()
+    (tmp_path / SCRATCH / "tmp1wandb-media").mkdir()  # of a process that was killed
+    monkeypatch.setenv("TMPDIR", "/elsewhere")
+    with scratch(tmp_path):
+        assert tempfile.gettempdir() == os.environ["TMPDIR"] == str(tmp_path / SCRATCH)
+        assert not [*(tmp_path / SCRATCH).glob("*wandb*")]
+    assert os.environ["TMPDIR"] == "/elsewhere" and [*tmp_path.iterdir()] == []
+    deep = tmp_path / ("x" * 100)
+    with scratch(deep):
+        assert (tempfile.gettempdir(), os.environ["TMPDIR"]) == (str(deep / SCRATCH), "/elsewhere"), "no socket fits"
 
 
 def test_push_refuses_or_reports_what_it_cannot_do(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from roadmap.config.conf import to_dict
 from roadmap.config.schema import Tracking
 from roadmap.tracking import sidecar
 from roadmap.tracking.mirror import run_record
+from roadmap.tracking.trackers import SCRATCH
 from roadmap.training.run import execute
 
 __all__ = ["without_key"]
@@ -82,6 +83,7 @@ def test_a_sidecar_ends_with_a_training_that_is_killed(tmp_path: Path, data_root
     process.kill()
     process.communicate()
     wait_for_no_sidecar(tmp_path, seconds=30)
+    assert not (directory / runs.TRACKING / SCRATCH).exists()
     found = logged(directory / runs.TRACKING)
     assert found.exit_code == 1
     assert found.history == lines(directory)[: len(found.history)] and found.history
@@ -94,7 +96,13 @@ def test_training_does_not_notice_a_tracker_that_does_not_answer(
     directory = prepared(tmp_path, data_root, "tracking=wandb")
     execute(directory)
     (process,) = sidecars(tmp_path)  # still waits for an answer
+    own = directory / runs.TRACKING / SCRATCH
+    deadline = time.monotonic() + 30
+    while not [*own.glob("*wandb-media")] or not [*own.glob("*wandb-artifacts")]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     os.kill(process, signal.SIGKILL)
+    assert not [*Path(os.environ["TMPDIR"]).glob("tmp*wandb-*")], "in the run's directory only"
     assert computed(directory) == computed(undisturbed)
 
 

@@ -10,9 +10,9 @@ from roadmap.config.compose import load
 from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest
 from roadmap.config.schema import Config, Tracking
-from roadmap.errors import ConfigError
-from roadmap.files import in_use, lock
-from roadmap.tracking.trackers import Record, open_tracker
+from roadmap.errors import ConfigError, Locked
+from roadmap.files import lock
+from roadmap.tracking.trackers import Record, open_tracker, scratch
 
 POLL_SECONDS = 1.0
 SUMMARY = ".summary"  # no step's name begins with a dot
@@ -38,18 +38,22 @@ def main(words: list[str]) -> int:
     directories = sorted(path.parent for path in study.glob(f"*/seed-*/{runs.METRICS}"))
     if not directories:
         raise ConfigError(f"study={chosen['study']}: no run in {study}")
-    for directory in directories if only != "ladder" else []:
-        if in_use(directory / runs.TRACKING):
-            print(f"{directory}: skipped, the sidecar of its training mirrors it")
-            continue
-        mirror_run(directory, tracking)
-        print(directory)
-    try:
-        mirror_ladder(study, results, tracking)
-    except FileNotFoundError as error:
-        print(f"no table or figure yet ({error.filename}): make collate plot STUDY={chosen['study']}")
-    else:
-        print(f"table and figure: {results}")
+    summary = study / SUMMARY / runs.TRACKING
+    with lock(summary), scratch(summary):
+        for directory in directories if only != "ladder" else []:
+            try:
+                with lock(directory / runs.TRACKING):
+                    mirror_run(directory, tracking)
+            except Locked:
+                print(f"{directory}: skipped, the sidecar of its training mirrors it")
+            else:
+                print(directory)
+        try:
+            mirror_ladder(study, results, tracking)
+        except FileNotFoundError as error:
+            print(f"no table or figure yet ({error.filename}): make collate plot STUDY={chosen['study']}")
+        else:
+            print(f"table and figure: {results}")
     return 0
 
 
@@ -59,36 +63,33 @@ def mirror_run(
     over: Callable[[float], bool] = lambda _: True,
     *,
     live: bool = False,
-    wait: float = 0.0,
 ) -> None:
     """Log the run in `directory` to a tracker: all epochs so far, new ones until it is over, and its result.
 
     `over(seconds)` waits up to so many seconds for the end of the training and returns whether it ended. `live` limits
-    the time that is spent on a server that does not answer.
+    the time that is spent on a server that does not answer. The caller holds directory/tracking.
 
     Raises:
         ConfigError: the run's configuration is damaged.
         ConnectionError: the tracker's server does not answer, or refuses the key.
-        Locked: another process still mirrors the run after `wait` seconds.
     """
     record = run_record(load(directory / runs.CONFIG))
-    with lock(directory / runs.TRACKING, wait=wait):
-        tracker = open_tracker(tracking, record, directory / runs.TRACKING, live=live)
-        logged, last = 0, False
-        while not last:
-            last = over(POLL_SECONDS)
-            path = directory / runs.METRICS
-            for line in map(json.loads, path.read_text().splitlines() if path.exists() else ()):
-                # A run that resumes repeats epochs after its last checkpoint, with the same numbers.
-                if line["epoch"] > logged:
-                    tracker.epoch(line)
-                    logged = line["epoch"]
-        result = None
-        if runs.finished(directory):  # its metrics at the top level
-            whole = runs.read_result(directory / runs.RESULT)
-            omitted = ("config", "metrics", runs.CHECKSUM)
-            result = {key: value for key, value in whole.items() if key not in omitted} | whole["metrics"]
-        tracker.close(result)
+    tracker = open_tracker(tracking, record, directory / runs.TRACKING, live=live)
+    logged, last = 0, False
+    while not last:
+        last = over(POLL_SECONDS)
+        path = directory / runs.METRICS
+        for line in map(json.loads, path.read_text().splitlines() if path.exists() else ()):
+            # A run that resumes repeats epochs after its last checkpoint, with the same numbers.
+            if line["epoch"] > logged:
+                tracker.epoch(line)
+                logged = line["epoch"]
+    result = None
+    if runs.finished(directory):  # its metrics at the top level
+        whole = runs.read_result(directory / runs.RESULT)
+        omitted = ("config", "metrics", runs.CHECKSUM)
+        result = {key: value for key, value in whole.items() if key not in omitted} | whole["metrics"]
+    tracker.close(result)
 
 
 def mirror_ladder(study: Path, results: Path, tracking: Tracking) -> None:
@@ -103,10 +104,9 @@ def mirror_ladder(study: Path, results: Path, tracking: Tracking) -> None:
         path.stat()
     name, directory = study.name, study / SUMMARY / runs.TRACKING
     record = Record(f"ladder-{_hash(name)}", "the ladder", name, job_type="summary", config={"study": {"name": name}})
-    with lock(directory):
-        tracker = open_tracker(tracking, record, directory, live=False)
-        tracker.ladder(table, figure)
-        tracker.close({})
+    tracker = open_tracker(tracking, record, directory, live=False)
+    tracker.ladder(table, figure)
+    tracker.close({})
 
 
 def run_record(config: Config) -> Record:

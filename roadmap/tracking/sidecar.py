@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,9 +19,10 @@ from roadmap import runs
 from roadmap.config.compose import load
 from roadmap.config.schema import Tracking
 from roadmap.environment import child_environment
-from roadmap.files import open_no_link
+from roadmap.files import lock, open_no_link
 from roadmap.signals import ASKED_TO_STOP
 from roadmap.tracking.mirror import mirror_run
+from roadmap.tracking.trackers import SCRATCH, scratch
 
 LOG = "log.txt"
 LINGER_SECONDS = 60.0  # the sidecar ends within this time after its training, in any case
@@ -78,19 +78,19 @@ def main() -> None:
     for number in ASKED_TO_STOP:  # schedulers send them to every process of a job
         signal.signal(number, signal.SIG_IGN)
     directory, over = Path(sys.argv[1]), threading.Event()
-    with tempfile.TemporaryDirectory(prefix="mirror-") as scratch:
-        tempfile.tempdir = os.environ["TMPDIR"] = scratch  # a library that is killed does not clean up
-        threading.Thread(target=_watch, args=(over, scratch), daemon=True).start()
-        mirror_run(directory, load(directory / runs.CONFIG).tracking, over.wait, live=True, wait=LINGER_SECONDS)
+    tracking = load(directory / runs.CONFIG).tracking
+    threading.Thread(target=_watch, args=[over], daemon=True).start()
+    with lock(directory / runs.TRACKING, wait=LINGER_SECONDS), scratch(directory / runs.TRACKING):
+        mirror_run(directory, tracking, over.wait, live=True)
 
 
-def _watch(over: threading.Event, scratch: str) -> None:
+def _watch(over: threading.Event) -> None:
     """Set `over` when the training is over, and kill this process if it does not end by itself."""
     while os.read(sys.stdin.fileno(), 1):
         pass
     over.set()
     time.sleep(LINGER_SECONDS)
-    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.rmtree(Path(sys.argv[1]) / runs.TRACKING / SCRATCH, ignore_errors=True)
     os.kill(os.getpid(), signal.SIGKILL)  # its child processes notice and end too
 
 

@@ -3,8 +3,11 @@
 import json
 import os
 import shutil
+import socket
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 from roadmap.config.schema import Tracking
 
 PROJECT = "convnet-roadmap"
+SCRATCH, SOCKET = "tmp", "w" * 32  # as long as the names of wandb's own sockets
 ANSWER_SECONDS = 20.0  # a sidecar waits this long for a server to answer, and to take the last data of a run
 TEARDOWN_SECONDS = 5.0  # time for wandb's own process to end after an error; sometimes it never does
 
@@ -29,6 +33,30 @@ class Record:
     group: str
     job_type: str
     config: dict[str, Any]
+
+
+@contextmanager
+def scratch(directory: Path) -> Iterator[None]:
+    """Let libraries keep temporary files in `directory`/tmp, which is removed at the end; for its holder only.
+
+    A process that is killed leaves them there, where the next one removes them. Sockets stay in the system's temporary
+    directory if `directory` takes none: its path may be too long, or its file system have none.
+    """
+    folder, before = (directory / SCRATCH).absolute(), (tempfile.tempdir, os.environ.get("TMPDIR"))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tempfile.tempdir = str(folder)
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        probe.bind(str(folder / SOCKET))
+        os.environ["TMPDIR"] = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before[0]
+        os.environ.pop("TMPDIR", None)
+        if before[1] is not None:
+            os.environ["TMPDIR"] = before[1]
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_tracker(tracking: Tracking, record: Record, directory: Path, *, live: bool) -> "Wandb | TensorBoard":
