@@ -16,7 +16,7 @@ from typing import cast
 from roadmap.config.aliases import renamed_override
 from roadmap.config.checks import NAME
 from roadmap.config.conf import choices
-from roadmap.config.overrides import STEP_WORDS, parse_overrides, study_name
+from roadmap.config.overrides import STEP_WORDS, parse_overrides, refuse_hydras, study_name
 from roadmap.config.schema import Config, SweepOptions
 from roadmap.errors import ConfigError, DataError, Locked, NoSpace, causes, did_you_mean, require, require_one_of
 from roadmap.runs import PUBLISHED
@@ -78,6 +78,8 @@ def split(words: Iterable[str], own: Iterable[str], *, sweep: bool = True) -> tu
     """Words with a key in `own`, and words of a sweep (or only of a run); a ConfigError for any other word."""
     found: tuple[list[str], list[str]] = ([], [])
     known = [*own, *RUN_KEYS, *(SWEEP_KEYS if sweep else [])]
+    words = list(words)
+    refuse_hydras(words)
     for word in words:
         key, equals, _ = word.partition("=")
         if not equals or not (key in own or key.lstrip("+~").partition(".")[0] in known):

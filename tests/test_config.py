@@ -68,7 +68,7 @@ BAD = [
     (["training.checkpoint_minutes=-1"], "training.checkpoint_minutes=-1", "0 or more"),
     (["regime.name=foo"], "regime.name=foo", "micro nano resnet200 resnet50"),
     (["study.name=a b (c)"], "study.name=a b (c)", "this value needs quotes: \"study.name='a b (c)'\""),
-    (["study.name=é"], "study.name=é", "this value needs quotes: \"study.name='é'\""),
+    (["study.name=é"], "study.name=é", "letters, digits"),
     (["recipe.aa=x{0}"], "recipe.aa=x{0}", "this value needs quotes"),
     (["+recipe_step=mixup"], "+recipe_step=mixup", "+step=NAME in a study with study.ladder=network"),
     (["study=smoke_recipe", "+step=gelu"], "+step=gelu", "+recipe_step=NAME in a study with"),

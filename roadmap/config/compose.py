@@ -113,5 +113,6 @@ def _own_step(step: StepConfig, given: dict[str, str], ladder: Ladder) -> StepCo
         raise ConfigError(f"step.name={step.name}: allowed is a name of its own, not one of {' '.join(known)}")
     parent = given.get("step.parent", given.get(ladder.value, known[0]))
     require_one_of("step.parent", parent, known)
-    title, section = given.get("step.title", step.name), given.get("step.section", "own")
+    title = step.title if "step.title" in given else step.name
+    section = step.section if "step.section" in given else "own"
     return StepConfig(step.name, parent, section, step.group, title)

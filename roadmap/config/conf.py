@@ -15,9 +15,10 @@ from shutil import rmtree
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin, get_type_hints
 
-from roadmap.config.overrides import explain, without_paths
+from roadmap.config.identity import flatten
+from roadmap.config.overrides import explain, with_placeholders
 from roadmap.config.schema import BatchRule, Config
-from roadmap.errors import ConfigError
+from roadmap.errors import ConfigError, require
 from roadmap.files import write_atomic
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ def composed(overrides: list[str]) -> Data:
     """The configuration of these overrides as plain data, typed and resolved; missing values are "???".
 
     Composing takes a quarter of a second, so its outcome is kept in the user's cache directory under everything it
-    depends on: the overrides except paths, conf/, this package's schema, the versions of Hydra and OmegaConf. A
-    ConfigError names the key and the allowed values in one or two lines.
+    depends on: the overrides except paths and names, conf/, this package's schema, the versions of Hydra and OmegaConf.
+    A ConfigError names the key and the allowed values in one or two lines.
     """
-    words, paths = without_paths(overrides)
+    words, paths = with_placeholders(overrides)
     text = _read(_cache_path(words)) or _compose(words)
     for placeholder, path in paths.items():
         text = text.replace(placeholder, json.dumps(path)[1:-1])
@@ -69,9 +70,12 @@ def _compose(overrides: list[str]) -> str:
             raw = cast(Data, OmegaConf.to_container(compose("config", overrides)))
         if found := OTHER_FORMULA.search(str(raw)):
             raise ConfigError(f"{found[0]}...}}: allowed is one of {' '.join(f'${{{name}:...}}' for name in FORMULAS)}")
-        text = json.dumps(typed(raw))
+        data = typed(raw)
+        for key, value in flatten(data).items():
+            require("${" not in str(value), key, value, "no ${ but in a reference to another option, as ${recipe.lr}")
+        text = json.dumps(data)
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's checks of overrides
-        raise ConfigError(explain(error)) from error
+        raise ConfigError(explain(error, overrides)) from error
     _write(_cache_path(overrides), text)
     return text
 

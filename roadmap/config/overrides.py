@@ -2,9 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any, get_origin, get_type_hints
 
 from roadmap.config import schema
 from roadmap.config.identity import DATA_LOCATION, under
@@ -19,7 +22,19 @@ NOISE = re.compile(
     r"full_key:|object_type=|reference_type=|Config search path|provider="
     r"|Set the env|See https|To append|Available options|\w+$"
 )
-NEEDS_QUOTES = re.compile(r"LexerNoViableAlt|mismatched input|no viable alternative|extraneous input|token recognition")
+HYDRA = {
+    ("hydra.run", "hydra.sweep", "hydra.job", "hydra.output_subdir"): "runs_dir=DIR, where a run lies in "
+    "STUDY/STEP/seed-N; study.name=NAME names the study",
+    ("hydra.launcher",): "scripts/sweep.py with jobs=N, or cluster=slurm cluster.partition=NAME",
+    ("hydra.sweeper", "-m", "--multirun"): "scripts/sweep.py with steps=[a,b] and seeds=N, or design=NAME",
+    ("--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd", "hydra.searchpath"): "study=NAME, a file "
+    "of conf/study; run=DIR carries out a frozen configuration",
+    ("--info", "-i", "-c", "--resolve", "--package", "-p", "job"): "train.py ... --cfg, which prints the configuration",
+    ("hydra", "--hydra-help", "--run", "-r", "--experimental-rerun"): "only the options that train.py --cfg prints",
+}
+"""Hydra's own options, and what does the same here."""
+TEXT = (str | None, str)  # the first may be unset
+PLAIN = re.compile(r"[\w.+-]+")
 
 
 def parse_overrides(overrides: list[str]) -> dict[str, str]:
@@ -29,7 +44,8 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
 
     given: dict[str, str] = {}
     parser = OverridesParser.create()
-    words, paths = without_paths(overrides)
+    refuse_hydras(overrides)
+    words, as_typed = with_placeholders(overrides)
     for word in words:
         try:
             override = parser.parse_overrides([word])[0]
@@ -39,30 +55,59 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
         if not key:
             raise ConfigError(f"{override.input_line}: write key=value")
         if override.is_sweep_override():
-            line = override.input_line
-            raise ConfigError(f"{line}: one value per run; to train several steps: scripts/sweep.py steps=[a,b]")
+            several = "several steps are scripts/sweep.py steps=[a,b]"
+            raise ConfigError(f"{word}: one value per run{_quoting(word)}; {several}")
+        if kinds().get(key) in TEXT and isinstance(override.value(), (list, dict)):
+            raise ConfigError(f"{word}: allowed is text{_quoting(word)}")
         value = override.get_value_element_as_str()
         if key in STEP_WORDS and (key in given or value.startswith("[")):
             raise ConfigError(f"{key}={value}: allowed is one +{key}=NAME; a step contains all steps before it")
         if key in STEP_WORDS and not override.is_add():
             raise ConfigError(f"{key}={value}: a step is added to the start of the ladder, write +{key}={value}")
-        given[key] = paths.get(value, value)
+        given[key] = as_typed.get(value, value)
     return given
 
 
-def without_paths(overrides: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Overrides with a placeholder for each path, and the path of each placeholder.
+def refuse_hydras(words: Iterable[str]) -> None:
+    """Refuse Hydra's own options, by a ConfigError that says what does the same here."""
+    for word in words:
+        key = word.partition("=")[0].lstrip("+~").replace("/", ".")
+        for names, here in HYDRA.items():
+            if under(key, names):
+                raise ConfigError(f"{word}: Hydra's own option; here: {here}")
 
-    A path may hold characters that Hydra refuses, as in `data.root=Photos (2024)`.
+
+@cache
+def kinds() -> dict[str, Any]:
+    """The type of every option, by dotted key."""
+    found: dict[str, Any] = {}
+
+    def add(kind: type, prefix: str) -> None:
+        for name, hint in get_type_hints(kind).items():
+            add(hint, f"{prefix}{name}.") if is_dataclass(hint) else found.update({prefix + name: hint})
+
+    add(schema.Config, "")
+    return found
+
+
+def with_placeholders(overrides: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Overrides with a placeholder for each path and each plain text, and the value of each placeholder.
+
+    So they stay what was typed: Hydra refuses characters of paths, as in `data.root=Photos (2024)`, and would read
+    `study.name=true` as True and `step.section=2.10` as 2.1.
     """
-    words, paths = list(overrides), {}
+    words, values = list(overrides), {}
     for index, word in enumerate(overrides):
-        key, _, value = word.partition("=")
+        typed, _, value = word.partition("=")
+        key, placeholder = typed.lstrip("+"), f"__{typed.lstrip('+')}__"
         if key in PATHS and value not in ("", "null") and "${" not in value:
-            placeholder = f"__{key}__"
-            paths[placeholder] = re.sub(r"^(['\"])(.*)\1$", r"\2", value)
-            words[index] = f"{key}={placeholder}"
-    return words, paths
+            values[placeholder] = re.sub(r"^(['\"])(.*)\1$", r"\2", value)
+        elif kinds().get(key) in TEXT[value.lower() == "null" :] and PLAIN.fullmatch(value):
+            values[placeholder] = value
+        else:
+            continue
+        words[index] = f"{typed}={placeholder}"
+    return words, values
 
 
 def study_name(study: str, given: Mapping[str, str], design: Design = Design.ladder) -> str:
@@ -84,7 +129,7 @@ def study_name(study: str, given: Mapping[str, str], design: Design = Design.lad
     return name if design is Design.ladder else f"{name},design={design.value}"
 
 
-def explain(error: BaseException) -> str:
+def explain(error: BaseException, overrides: Sequence[str] = ()) -> str:
     """The helpful part of an error of Hydra or OmegaConf in one or two lines: what and where, then what is allowed."""
     texts = [str(error)]
     while (error_cause := error.__cause__) is not None:
@@ -101,13 +146,27 @@ def explain(error: BaseException) -> str:
     if unknown and is_dataclass(owner):
         allowed = [field.name for field in fields(owner)]
         text += f"\nallowed: {' '.join(allowed)}{did_you_mean(unknown[1], allowed)}"
+    if references := [word for word in overrides if "${" in word and "nterpolation" in whole]:
+        shells = 'a variable of the shell stands in double quotes, "key=$NAME"'
+        text = f"{references[0]}: {text}\n${{...}} is another option, as in ${{recipe.lr}}; {shells}"
     return text
 
 
 def _explain_syntax(word: str, error: BaseException) -> str:
-    key, equals, value = word.partition("=")
-    if not equals:
+    if "=" not in word:
         return f"{word}: write key=value"
-    if value[:1] not in ("[", "{") and NEEDS_QUOTES.search(str(error)):
-        return f"{word}: this value needs quotes: \"{key}='{value}'\""
-    return explain(error)
+    how = _quoting(word) or f"; {str(error).splitlines()[0]}"
+    return f"{word}: {how[2:]}"
+
+
+def _quoting(word: str) -> str:
+    """How to write the value of an override that Hydra reads otherwise, for a shell."""
+    key, _, value = word.partition("=")
+    kind = kinds().get(key.lstrip("+"), str)
+    if get_origin(kind) is list:
+        return f"; a list is written {key}=[a,b]"
+    if kind not in TEXT:
+        return ""
+    hydras = key + "='" + value.strip(value[:1] if value[:1] in "'\"" else "").replace("'", "\\'") + "'"
+    shells = shlex.quote(hydras) if re.search(r'["$`!]', hydras) else f'"{hydras}"'
+    return f"; as text, this value needs quotes: {shells}"
