@@ -18,6 +18,7 @@ ROWS = [
     ["networks", "data"],
     ["tracking", "training", "evals"],
     ["results"],
+    ["inference"],
     ["sweep"],
     ["report"],
     ["__main__", "__init__"],

@@ -17,6 +17,8 @@ class DataSet:
 
     channels: int = 3
     classes: int = 0  # 0: as many as its files have
+    names: tuple[str, ...] = ()  # of the classes, where neither its files nor torchvision's tell
+    size: int = 0  # height and width in pixels, of data in memory
     images: tuple[int, int] = (0, 0)  # for training and for testing; 0: as many as there are files
     torchvision: str = ""  # class in torchvision.datasets that fetches it and reads it into memory
     sha256: Mapping[str, str] = field(default_factory=dict)  # by file in data.root; read without torchvision
@@ -42,21 +44,25 @@ FASHION_MNIST = {
     "FashionMNIST/raw/t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "FashionMNIST/raw/t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
+FASHION = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
 
 DATASETS = {
     "fashion_mnist": DataSet(
-        1, 10, (60_000, 10_000), "FashionMNIST", sha256=FASHION_MNIST, debian_package="dataset-fashion-mnist"
+        channels=1, classes=10, names=FASHION, size=28, images=(60_000, 10_000), torchvision="FashionMNIST",
+        sha256=FASHION_MNIST, debian_package="dataset-fashion-mnist",
     ),
-    "cifar10": DataSet(3, 10, (50_000, 10_000), "CIFAR10"),
-    "cifar100": DataSet(3, 100, (50_000, 10_000), "CIFAR100"),
-    "imagenet": DataSet(3, 1000, (1_281_167, 50_000), reader="folders"),
+    "cifar10": DataSet(classes=10, size=32, images=(50_000, 10_000), torchvision="CIFAR10"),
+    "cifar100": DataSet(classes=100, size=32, images=(50_000, 10_000), torchvision="CIFAR100"),
+    "imagenet": DataSet(classes=1000, images=(1_281_167, 50_000), reader="folders"),
     "imagefolder": DataSet(reader="folders", named=False),
     "webdataset": DataSet(reader="shards", named=False),
     "parquet": DataSet(reader="parquet", named=False),
-}
+}  # fmt: skip
 
 TEST_SETS = ("imagenet_v2", "imagenet_a", "imagenet_r", "imagenet_sketch", "imagenet_c")
-DATASETS |= {name: DataSet(3, 1000, reader="test_sets", test_only=True) for name in TEST_SETS}
+DATASETS |= {name: DataSet(classes=1000, reader="test_sets", test_only=True) for name in TEST_SETS}
 
 
 def dataset(name: str) -> DataSet:

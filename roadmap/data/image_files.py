@@ -40,6 +40,11 @@ class ImageFiles:
         """(N,) int64."""
         return self.records.labels[self.chosen]
 
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names by label, as far as the files tell."""
+        return self.records.classes
+
     def to(self, device: torch.device) -> "ImageFiles":
         return replace(self, device=device)
 

@@ -1,7 +1,7 @@
 """Small data sets held in memory as tensors."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,6 +20,7 @@ class Images:
 
     images: Tensor
     labels: Tensor
+    classes: Sequence[str] = ()  # names by label, as far as the files tell
     skipped: Sequence[str] = ()
     records: None = None
 
@@ -27,7 +28,7 @@ class Images:
         return len(self.labels)
 
     def to(self, device: torch.device | str) -> "Images":
-        return Images(self.images.to(device), self.labels.to(device))
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
     @property
     def shape(self) -> torch.Size:
@@ -54,26 +55,32 @@ def load(data: DataConfig, *, train: bool) -> Images:
     """The first data.max_train or max_test images, padded with zeros on all sides to data.img_size."""
     root = Path(data.root).expanduser()
     read = _read_idx if dataset(data.name).sha256 else _read_by_torchvision
-    images, labels = read(data.name, root, train)
+    images, labels, classes = read(data.name, root, train)
     limit = data.max_train if train else data.max_test
     images, labels = images[:limit], labels[:limit]
     (height, width), size = images.shape[2:], data.img_size
     require(size >= max(height, width), "data.img_size", size, f"{max(height, width)} or more")
+    return Images(padded(images, size), labels, classes)
+
+
+def padded(images: Tensor, size: int) -> Tensor:
+    """Images (..., H, W) with zeros on all sides up to (..., size, size)."""
+    height, width = images.shape[-2:]
     top, left = (size - height) // 2, (size - width) // 2
-    return Images(F.pad(images, (left, size - width - left, top, size - height - top)).contiguous(), labels)
+    return F.pad(images, (left, size - width - left, top, size - height - top)).contiguous()
 
 
-def _read_by_torchvision(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
+def _read_by_torchvision(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor, Sequence[str]]:
     try:
         found = torchvision_class(name)(root, train=train, download=False)
     except RuntimeError as error:
         raise DataError(f"{name} is missing or damaged in {root}: run `make data`") from error
     pixels = torch.as_tensor(found.data)
     images = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
-    return images, torch.as_tensor(found.targets, dtype=torch.int64)
+    return images, torch.as_tensor(found.targets, dtype=torch.int64), found.classes
 
 
-def _read_idx(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
+def _read_idx(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor, Sequence[str]]:
     """Pixels and labels from two files in MNIST's format: the number of dimensions, their sizes, then bytes."""
     prefix = "train-" if train else "t10k-"
     if damaged := damaged_files(name, root, prefix):
@@ -81,4 +88,4 @@ def _read_idx(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     paths = sorted(root / path for path in dataset(name).sha256 if Path(path).name.startswith(prefix))
     images, labels = (torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8) for path in paths)
     height, width = (int.from_bytes(bytes(images[at : at + 4].tolist())) for at in (8, 12))
-    return images[16:].view(-1, 1, height, width), labels[8:].long()
+    return images[16:].view(-1, 1, height, width), labels[8:].long(), dataset(name).names

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roadmap.config.designs import base_of, variants
 from roadmap.config.schema import Design
@@ -15,6 +15,9 @@ from roadmap.results.markup import page, to_latex
 from roadmap.results.paper import REGIMES, agreement, deviations, paper_regime, with_paper
 from roadmap.results.table import Row, long_rows, summarize, to_csv
 from roadmap.runs import PUBLISHED, RESULT, find_results, read_result
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Result = dict[str, Any]
 Found = dict[Path, Result]
@@ -41,14 +44,28 @@ def collate(
     A ConfigError if there is no finished run, a damaged result, or runs that do not belong into one table.
     """
     places = sources(study, results_dir, runs_dir)
+    found = finished_results(study, places, say)
+    contents, directory = tables(found, places), results_dir / study
+    keep({path: result for path, result in found.items() if path.is_relative_to(places[0])}, directory / "runs")
+    return write_tables(contents, directory)
+
+
+def tidy(study: str, runs_dir: Path, results_dir: Path) -> "DataFrame":
+    """One row per run and number of a study, steps in ladder order (ConfigError: there is no finished run)."""
+    results = [*finished_results(study, sources(study, results_dir, runs_dir)).values()]
+    order = {row.step: index for index, row in enumerate(blank_rows(results))}
+    frame = long_rows(sorted(results, key=lambda result: (order[result["step"]], result["seed"])))
+    return frame.astype({"seed": int, "value": float})
+
+
+def finished_results(study: str, places: Sequence[Path], say: Callable[[str], object] = lambda _line: None) -> Found:
+    """`joined`, or a ConfigError if no run is finished."""
     found = joined(study, places, say)
     if not found:
         words = f"study={study}" if "," not in study else "with the words that name it"
         first = f"first run: python scripts/sweep.py {words}"
         raise ConfigError(f"study={study}: no finished run in {places[0]}; {first}")
-    contents, directory = tables(found, places), results_dir / study
-    keep({path: result for path, result in found.items() if path.is_relative_to(places[0])}, directory / "runs")
-    return write_tables(contents, directory)
+    return found
 
 
 def sources(study: str, results_dir: Path, runs_dir: Path | None = None) -> list[Path]:

@@ -68,6 +68,7 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
             checkpointer.save(state)
         checkpointer.write_metrics(state)
     checkpointer.write_metrics(state)  # a process may have died between its last checkpoint and its last line
+    state.classes = [*training.classes]
     return state
 
 

@@ -134,6 +134,7 @@ def make_result(
         "skipped_images": sum(line["skipped_images"] for line in history),
         **({} if deviations is None else {"deviations": {key: list(pair) for key, pair in deviations.items()}}),
         **({"data": state.data} if state.data else {}),
+        **({"classes": state.classes} if state.classes and data.name != "imagenet" else {}),
         "config_hash": digest(plain),
         "config": plain,
         "commit": origin[0],

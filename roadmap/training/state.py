@@ -64,6 +64,7 @@ class State:
     rollbacks: int = 0  # returns to a checkpoint after a number that was not finite
     seconds: float = 0.0  # wall time of the run, over all processes that worked on it one after another
     history: list[dict[str, Any]] = field(default_factory=list)  # one line of metrics.jsonl per epoch
+    classes: list[str] = field(default_factory=list)  # their names by label, as far as the files tell
     data: dict[str, Any] | None = None
     """The fingerprint of the images, if the name of their data set does not identify them."""
 

@@ -1,0 +1,1 @@
+"""Trained networks in use: loaded, asked about images, exported."""

@@ -1,0 +1,98 @@
+"""The description of an exported network: a model card for people, settings for programs."""
+
+from typing import Any
+
+from roadmap.config.conf import to_dict
+from roadmap.config.steps import find, steps
+from roadmap.data.datasets import dataset
+from roadmap.data.image_transforms import SQUASH_SIZE
+from roadmap.inference.trained import Trained
+from roadmap.results.markup import gflops
+from roadmap.results.statistics import one_run
+
+PAPER = "https://arxiv.org/abs/2201.03545"
+
+
+def settings(trained: Trained) -> dict[str, Any]:
+    """What a program needs to use the network: its input, its classes, its ops."""
+    data, config = trained.config.data, trained.config
+    return {
+        "step": config.step.name,
+        "study": config.study.name,
+        "seed": config.seed,
+        "weights": trained.weights,
+        "classes": trained.classes,
+        "input": {
+            "channels": data.in_chans,
+            "size": data.img_size,
+            "scaled": "0 to 1",
+            "mean": data.mean,
+            "std": data.std,
+            "resize": _resize(trained),
+        },
+        "model": to_dict(config.model),
+        "config_hash": trained.result["config_hash"],
+    }
+
+
+def card(trained: Trained, *, file: str, usage: str, checked: str) -> str:
+    """The model card as Markdown: step, study, accuracy with its interval, deviations from the paper, license."""
+    config, result = trained.config, trained.result
+    facts = _origin(trained) | _use(trained) | {"Checked": f"`{file}` against the network: {checked}"}
+    deviations = [f"| `{key}` | {here} | {paper} |" for key, (here, paper) in result.get("deviations", {}).items()]
+    return "\n".join(
+        [
+            f"# {config.step.title}, {config.study.name}\n",
+            f"A network on the way from ResNet to ConvNeXt ([A ConvNet for the 2020s]({PAPER}), section 2).\n",
+            *(f"- **{heading}**: {text}" for heading, text in facts.items()),
+            f"\n```python\n{usage}\n```\n",
+            "## Deviations from the paper\n",
+            *(["| option | here | paper |", "|---|---|---|", *deviations] if deviations else ["Not recorded."]),
+            "",
+        ]
+    )
+
+
+def _origin(trained: Trained) -> dict[str, str]:
+    """How the network was made, and how good it is."""
+    result, config = trained.result, trained.config
+    step, ladder, images = config.step, config.study.ladder, result["test_images"]
+    known = step.name in [each.name for each in steps(ladder=ladder)]
+    changes = find(step.name, ladder=ladder).changes if known else {}
+    changed = "; ".join(f"`{key}` from {before} to {after}" for key, (before, after) in changes.items())
+    top1 = result["metrics"]["ema_top1" if trained.weights == "averaged" else "top1"]
+    low, high = one_run(top1, images)
+    return {
+        "Step": f"`{step.name}`, {f'after `{step.parent}`' if step.parent else 'the start of the ladder'}",
+        **({"Changes": changed} if changed else {}),
+        "Study": f"`{config.study.name}`, seed {config.seed}, {trained.weights} weights",
+        "Top-1": f"{top1:.2f} % of {images:,} test images "
+        f"(95 % interval of one run on such a test set: {low:.2f} to {high:.2f} %)",
+        "Training": f"{result.get('epochs')} epochs of {config.data.name}, recipe `{config.recipe.name}`, "
+        f"commit {result.get('commit') or 'unknown'}",
+        "License": f"MIT for the code that made it; for the weights also the terms of their data, {config.data.name}",
+    }
+
+
+def _use(trained: Trained) -> dict[str, str]:
+    """The network's size, input and output."""
+    result, data = trained.result, trained.config.data
+    shape = f"(N, {data.in_chans}, {data.img_size}, {data.img_size})"
+    return {
+        "Size": f"{result['params']:,} parameters, {gflops(result['macs'] / 1e9)} GFLOPs (multiply-adds)",
+        "Input": f"{shape} float32: pixels of 0 to 1, minus {data.mean}, divided by {data.std}; {_resize(trained)}",
+        "Output": f"(N, {data.num_classes}) logits; `config.json` has the names of the classes",
+    }
+
+
+def _resize(trained: Trained) -> str:
+    """How an image becomes as large as the input."""
+    data, recipe = trained.config.data, trained.config.recipe
+    if native := dataset(data.name).size:
+        return f"cropped to a square, resized to {native} and padded with zeros to {data.img_size} pixels"
+    if data.img_size >= SQUASH_SIZE:
+        return f"the whole image resized to {data.img_size} x {data.img_size} pixels, {recipe.interpolation}"
+    short = int(data.img_size / data.crop_pct)
+    return (
+        f"the short side resized to {short} pixels, {recipe.interpolation}, then the centre of {data.img_size} cropped"
+    )

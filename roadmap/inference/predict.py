@@ -1,0 +1,71 @@
+"""The command `predict`: the likeliest classes of images."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roadmap import cli
+from roadmap.errors import DataError, require
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from roadmap.inference.trained import Trained
+
+OPTIONS = {"run": "", "ema": "false", "top": "5"}
+Guess = tuple[str, float]  # class and probability
+
+
+def main(words: list[str]) -> int:
+    """Name the likeliest classes of images, by the network of a finished run.
+
+        python scripts/predict.py run=runs/fashion_mnist/gelu/seed-0 shoe.png shirt.jpg
+        python scripts/predict.py run=runs/photos/gelu/seed-0 ema=true top=1 folder
+
+    Every other word is an image or a folder of images. The images are prepared as the test images of the run.
+    Prints a line per image. Exit code: 0 success, 1 an image cannot be read, 2 refused.
+    """
+    places = [word for word in words if "=" not in word or Path(word).expanduser().exists()]
+    given = cli.options([word for word in words if word not in places], OPTIONS)
+    require(bool(given["run"]), "run", "", "the directory of a finished run")
+    require(bool(places), "predict", "", "images or folders after run=DIRECTORY")
+    top, ema = cli.whole(given, "top"), cli.flag(given, "ema")
+    paths = [path for place in places for path in images_at(Path(place).expanduser())]
+
+    from roadmap.data.records import open_image, reason
+    from roadmap.inference.trained import load
+
+    trained, unread = load(given["run"], ema=ema), 0
+    for path in paths:
+        try:
+            with open_image(path.read_bytes()) as image:
+                image.load()
+                (guesses,) = predict(trained, [image], top=top)
+        except Exception as error:  # Pillow's decoders raise nearly any type
+            print(f"{path}: {reason(error)}", file=sys.stderr)
+            unread += 1
+            continue
+        print(f"{path}: {', '.join(f'{name} {100 * share:.1f} %' for name, share in guesses)}")
+    return 1 if unread else 0
+
+
+def predict(trained: "Trained", images: "Iterable[Image.Image]", *, top: int = 5) -> Iterator[list[Guess]]:
+    """The `top` likeliest classes of each image, with their probabilities, the likeliest first."""
+    import torch
+
+    for image in images:
+        with torch.inference_mode():
+            shares = trained.network(trained.preprocess(image)[None]).softmax(1)[0]
+        best = shares.topk(min(top, len(shares)))
+        yield [(trained.classes[label], share) for share, label in zip(*map(torch.Tensor.tolist, best), strict=True)]
+
+
+def images_at(place: Path) -> list[Path]:
+    """The image at a path, or all images in a folder; a DataError if there is none."""
+    from roadmap.data.folders import image_paths
+
+    found = [Path(path) for path in image_paths(place)] if place.is_dir() else [place] if place.is_file() else []
+    if not found:
+        raise DataError(f"{place}: no image")
+    return found

@@ -1,0 +1,5 @@
+"""Name the classes of images; `--help` says more."""
+
+from roadmap.__main__ import start
+
+start("predict")

@@ -1,0 +1,93 @@
+"""Exported networks: the file gives the network's logits on real images, and the card says what it is."""
+
+import json
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.smoke import inside, prepared
+from safetensors.torch import load_file
+
+import roadmap
+from roadmap import runs
+from roadmap.config.schema import ModelConfig
+from roadmap.inference import export
+from roadmap.networks.ladder import build
+from roadmap.training.run import execute
+
+
+@pytest.fixture(scope="module")
+def shallow(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
+    """The directory of a finished run of a network of two blocks, which exports in seconds."""
+    directory = prepared(tmp_path_factory.mktemp("shallow"), data_root, "model.depths=[1,1]", "budget.epochs=1")
+    execute(directory)
+    return directory
+
+
+def exported(run: Path, out: Path, *words: str, code: int = 0) -> str:
+    found, said = inside("scripts/export.py", f"run={run}", f"out={out}", *words)
+    assert found == code and "Traceback" not in said, said
+    return said
+
+
+def test_safetensors_hold_the_weights_and_the_card_says_what_they_are(undisturbed: Path, tmp_path: Path) -> None:
+    said = exported(undisturbed, tmp_path)
+    difference = re.search(r"model\.safetensors: 0\.5 MB, largest difference of a logit on 64 test images: (\S+)", said)
+    assert difference and float(difference[1]) < 1e-6
+    trained, settings = roadmap.load(undisturbed), json.loads((tmp_path / "config.json").read_text())
+    network = build(ModelConfig(**settings["model"]), num_classes=len(settings["classes"]), in_chans=1).eval()
+    network.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    x = torch.randn(3, 1, 32, 32)
+    torch.testing.assert_close(network(x), trained.network(x), rtol=0, atol=1e-6)
+    card, top1 = (tmp_path / "README.md").read_text(), trained.result["metrics"]["top1"]
+    for text in (
+        "`gelu`, after `large_kernel`",
+        f"{top1:.2f} % of 70 test images (95 % interval",
+        "MIT",
+        "raw weights",
+    ):
+        assert text in card
+    assert "| `recipe.epochs` | 2 | 300 |" in card and "`model.act` from relu to gelu" in card
+    exported(undisturbed, tmp_path, "ema=true")
+    assert not torch.equal(load_file(tmp_path / "model.safetensors")["head.linear.weight"], network.head.linear.weight)
+    assert "averaged weights" in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize("to", ["torch_export", "onnx"])
+def test_a_file_with_the_network_gives_its_logits_for_any_number_of_images(
+    shallow: Path, tmp_path: Path, to: str
+) -> None:
+    target = export.FORMATS[to]
+    if missing := [name for name in target.needs if find_spec(name) is None]:
+        pytest.skip(f"needs {missing}")
+    exported(shallow, tmp_path, f"to={to}")
+    trained = roadmap.load(shallow)
+    network = target.restore(trained, (tmp_path / target.file).read_bytes())
+    for count in (1, 5):
+        x = torch.randn(count, 1, 32, 32)
+        torch.testing.assert_close(network(x), trained.network(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_that_differs_from_the_network_is_not_written(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "disagreement", lambda *_: (0.01, 1.0))
+    said = exported(undisturbed, tmp_path / "out", code=1)
+    assert "not written: it differs from the network: largest difference of a logit on 64 test images: 1.0e-02" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_exported_is_refused_in_a_line(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "find_spec", lambda _: None)
+    said = exported(undisturbed, tmp_path, "to=onnx", code=2)
+    assert "to=onnx: it needs onnx, onnxscript, onnxruntime: pip install 'convnet-roadmap[export]'" in said
+    assert "to=onx: allowed is one of safetensors onnx torch_export" in exported(
+        undisturbed, tmp_path, "to=onx", code=2
+    )
+    assert "t10k-images" in exported(undisturbed, tmp_path, f"data.root={tmp_path}", code=2)
+    assert [*tmp_path.iterdir()] == [] and not (undisturbed / "export").exists()
+    assert runs.finished(undisturbed)
