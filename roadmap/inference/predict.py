@@ -23,11 +23,13 @@ def main(words: list[str]) -> int:
         python scripts/predict.py run=runs/fashion_mnist/gelu/seed-0 shoe.png shirt.jpg
         python scripts/predict.py run=runs/photos/gelu/seed-0 ema=true top=1 folder
 
-    Every other word is an image or a folder of images. The images are prepared as the test images of the run.
-    Prints a line per image. Exit code: 0 success, 1 an image cannot be read, 2 refused.
+    Every other word is an image or a folder of images, or an option of training.* (training.device=cpu). The images are
+    prepared as the test images of the run. Prints a line per image.
+    Exit code: 0 success, 1 an image cannot be read, 2 refused.
     """
     places = [word for word in words if "=" not in word or Path(word).expanduser().exists()]
-    given = cli.options([word for word in words if word not in places], OPTIONS)
+    own, overrides = cli.split((word for word in words if word not in places), OPTIONS, sweep=False)
+    given = cli.options(own, OPTIONS)
     require(bool(given["run"]), "run", "", "the directory of a finished run")
     require(bool(places), "predict", "", "images or folders after run=DIRECTORY")
     top, ema = cli.whole(given, "top"), cli.flag(given, "ema")
@@ -35,8 +37,10 @@ def main(words: list[str]) -> int:
 
     from roadmap.data.records import open_image, reason
     from roadmap.inference.trained import load
+    from roadmap.networks.device import set_up
 
-    trained, unread = load(given["run"], ema=ema), 0
+    trained, unread = load(given["run"], ema=ema, overrides=overrides), 0
+    trained.network.to(set_up(trained.config))
     for path in paths:
         try:
             with open_image(path.read_bytes()) as image:
@@ -54,9 +58,10 @@ def predict(trained: "Trained", images: "Iterable[Image.Image]", *, top: int = 5
     """The `top` likeliest classes of each image, with their probabilities, the likeliest first."""
     import torch
 
+    device = next(trained.network.parameters()).device
     for image in images:
         with torch.inference_mode():
-            shares = trained.network(trained.preprocess(image)[None]).softmax(1)[0]
+            shares = trained.network(trained.preprocess(image)[None].to(device)).softmax(1)[0]
         best = shares.topk(min(top, len(shares)))
         yield [(trained.classes[label], share) for share, label in zip(*map(torch.Tensor.tolist, best), strict=True)]
 
