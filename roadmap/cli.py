@@ -18,8 +18,19 @@ from roadmap.config.checks import NAME
 from roadmap.config.conf import choices
 from roadmap.config.overrides import STEP_WORDS, parse_overrides, refuse_hydras, study_name
 from roadmap.config.schema import Config, SweepOptions
-from roadmap.errors import ConfigError, DataError, Locked, NoSpace, causes, did_you_mean, require, require_one_of
+from roadmap.errors import (
+    ConfigError,
+    DataError,
+    Locked,
+    NoSpace,
+    causes,
+    did_you_mean,
+    printable,
+    require,
+    require_one_of,
+)
 from roadmap.runs import PUBLISHED
+from roadmap.terminal import escape_unencodable
 
 Main = Callable[[list[str]], int]
 DEFAULT_STUDY = "fashion_mnist"  # the study of conf/config.yaml
@@ -35,6 +46,7 @@ def run(name: str, main: Main, words: Sequence[str]) -> int:
     0 success, 1 failure, 2 refused input, 130 Ctrl-C, 128 + signal number if stopped by a signal. `--help` or `-h`
     prints the docstring of `main`. Refusals are printed in one or two lines, without a traceback.
     """
+    escape_unencodable()
     if any(word in ("--help", "-h") for word in words):
         print(cleandoc(main.__doc__ or name))
         return 0
@@ -45,7 +57,7 @@ def run(name: str, main: Main, words: Sequence[str]) -> int:
         if ending is None:
             raise
         code, message = ending
-        print(f"{name}: {message}", file=sys.stderr)
+        print(f"{name}: {printable(message)}", file=sys.stderr)
         return code
 
 

@@ -44,6 +44,20 @@ def causes(error: BaseException | None) -> list[BaseException]:
     return found
 
 
+def printable(text: str) -> str:
+    """Text with escapes for what is not to be printed: control characters but line ends, and bytes that are no UTF-8.
+
+    A file's name may hold any byte; a terminal obeys some of them.
+    """
+    return "".join(char if char.isprintable() or char == "\n" else escaped(char) for char in text)
+
+
+def escaped(char: str) -> str:
+    """A character as its escape, a byte that is no UTF-8 as that byte."""
+    byte = ord(char) - 0xDC00 if "\udc80" <= char <= "\udcff" else None  # as Python decodes a byte of a name
+    return char.encode("unicode_escape").decode() if byte is None else f"\\x{byte:02x}"
+
+
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """A question to append to a refusal; empty if no allowed word is close."""
     near = difflib.get_close_matches(word, sorted(allowed), n=1)

@@ -20,7 +20,8 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]
     """Write text, bytes, or the output of a function that takes a stream, completely or not at all.
 
     The content goes into a temporary file in the same directory, which is synced and then renamed. If the device is
-    full, NoSpace is raised and an earlier file at `path` is unchanged.
+    full, NoSpace is raised and an earlier file at `path` is unchanged. What UTF-8 lacks, from names of files, is
+    written as escapes.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -28,7 +29,7 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]
             if callable(content):
                 content(stream)
             else:
-                stream.write(content.encode() if isinstance(content, str) else content)
+                stream.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -11,7 +11,7 @@ from helpers.smoke import ROOT, inside
 PACKAGE = ROOT / "roadmap"
 # From the bottom up. A module imports modules of its own row and of rows above it in this list; a longer name wins.
 ROWS = [
-    ["errors", "signals", "files"],
+    ["errors", "signals", "files", "terminal"],
     ["networks.ops", "networks.layers", "networks.depthwise", "data.datasets"],
     ["config"],
     ["runs", "cli", "environment"],

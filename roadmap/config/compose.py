@@ -14,7 +14,7 @@ from roadmap.config.overrides import STEP_WORDS, explain, parse_overrides, study
 from roadmap.config.schema import MISSING, Config, Ladder, RecipeConfig, StepConfig, Tracking
 from roadmap.config.steps import regimes, steps
 from roadmap.data.datasets import class_folders
-from roadmap.errors import ConfigError, require, require_one_of
+from roadmap.errors import ConfigError, printable, require, require_one_of
 from roadmap.files import sha256
 
 
@@ -113,6 +113,6 @@ def _own_step(step: StepConfig, given: dict[str, str], ladder: Ladder) -> StepCo
         raise ConfigError(f"step.name={step.name}: allowed is a name of its own, not one of {' '.join(known)}")
     parent = given.get("step.parent", given.get(ladder.value, known[0]))
     require_one_of("step.parent", parent, known)
-    title = step.title if "step.title" in given else step.name
+    title = printable(step.title) if "step.title" in given else step.name
     section = step.section if "step.section" in given else "own"
     return StepConfig(step.name, parent, section, step.group, title)

@@ -166,7 +166,7 @@ def _fingerprint() -> str:
 
 def _cache_path(overrides: list[str]) -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    name = hashlib.sha256("\0".join(overrides).encode()).hexdigest()[:16]
+    name = hashlib.sha256("\0".join(overrides).encode(errors="surrogateescape")).hexdigest()[:16]
     return Path(home).expanduser() / "convnet-roadmap" / _fingerprint() / f"{name}.json"
 
 

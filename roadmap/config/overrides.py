@@ -124,7 +124,7 @@ def study_name(study: str, given: Mapping[str, str], design: Design = Design.lad
     kept = [f"{key}={value}" for key, value in sorted(given.items()) if not under(key, outside)]
     name = re.sub(r"[^\w.,=+\[\]-]", "_", ",".join([study, *kept]))
     if len(name) >= 120:
-        name = f"{study},{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+        name = f"{study},{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:12]}"
     name = given.get("study.name", name).strip("'\"")
     return name if design is Design.ladder else f"{name},design={design.value}"
 

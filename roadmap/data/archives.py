@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
-from rich.console import Console
 from rich.progress import track
 
 from roadmap.data.datasets import class_folders
 from roadmap.errors import DataError
 from roadmap.files import lock
+from roadmap.terminal import Terminal
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
@@ -70,7 +70,7 @@ def _write(part: Path, classes: list[Unsorted]) -> None:
     part.mkdir(exist_ok=True)
     for leftover in part.glob(".*.tmp"):
         shutil.rmtree(leftover)
-    console = Console()
+    console = Terminal(soft_wrap=False)
     bar = track(classes, f"sorting {part.name}", console=console, disable=not console.is_terminal)
     for done, each in enumerate(bar, start=1):
         temporary = part / f".{each.wnid}.tmp"

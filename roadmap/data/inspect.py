@@ -21,6 +21,7 @@ from roadmap.data.records import PARTS, Records, find, open_image, reason
 from roadmap.data.resize import finished_copy
 from roadmap.data.test_sets import first_names
 from roadmap.errors import DataError, require
+from roadmap.terminal import Terminal
 
 WNID = re.compile(r"n\d{8}")
 
@@ -62,7 +63,6 @@ def main(words: list[str]) -> int:
 
     Takes all options of conf/, as train.py does. Exit code: 0 no errors, 1 errors, 2 refused.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     from roadmap.config.compose import compose
@@ -73,7 +73,7 @@ def main(words: list[str]) -> int:
     require(config.data.name in known, "data", config.data.name, allowed)
     if dataset(config.data.name).class_folders:
         prepare(config.data)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("inspecting", total=None)
         for done, total, report in inspect(config.data, workers=config.training.workers):  # noqa: B007

@@ -25,6 +25,7 @@ from roadmap.data.folders import image_paths
 from roadmap.data.records import FORMATS, PARTS
 from roadmap.errors import DataError, require
 from roadmap.files import LOCK, lock, remove_leftovers, write_atomic
+from roadmap.terminal import Terminal
 
 MANIFEST = "resized.json"
 DEFAULTS = {"data.root": "", "to": "", "short_side": "256", "quality": "90", "parts": "train", "workers": "1"}
@@ -58,7 +59,6 @@ def main(words: list[str]) -> int:
 
     Exit code: 0 done, 1 done but some files cannot be read, 2 refused, 128 + signal stopped.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     from roadmap.cli import options, whole
@@ -74,7 +74,7 @@ def main(words: list[str]) -> int:
     require(",".join(parts) == chosen["parts"], "parts", chosen["parts"], "train, val, or train,val")
     short_side, quality = whole(chosen, "short_side", most=4096), whole(chosen, "quality", most=95)
     wanted, workers = Resized(str(source), short_side, quality, parts), whole(chosen, "workers", most=256)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     with caught() as stop, Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("resizing", total=None)
         for done, total, errors in resize(wanted, to, workers=workers):  # noqa: B007 (at least one image)

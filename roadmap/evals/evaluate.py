@@ -5,6 +5,7 @@ from pathlib import Path
 from roadmap import cli
 from roadmap.data.datasets import TEST_SETS, dataset
 from roadmap.errors import require
+from roadmap.terminal import Terminal
 
 OPTIONS = {"weights": "", "ema": "false", "per_class": ""}
 
@@ -37,8 +38,6 @@ def main(words: list[str]) -> int:
     require(len(files) == 1 and bool(given["weights"]), "weights", " ".join(files), "one file: weights=FILE")
     ema = cli.flag(given, "ema")
 
-    from rich.console import Console
-
     from roadmap.data.loader import load
     from roadmap.evals import weights
     from roadmap.evals.accuracy import accuracy
@@ -58,7 +57,7 @@ def main(words: list[str]) -> int:
     require(there, "data.root", config.data.root, f"a folder that exists, with {name}")
     corrupted = name == "imagenet_c"
     require(not (corrupted and table), "per_class", table, "for one set of images, not imagenet_c")
-    device, console = set_up(config), Console(highlight=False, soft_wrap=True)
+    device, console = set_up(config), Terminal()
     images = None if corrupted else load(config, train=False).to(device)  # refused before anything is printed
     resizing = f"recipe.interpolation={config.recipe.interpolation} data.crop_pct={config.data.crop_pct:.4g}"
     console.print(f"{path}: {loaded.description}, {resizing}")

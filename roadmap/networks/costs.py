@@ -12,6 +12,7 @@ from roadmap.config.conf import reference
 from roadmap.config.schema import ModelConfig
 from roadmap.config.steps import model_config, regimes, steps
 from roadmap.errors import require_one_of
+from roadmap.terminal import Terminal
 
 FAMILY = {
     "convnext_tiny": ([3, 3, 9, 3], 96),
@@ -93,7 +94,7 @@ def main(words: list[str]) -> int:
     chosen = cli.options(words, {"regime": "resnet50,resnet200"})["regime"].split(",")
     for regime in chosen:
         cli.choice({"regime": regime}, "regime", [*regimes(), "family"])
-    console = Console(highlight=False)
+    console = Terminal(soft_wrap=False)
     if not console.is_terminal:
         console.width = 120  # at rich's default, the names of steps would be cut
     for regime in chosen:

@@ -29,6 +29,7 @@ from roadmap.sweep.cluster import Scheduler
 from roadmap.sweep.launcher import train_command
 from roadmap.sweep.plan import Plan, make_plan
 from roadmap.sweep.resources import environments
+from roadmap.terminal import Terminal
 
 RATES = {"watts": "500", "co2": "400", "price": "2"}
 OPTIONS = {"devices": "", **RATES, "budget": "", "images_per_second": "", "images": ""}
@@ -68,7 +69,7 @@ def main(words: list[str]) -> int:
     """
     own, of_sweep = split(words, OPTIONS)
     chosen, plan = options(own, OPTIONS), make_plan(of_sweep)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     devices = whole(chosen | {"devices": chosen["devices"] or str(plan.jobs)}, "devices")
     rates = {key: positive(chosen, key) for key in RATES}
     stated = positive(chosen, "images_per_second") if chosen["images_per_second"] else 0.0

@@ -20,6 +20,7 @@ from roadmap.sweep.local import Local
 from roadmap.sweep.plan import Plan, Run, make_plan
 from roadmap.sweep.slurm import Slurm, cancel
 from roadmap.sweep.status import UNDONE, Phase, RunState, status, summary, table
+from roadmap.terminal import Terminal
 
 
 def main(words: list[str]) -> int:
@@ -41,12 +42,12 @@ def main(words: list[str]) -> int:
     without it (docs/scaling.md).
     Exit code: 0 all runs finished, 1 some failed, 2 refused, 128 + signal stopped.
     """
-    console = Console(soft_wrap=True, highlight=False)
+    console = Terminal()
     dry_run, words = "--dry-run" in words, [word for word in words if word != "--dry-run"]
     command = words.pop(0) if words[:1] in (["status"], ["cancel"]) else ""
     plan = make_plan(words)
     for name, why in plan.skipped.items():
-        console.print(f"{name} does not apply: {why}", markup=False)
+        console.print(f"{name} does not apply: {why}")
     if dry_run:
         console.print(f"{counted(len(plan.runs), 'run')}, {plan.jobs} at a time")
         for run, config in zip(plan.runs, plan.configs, strict=True):
@@ -140,7 +141,7 @@ def _advance(states: list[RunState], launcher: Launcher, console: Console, *, re
     waiting = [state for state in states if state.phase is Phase.waiting][: launcher.capacity()]
     for state, why in launcher.start(waiting) if waiting else []:
         state.phase = Phase.failed
-        console.print(f"{state.name} FAILED: could not be started: {why}", markup=False, highlight=False)
+        console.print(f"{state.name} FAILED: could not be started: {why}")
     for state in states:
         if state.phase is Phase.running:
             state.refresh()
@@ -170,7 +171,7 @@ def record(state: RunState, end: Exit, retries: int, console: Console) -> None:
         state.phase = Phase.failed
         again = f" after {state.tries} retries" if state.tries else ""
         text = f"{state.name} FAILED: {why}{again} (see {error_file(state.run)})"
-    console.print(text, markup=False, highlight=False)
+    console.print(text)
 
 
 def error_file(run: Run) -> Path:

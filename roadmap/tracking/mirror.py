@@ -4,13 +4,14 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from roadmap import cli, runs
 from roadmap.config.compose import load
 from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest
 from roadmap.config.schema import Config, Tracking
-from roadmap.errors import ConfigError, Locked
+from roadmap.errors import ConfigError, Locked, printable
 from roadmap.files import lock
 from roadmap.tracking.trackers import Record, open_tracker, scratch
 
@@ -115,7 +116,15 @@ def run_record(config: Config) -> Record:
     identity = _hash(digest(plain), config.study.name, step, str(config.seed))
     readable = "".join(letter if letter.isalnum() or letter in "_-" else "-" for letter in step)[:60]
     name = f"{step} seed {config.seed}"
-    return Record(f"{readable}-{config.seed}-{identity}", name, group=config.study.name, job_type="run", config=plain)
+    id, shown = f"{readable}-{config.seed}-{identity}", _printable(plain)
+    return Record(id, name, group=config.study.name, job_type="run", config=shown)
+
+
+def _printable(value: Any) -> Any:
+    """Plain data with the text in it escaped where it cannot be printed, like a path that is no UTF-8."""
+    if isinstance(value, dict):
+        return {key: _printable(each) for key, each in value.items()}
+    return printable(value) if isinstance(value, str) else value
 
 
 def _hash(*words: str) -> str:

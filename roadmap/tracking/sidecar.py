@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from roadmap import runs
+from roadmap import cli, runs
 from roadmap.config.compose import load
 from roadmap.config.schema import Tracking
 from roadmap.environment import child_environment
@@ -72,27 +72,28 @@ def _start(directory: Path) -> subprocess.Popen[bytes] | None:
         return None
 
 
-def main() -> None:
-    """Mirror the run in the directory given as first argument until standard input closes."""
+def main(words: list[str]) -> int:
+    """Mirror the run in the directory given as only word until standard input closes."""
     os.nice(19)
     for number in ASKED_TO_STOP:  # schedulers send them to every process of a job
         signal.signal(number, signal.SIG_IGN)
-    directory, over = Path(sys.argv[1]), threading.Event()
+    directory, over = Path(words[0]), threading.Event()
     tracking = load(directory / runs.CONFIG).tracking
-    threading.Thread(target=_watch, args=[over], daemon=True).start()
+    threading.Thread(target=_watch, args=[over, directory], daemon=True).start()
     with lock(directory / runs.TRACKING, wait=LINGER_SECONDS), scratch(directory / runs.TRACKING):
         mirror_run(directory, tracking, over.wait, live=True)
+    return 0
 
 
-def _watch(over: threading.Event) -> None:
+def _watch(over: threading.Event, directory: Path) -> None:
     """Set `over` when the training is over, and kill this process if it does not end by itself."""
     while os.read(sys.stdin.fileno(), 1):
         pass
     over.set()
     time.sleep(LINGER_SECONDS)
-    shutil.rmtree(Path(sys.argv[1]) / runs.TRACKING / SCRATCH, ignore_errors=True)
+    shutil.rmtree(directory / runs.TRACKING / SCRATCH, ignore_errors=True)
     os.kill(os.getpid(), signal.SIGKILL)  # its child processes notice and end too
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(cli.run("sidecar", main, sys.argv[1:]))

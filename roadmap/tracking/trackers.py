@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from roadmap.config.schema import Tracking
+from roadmap.errors import require
 
 PROJECT = "convnet-roadmap"
 SCRATCH, SOCKET = "tmp", "w" * 32  # as long as the names of wandb's own sockets
@@ -79,6 +80,8 @@ class Wandb:
     def __init__(self, record: Record, directory: Path, *, live: bool) -> None:
         import wandb
 
+        named = str(directory.absolute())
+        require(named.isprintable(), "tracking", "wandb", f"a directory whose name can be printed, not {named}")
         self._wandb = wandb
         mode = os.environ.get("WANDB_MODE", "")
         try:

@@ -4,13 +4,13 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from roadmap.config.schema import Config
 from roadmap.files import write_atomic
 from roadmap.runs import PROGRESS, json_lines
+from roadmap.terminal import Terminal
 
 FILE_SECONDS, LINE_SECONDS = 1.0, 10.0
 
@@ -20,7 +20,7 @@ class Progress:
 
     def __init__(self, config: Config, directory: Path, *, speaks: bool = True) -> None:
         self._recipe, self._file, self._speaks = config.recipe, directory / PROGRESS, speaks
-        self._console = Console(highlight=False, soft_wrap=True, quiet=not speaks)
+        self._console = Terminal(quiet=not speaks)
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
