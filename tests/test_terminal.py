@@ -72,6 +72,6 @@ def test_a_run_in_places_whose_names_are_no_utf_8(tmp_path: Path, data_root: Pat
     for command in ("collate", "plot"):
         code, text = inside(f"scripts/{command}.py", "study=tiny", f"runs_dir={places[1]}", f"results_dir={places[2]}")
         assert code == 0, text
-    assert "caf\\xe9" in (places[2] / "tiny" / "ladder.md").read_text()
+    assert "caf\\xe9" in (places[2] / "tiny" / "ladder.csv").read_text()
     write_atomic(tmp_path / "file", f"{NOT_UTF_8}é")
     assert (tmp_path / "file").read_text() == "caf\\udce9é"
