@@ -15,8 +15,8 @@ from torch import Tensor, nn, optim
 from torch.nn import functional as F
 
 from roadmap.config.compose import compose
-from roadmap.config.schema import Config, Opt, Precision
-from roadmap.config.steps import PAPER_STUDIES
+from roadmap.config.schema import Config, Opt, Precision, StudyConfig
+from roadmap.config.step_files import read_ladder
 from roadmap.data.loader import channels_last
 from roadmap.networks.device import arithmetic
 from roadmap.networks.ladder import build
@@ -25,7 +25,6 @@ from roadmap.training.loop import train_step
 from roadmap.training.recipe import loss_function
 from roadmap.training.state import initial_state
 
-STUDIES = {"resnet50": "imagenet", "resnet200": "imagenet_r200"}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 """On a machine with other work, the CPU time of one thread is more reliable."""
 PASSES = 5
@@ -37,10 +36,10 @@ Step = Callable[[], object]
 
 def configured(step: str, regime: str, *, batch: int, threads: int, words: Sequence[str] = ()) -> Config:
     """A step's configuration in the study of a regime, with one micro-batch of `batch` images."""
-    study = PAPER_STUDIES.get(regime, "fashion_mnist")
+    study = read_ladder(StudyConfig.ladder).options.studies.get(regime, "fashion_mnist")
     all_words = [f"study={study}", f"regime={regime}", f"training.threads={threads}", *words]
     all_words += [f"budget.batch_size={batch}", f"budget.bn_batch_size={batch}", "budget.batch_rule=keep"]
-    return compose([*all_words, *([f"+step={step}"] if step != "resnet" else [])])
+    return compose([*all_words, f"+step={step}"])
 
 
 def our_step(config: Config, device: torch.device) -> Step:

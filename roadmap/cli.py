@@ -15,9 +15,9 @@ from typing import cast
 
 from roadmap.config.aliases import renamed_override
 from roadmap.config.checks import NAME
-from roadmap.config.conf import choices
-from roadmap.config.overrides import STEP_WORDS, parse_overrides, refuse_hydras, study_name
+from roadmap.config.overrides import parse_overrides, refuse_hydras, study_name
 from roadmap.config.schema import Config, SweepOptions
+from roadmap.config.yaml_files import choices
 from roadmap.errors import (
     ConfigError,
     DataError,
@@ -34,7 +34,7 @@ from roadmap.terminal import escape_unencodable
 
 Main = Callable[[list[str]], int]
 DEFAULT_STUDY = "fashion_mnist"  # the study of conf/config.yaml
-RUN_KEYS = [field.name for field in fields(Config)] + list(STEP_WORDS)
+RUN_KEYS = [field.name for field in fields(Config)]
 SWEEP_KEYS = [field.name for field in fields(SweepOptions)]
 PATH_ERRORS = (EACCES, EPERM, EROFS, ENOENT, EEXIST, ENOTDIR, EISDIR, ENAMETOOLONG, ELOOP)
 """Errors of a path that the user gave: missing, too long, a link, something else is there, access is denied."""
@@ -90,7 +90,7 @@ def split(words: Iterable[str], own: Iterable[str], *, sweep: bool = True) -> tu
     """Words with a key in `own`, and words of a sweep (or only of a run); a ConfigError for any other word."""
     found: tuple[list[str], list[str]] = ([], [])
     known = [*own, *RUN_KEYS, *(SWEEP_KEYS if sweep else [])]
-    words = list(words)
+    words = [renamed_override(word) for word in words]
     refuse_hydras(words)
     for word in words:
         key, equals, _ = word.partition("=")
@@ -108,8 +108,7 @@ def sweep_words(words: Iterable[str]) -> tuple[SweepOptions, list[str], list[str
 
     own, rest = split(words, SWEEP_KEYS)
     for key, value in parse_overrides([*own, *rest]).items():
-        require(key not in ("seed", *STEP_WORDS), key, value, "seeds=N and steps=[NAME,...] in a sweep")
-    own = [renamed_override(word) for word in own]
+        require(key not in ("seed", "step"), key, value, "seeds=N and steps=[NAME,...] in a sweep")
     own = [f"steps=[{word[6:]}]" if word.startswith("steps=") and "[" not in word else word for word in own]
     of_cluster = [word for word in rest if word.startswith("cluster.")]
     overrides = [word for word in rest if word not in of_cluster]

@@ -7,10 +7,11 @@ from typing import Any
 
 from roadmap.config.aliases import renamed_result
 from roadmap.config.compose import as_yaml, load
-from roadmap.config.conf import CONF, to_dict
+from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest, identity, listed_difference
 from roadmap.config.schema import Config
 from roadmap.config.steps import Deviations, deviations
+from roadmap.config.yaml_files import CONF
 from roadmap.errors import ConfigError
 from roadmap.files import in_use, write_atomic
 

@@ -2,10 +2,12 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.own_conf import copied, forget
 from helpers.smoke import ROOT, tiny
 
 from roadmap import runs
@@ -54,6 +56,14 @@ def committed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path
     subprocess.run(archive, shell=True, cwd=ROOT, check=True)
     (directory / "data").symlink_to(data_root.resolve())
     return directory
+
+
+@pytest.fixture
+def own_conf(tmp_path: Path) -> Iterator[Path]:
+    """A copy of conf/ to write into, which commands called in this process read."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield copied(tmp_path, patch)
+    forget()
 
 
 @pytest.fixture(scope="session")

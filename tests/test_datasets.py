@@ -6,7 +6,7 @@ import pytest
 import yaml
 from torchvision import datasets as torchvision_datasets
 
-from roadmap.config.conf import CONF
+from roadmap.config.yaml_files import CONF
 from roadmap.data.datasets import DATASETS, dataset
 
 

@@ -10,7 +10,7 @@ from helpers.smoke import TINY
 from roadmap.config.compose import compose
 from roadmap.config.conf import to_dict
 from roadmap.config.identity import difference
-from roadmap.config.schema import Config, Ladder
+from roadmap.config.schema import Config
 from roadmap.config.steps import deviations, find, steps
 from roadmap.report.plot import plot
 from roadmap.results.collate import collate
@@ -31,11 +31,11 @@ def config(study: str, step: str) -> Config:
 
 
 def test_the_recipe_ladder_is_one_main_sequence() -> None:
-    ladder = steps(ladder=Ladder.recipe)
+    ladder = steps(ladder="recipe")
     assert [step.name for step in ladder] == LADDER
     assert all(step.main_sequence for step in ladder)
-    assert find("cutmix", ladder=Ladder.recipe).changes == {"recipe.cutmix": (0.0, 1.0)}
-    assert find("epochs", ladder=Ladder.recipe).changes["recipe.epochs"] == (90, 300)
+    assert find("cutmix", ladder="recipe").changes == {"recipe.cutmix": (0.0, 1.0)}
+    assert find("epochs", ladder="recipe").changes["recipe.epochs"] == (90, 300)
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -47,7 +47,7 @@ def test_it_leads_from_the_original_recipe_to_the_modern_one(study: str) -> None
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_a_step_changes_what_its_file_states_and_nothing_else(study: str) -> None:
-    for step in steps(ladder=Ladder.recipe)[1:]:
+    for step in steps(ladder="recipe")[1:]:
         before, after = (to_dict(config(study, name)) for name in (step.parent or "", step.name))
         changed = {key for key in difference(before, after) if not key.startswith("step.")}
         assert changed <= step.declares, step.name

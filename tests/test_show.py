@@ -3,7 +3,6 @@
 import pytest
 from helpers.smoke import inside
 
-from roadmap.config.schema import Ladder
 from roadmap.config.steps import steps
 from roadmap.errors import ConfigError
 from roadmap.networks.show import describe
@@ -13,7 +12,7 @@ def test_a_step_is_shown_with_its_changes_blocks_and_costs() -> None:
     code, output = inside("scripts/show.py", "step=inverted_bottleneck", "regime=micro")
     assert (code, output) == inside("scripts/show.py", "+step=inverted_bottleneck", "regime=micro")
     assert code == 0 and "Inverted bottleneck (inverted_bottleneck), section 2.4 of the paper, regime micro" in output
-    assert "conf/step/inverted_bottleneck.yaml" in output and "model.stream_ratio: 4 -> 1" in output
+    assert "conf/ladder/network/inverted_bottleneck.yaml" in output and "model.stream_ratio: 4 -> 1" in output
     assert "1×1 conv, 96 → batch norm → ReLU → 3×3 depthwise conv" in output
     assert "1,829,104 parameters, 307,607,808 multiply-adds" in output
 
@@ -24,13 +23,13 @@ def test_without_a_step_all_are_listed() -> None:
 
 
 def test_a_step_of_the_recipe_ladder_is_shown() -> None:
-    for words in (["step=mixup", "ladder=recipe"], ["+recipe_step=mixup"]):
+    for words in (["step=mixup", "ladder=recipe"], ["+step=mixup", "study.ladder=recipe"]):
         code, output = inside("scripts/show.py", *words)
         assert code == 0 and "recipe.mixup: 0.0 -> 0.8" in output
 
 
 def test_an_unknown_step_or_one_of_the_other_ladder_is_refused() -> None:
-    with pytest.raises(ConfigError, match="step=mixup: it is a step of the other ladder: add ladder=recipe"):
-        describe("mixup", "resnet50", Ladder.network)
+    with pytest.raises(ConfigError, match=r"step=mixup: it is a step of another ladder: add study.ladder=recipe"):
+        describe("mixup")
     with pytest.raises(ConfigError, match="step=mixop: allowed is one of resnet"):
-        describe("mixop", "resnet50", Ladder.network)
+        describe("mixop")

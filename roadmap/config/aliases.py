@@ -37,6 +37,8 @@ OVERRIDES = {
     "design=path": "design=ladder",
     "study.design=path": "study.design=ladder",
 }
+WORDS = {"recipe_step": "step"}
+"""Keys of a command line alone."""
 """Command-line overrides with an old value."""
 
 
@@ -59,6 +61,8 @@ def renamed_override(override: str) -> str:
     for old, new in CONFIG.items():
         if re.match(rf"{re.escape(old)}[.=]", override):
             override = new + override.removeprefix(old)
+    for old, new in WORDS.items():
+        override = re.sub(rf"^(\+*){old}=", rf"\g<1>{new}=", override)
     if found := re.fullmatch(r"(\+*recipe\.sync_bn)=(\d+)", override):  # a number of processes, as in `renamed`
         override = f"{found[1]}={str(int(found[2]) > 1).lower()}"
     return OVERRIDES.get(override, override)

@@ -8,11 +8,13 @@ import yaml
 
 from roadmap.config.aliases import renamed, renamed_override
 from roadmap.config.checks import check
-from roadmap.config.conf import Data, composed, instance, to_dict, typed
+from roadmap.config.conf import composed, instance, to_dict, typed
 from roadmap.config.identity import flatten
-from roadmap.config.overrides import STEP_WORDS, explain, parse_overrides, study_name
-from roadmap.config.schema import MISSING, Config, Ladder, RecipeConfig, StepConfig, Tracking
-from roadmap.config.steps import regimes, steps
+from roadmap.config.overrides import explain, parse_overrides, study_name
+from roadmap.config.schema import MISSING, Config, RecipeConfig, StepConfig, Tracking
+from roadmap.config.step_files import Ladder, naming_file, read_ladder
+from roadmap.config.steps import regimes
+from roadmap.config.yaml_files import Data
 from roadmap.data.datasets import class_folders
 from roadmap.errors import ConfigError, printable, require, require_one_of
 from roadmap.files import sha256
@@ -28,23 +30,25 @@ def compose(overrides: Sequence[str]) -> Config:
     given = parse_overrides(words)
     config = _config(_with_classes(composed(words), words))
     require_one_of("regime.name", config.regime.name, regimes())
-    ladder = config.study.ladder
+    ladder = read_ladder(config.study.ladder)
     require("study.design" not in given, "study.design", given.get("study.design"), "design=NAME, of scripts/sweep.py")
-    for word in given.keys() & {*STEP_WORDS} - {ladder.value}:
-        other = f"+{ladder.value}=NAME in a study with study.ladder={ladder.name}"
-        raise ConfigError(f"+{word}={given[word]}: allowed is {other}")
-    if ladder is Ladder.recipe:
-        require("recipe" not in given, "recipe", given.get("recipe"), "original: on the recipe ladder steps change it")
+    if "recipe" in ladder.own_parts:
+        require(
+            "recipe" not in given, "recipe", given.get("recipe"), f"none: the steps of ladder {ladder.name} change it"
+        )
     tracker = config.tracking.name  # must be installed here, not where frozen runs are read
     there = config.tracking is Tracking.none or importlib.util.find_spec(tracker) is not None
     require(there, "tracking", tracker, f"none, or {tracker} after pip install {tracker}")
     _pin_weights(config.recipe)
-    config.study.name = study_name(config.study.name, given)
-    if "step.name" in given:
+    own = "step.name" in given
+    config.study.name = study_name(config.study.name, given, own_parts=ladder.own_parts if own else ())
+    made_from = given.get("step", ladder.start)
+    if own:
         config.step = _own_step(config.step, given, ladder)
-        if ladder is Ladder.recipe:
+        if "recipe" in ladder.own_parts:
             config.recipe.name = config.step.name
-    check(config)
+    with naming_file(ladder.chain(made_from), given):
+        check(config)
     return config
 
 
@@ -108,10 +112,10 @@ def _pin_weights(recipe: RecipeConfig) -> None:
 
 def _own_step(step: StepConfig, given: dict[str, str], ladder: Ladder) -> StepConfig:
     """A step made on the command line; its parent is by default the step it was made from."""
-    known = [each.name for each in steps(ladder=ladder)]
+    known = ladder.files
     if step.name in known:
         raise ConfigError(f"step.name={step.name}: allowed is a name of its own, not one of {' '.join(known)}")
-    parent = given.get("step.parent", given.get(ladder.value, known[0]))
+    parent = given.get("step.parent", given.get("step", ladder.start))
     require_one_of("step.parent", parent, known)
     title = printable(step.title) if "step.title" in given else step.name
     section = step.section if "step.section" in given else "own"

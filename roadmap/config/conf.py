@@ -16,25 +16,21 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin, get_type_hints
 
 from roadmap.config.identity import flatten
-from roadmap.config.overrides import explain, with_placeholders
+from roadmap.config.overrides import LADDER, explain, with_placeholders
 from roadmap.config.schema import BatchRule, Config
+from roadmap.config.step_files import naming_file, read_ladder
+from roadmap.config.yaml_files import CONF, Data, conf_files, read_yaml
 from roadmap.errors import ConfigError, require
 from roadmap.files import write_atomic
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 FORMULAS = ("budget", "shrink", "share", "scaled")
 OTHER_FORMULA = re.compile(rf"\$\{{(?!\s*({'|'.join(FORMULAS)}):)([^}}]*?:|\s*\$\{{)")
 """Interpolations by other functions than these: of Hydra and OmegaConf, which read the environment or the time."""
 DAYS_KEPT = 30
-Data = dict[str, Any]
-
-
-def choices(group: str) -> list[str]:
-    """Names of the files in a folder of conf/."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+STEP = "+step="
 
 
 def reference(name: str) -> list[dict[str, str]]:
@@ -46,25 +42,49 @@ def reference(name: str) -> list[dict[str, str]]:
 def composed(overrides: list[str]) -> Data:
     """The configuration of these overrides as plain data, typed and resolved; missing values are "???".
 
-    Composing takes a quarter of a second, so its outcome is kept in the user's cache directory under everything it
-    depends on: the overrides except paths and names, conf/, this package's schema, the versions of Hydra and OmegaConf.
-    A ConfigError names the key and the allowed values in one or two lines.
+    Without +step=NAME it is that of the start of the study's ladder. Composing takes a tenth of a second and Hydra's
+    import more, so its outcome is kept in the user's cache directory under everything it depends on: the overrides
+    except paths and names, conf/, this package's schema, the versions of Hydra and OmegaConf. A ConfigError names the
+    key and the allowed values in one or two lines.
     """
     words, paths = with_placeholders(overrides)
-    text = _read(_cache_path(words)) or _compose(words)
+    text = _read(_cache_path(words)) or _compose_step(words)
     for placeholder, path in paths.items():
         text = text.replace(placeholder, json.dumps(path)[1:-1])
     return cast(Data, json.loads(text))
 
 
-def _compose(overrides: list[str]) -> str:
-    """A configuration as JSON, which is kept in the cache."""
+def ladder_of(overrides: list[str]) -> str:
+    """The name of the ladder of a study: study.ladder as given, else as the study's file has it."""
+    given = dict(word.split("=", 1) for word in overrides if "=" in word)
+    if LADDER in given:
+        return given[LADDER].strip("'\"")
+    words = [f"study={given['study']}"] if "study" in given else []
+    kept = _cache_path(["no step", *words])
+    return cast(str, json.loads(_read(kept) or _compose(words, kept))["study"]["ladder"])
+
+
+def _compose_step(overrides: list[str]) -> str:
+    """The configuration of a step, for which Hydra is given the changes of all steps to it as one file."""
+    from hydra.core.config_store import ConfigStore
+
+    ladder = read_ladder(ladder_of(overrides))
+    rest = [word for word in overrides if not word.startswith(STEP)]
+    name = next((word.removeprefix(STEP) for word in overrides if word not in rest), ladder.start)
+    ConfigStore.instance().store("chain", ladder.content(name), group="step", package="_global_")
+    with naming_file(ladder.chain(name), [word.partition("=")[0].lstrip("+") for word in rest]):
+        return _compose([*rest, f"{STEP}chain"], _cache_path(overrides))
+
+
+def _compose(overrides: list[str], kept: Path) -> str:
+    """A configuration as JSON, which is kept in a file of the cache."""
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     _register()
+    _check_files()
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             raw = cast(Data, OmegaConf.to_container(compose("config", overrides)))
@@ -76,7 +96,7 @@ def _compose(overrides: list[str]) -> str:
         text = json.dumps(data)
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's checks of overrides
         raise ConfigError(explain(error, overrides)) from error
-    _write(_cache_path(overrides), text)
+    _write(kept, text)
     return text
 
 
@@ -155,12 +175,19 @@ def _register() -> "DictConfig":
 
 
 @cache
+def _check_files() -> None:
+    """Refuse a file that Hydra would end in a traceback or hang on, before Hydra reads it."""
+    for path in conf_files(CONF):
+        read_yaml(path)
+
+
+@cache
 def _fingerprint() -> str:
     """A hash of everything but the overrides that a composed configuration depends on."""
     total = hashlib.sha256(f"{version('hydra-core')} {version('omegaconf')}".encode())
-    for path in sorted([*CONF.rglob("*.yaml"), *Path(__file__).parent.glob("*.py")]):
+    for path in [*conf_files(CONF), *sorted(Path(__file__).parent.glob("*.py"))]:
         content = path.read_bytes()
-        total.update(f"\0{path.parent.name}/{path.name} {len(content)}\0".encode() + content)
+        total.update(f"\0{'/'.join(path.parts[-3:])} {len(content)}\0".encode() + content)
     return total.hexdigest()[:16]
 
 

@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 from roadmap.config.checks import check_model, spell
-from roadmap.config.schema import Design, ModelConfig
+from roadmap.config.schema import Design, ModelConfig, StudyConfig
 from roadmap.config.steps import Step, model_config, published, steps
 from roadmap.errors import ConfigError
 from roadmap.networks.ops import OPS
@@ -49,10 +49,10 @@ def changes_of(design: Design, ladder: Sequence[Step]) -> list[Step]:
 
 
 @cache
-def variants(design: Design, regime: str = "resnet50") -> list[Variant]:
+def variants(design: Design, regime: str | None = None, ladder: str = StudyConfig.ladder) -> list[Variant]:
     """All variants of a design in the published sizes of a regime."""
-    ladder, models = steps(regime), cache(partial(model_config, regime=regime))
-    return [variant(design, step, ladder, models) for step in changes_of(design, ladder)]
+    known, models = steps(regime, ladder), cache(partial(model_config, regime=regime, ladder=ladder))
+    return [variant(design, step, known, models) for step in changes_of(design, known)]
 
 
 def variant(design: Design, left: Step, ladder: Sequence[Step], models: Models) -> Variant:
@@ -105,12 +105,12 @@ def difference_of(model: ModelConfig, base: ModelConfig) -> dict[str, Any]:
     return {name: here for name, (here, there) in pairs.items() if here != there}
 
 
-def listing(design: Design, regime: str = "resnet50") -> str:
+def listing(design: Design, regime: str | None = None, ladder: str = StudyConfig.ladder) -> str:
     """All variants of a design as a Markdown table: their difference from the base, or why they cannot be built."""
-    base = base_of(design, steps(regime))
-    network = model_config(base.name, regime)
+    base = base_of(design, steps(regime, ladder))
+    network = model_config(base.name, regime, ladder)
     lines = [f"| variant | differs from `{base.name}` in |", "|---|---|"]
-    for each in variants(design, regime):
+    for each in variants(design, regime, ladder):
         differs = difference_of(each.model, network) if each.model else {}
         spelled = {key: re.sub("[ ']", "", str(value)).lower() for key, value in differs.items()}
         words = [f"`{key}={value}`" for key, value in spelled.items()]

@@ -11,12 +11,14 @@ from typing import Any, get_origin, get_type_hints
 
 from roadmap.config import schema
 from roadmap.config.identity import DATA_LOCATION, under
-from roadmap.config.schema import Design, Ladder
+from roadmap.config.schema import Design
 from roadmap.errors import ConfigError, did_you_mean
 from roadmap.files import sha256
 
-STEP_WORDS = tuple(ladder.value for ladder in Ladder)
 PATHS = ("runs_dir", *DATA_LOCATION, "recipe.init_weights")
+LADDER = "study.ladder"  # decides which steps are composed
+OUTSIDE = ("study", "step", "seed", "training", "tracking", "runs_dir", *DATA_LOCATION, "data.num_classes")
+"""Options that are no part of a study's name; study.ladder is."""
 # Lines of Hydra's and OmegaConf's messages that do not help the person who typed the overrides.
 NOISE = re.compile(
     r"full_key:|object_type=|reference_type=|Config search path|provider="
@@ -60,9 +62,9 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
         if kinds().get(key) in TEXT and isinstance(override.value(), (list, dict)):
             raise ConfigError(f"{word}: allowed is text{_quoting(word)}")
         value = override.get_value_element_as_str()
-        if key in STEP_WORDS and (key in given or value.startswith("[")):
+        if key == "step" and (key in given or value.startswith("[")):
             raise ConfigError(f"{key}={value}: allowed is one +{key}=NAME; a step contains all steps before it")
-        if key in STEP_WORDS and not override.is_add():
+        if key == "step" and not override.is_add():
             raise ConfigError(f"{key}={value}: a step is added to the start of the ladder, write +{key}={value}")
         given[key] = as_typed.get(value, value)
     return given
@@ -102,7 +104,7 @@ def with_placeholders(overrides: list[str]) -> tuple[list[str], dict[str, str]]:
         key, placeholder = typed.lstrip("+"), f"__{typed.lstrip('+')}__"
         if key in PATHS and value not in ("", "null") and "${" not in value:
             values[placeholder] = re.sub(r"^(['\"])(.*)\1$", r"\2", value)
-        elif kinds().get(key) in TEXT[value.lower() == "null" :] and PLAIN.fullmatch(value):
+        elif key != LADDER and kinds().get(key) in TEXT[value.lower() == "null" :] and PLAIN.fullmatch(value):
             values[placeholder] = value
         else:
             continue
@@ -110,18 +112,18 @@ def with_placeholders(overrides: list[str]) -> tuple[list[str], dict[str, str]]:
     return words, values
 
 
-def study_name(study: str, given: Mapping[str, str], design: Design = Design.ladder) -> str:
+def study_name(
+    study: str, given: Mapping[str, str], design: Design = Design.ladder, own_parts: Sequence[str] = ()
+) -> str:
     """The name of the study that overrides and a design make of `study`, such as `smoke,recipe.lr=0.1`.
 
-    Overrides that change nothing a run computes are left out, and those that make a step of one's own. A file of
-    weights is named by its content: recipe.init_weights=3f2a9c1b.
+    Overrides that change nothing a run computes are left out, and those under `own_parts`, which make a step of one's
+    own. A file of weights is named by its content: recipe.init_weights=3f2a9c1b.
     """
     if (file := Path(given.get("recipe.init_weights", "")).expanduser()).is_file():
         given = {**given, "recipe.init_weights": sha256(file)[:8]}
-    outside = ["study", *STEP_WORDS, "seed", "training", "tracking", "runs_dir", *DATA_LOCATION, "data.num_classes"]
-    if "step.name" in given:
-        outside.append("recipe" if Ladder.recipe.value in given else "model")
-    kept = [f"{key}={value}" for key, value in sorted(given.items()) if not under(key, outside)]
+    outside = [*OUTSIDE, *own_parts]
+    kept = [f"{k}={v}" for k, v in sorted(given.items()) if k == LADDER or not under(k, outside)]
     name = re.sub(r"[^\w.,=+\[\]-]", "_", ",".join([study, *kept]))
     if len(name) >= 120:
         name = f"{study},{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:12]}"

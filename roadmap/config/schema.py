@@ -10,13 +10,6 @@ from typing import Any
 MISSING: Any = "???"  # as in OmegaConf, which takes half a second to import
 
 
-class Ladder(Enum):
-    """What changes from step to step; the value is the key that adds a step on a command line."""
-
-    network = "step"  # from ResNet to ConvNeXt; the recipe changes once
-    recipe = "recipe_step"  # from the original recipe to the modern one; the network stays
-
-
 class Design(Enum):
     """Which networks a study compares."""
 
@@ -90,12 +83,12 @@ class Device(Enum):
 
 @dataclass
 class StepConfig:
-    """The step of a run; a step's file states all five."""
+    """The step of a run."""
 
     name: str = MISSING
     parent: str | None = MISSING
-    section: str = MISSING  # section of the paper
-    group: str = MISSING  # steps of one group stand together in the figure
+    section: str = MISSING  # section of the paper; own: none
+    group: str = MISSING  # of the ladder's; steps of one group stand together in the figure
     title: str = MISSING
 
 
@@ -250,7 +243,7 @@ class StudyConfig:
 
     name: str = MISSING
     seeds: int = 1  # seeds 0 to seeds - 1 are a full sweep
-    ladder: Ladder = Ladder.network
+    ladder: str = "network"  # a folder of conf/ladder
     design: Design = Design.ladder  # set by the option design=... of a sweep
     reuse_published: bool = False
     """Whether a sweep takes runs with a published result (results/published) as finished."""

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from roadmap.config.schema import Init, ModelConfig
+from roadmap.config.schema import Init, ModelConfig, StudyConfig
 from roadmap.config.steps import find, model_config, published
 from roadmap.networks.layers import DropPath, PatchConv2d
 from roadmap.networks.ops import OPS, Site
 
 
 def create_model(
-    step: str = "resnet",
-    regime: str = "resnet50",
+    step: str | None = None,
+    regime: str | None = None,
+    ladder: str = StudyConfig.ladder,
     *,
     num_classes: int = 1000,
     in_chans: int = 3,
@@ -25,11 +26,12 @@ def create_model(
 ) -> nn.Module:
     """The network of a step: (N, in_chans, H, W) -> (N, num_classes), weights in channels_last.
 
-    `step` and `regime` are names of conf/ (ConfigError: an unknown one). `drop_path` is the stochastic depth of the
+    `step`, `regime` and `ladder` are names of conf/ (ConfigError: an unknown one); by default the ladder's start and
+    first regime. `drop_path` is the stochastic depth of the
     last block, linear from 0 at the first (Huang et al., arXiv 1603.09382).
     """
-    init = Init[published(find(step))["recipe"]["init"]]
-    model = model_config(step, regime)
+    init = Init[published(find(step, regime, ladder))["recipe"]["init"]]
+    model = model_config(step, regime, ladder)
     return build(model, num_classes=num_classes, in_chans=in_chans, drop_path=drop_path, init=init)
 
 

@@ -11,12 +11,13 @@ from roadmap.config.checks import spell
 from roadmap.config.conf import instance
 from roadmap.config.designs import variants
 from roadmap.config.identity import difference
-from roadmap.config.schema import Design, Ladder, ModelConfig
+from roadmap.config.schema import Design, ModelConfig
+from roadmap.config.step_files import read_ladder
 from roadmap.config.steps import model_config, steps
 from roadmap.errors import ConfigError
 from roadmap.report.drawings import drawings
 from roadmap.report.figure import title_of
-from roadmap.report.style import GROUPS, group
+from roadmap.report.style import group, groups
 from roadmap.results import collate, curves
 from roadmap.results.markup import change_text, further, gflops, metric_text, p_value, rate
 from roadmap.results.paper import deviations
@@ -46,11 +47,12 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
         raise ConfigError(f"study={study}: no result beside {path}; first run: python scripts/collate.py study={study}")
     first, metrics, facts = table[0], further(table), collate.facts(table, results)
     facts.pop(collate.DEVIATIONS, None)
-    agreement = next(key for key in facts if key.startswith("Agreement"))
+    agreement = next((key for key in facts if key.startswith("Agreement")), None)
     return {
         "study": study,
         "title": title_of(first),
         "note": collate.COMPARED.get(first.design),
+        "ladder": first.ladder,
         "regime": first.regime,
         "data": first.data,
         "test_images": results[0]["test_images"],
@@ -60,31 +62,33 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
         "metrics": metrics,
         "steps": _records(table, results, metrics),
         "curves": curves.read(path.with_name(curves.CURVES)),
-        "agreement": [agreement, facts.pop(agreement)],
+        "agreement": [agreement, facts.pop(agreement)] if agreement else None,
         "deviations": [list(line) for line in deviations(results)],
         "facts": facts,
     }
 
 
-def network(step: str | None, regime: str, runs: Runs) -> ModelConfig | None:
+def network(step: str | None, regime: str, ladder: str, runs: Runs) -> ModelConfig | None:
     """The network of a step as its runs have it, else as its file or design does; None without any."""
     if step in runs:
         model: ModelConfig = instance(ModelConfig, runs[step][0]["config"]["model"])
         return model
-    if step in {known.name for known in steps()}:
-        return model_config(step, regime)
-    designs = [variant for design in Design if design is not Design.ladder for variant in variants(design, regime)]
+    if step in read_ladder(ladder).files:
+        return model_config(step, regime, ladder)
+    designs = [
+        variant for design in Design if design is not Design.ladder for variant in variants(design, regime, ladder)
+    ]
     return next((variant.model for variant in designs if variant.name == step), None)
 
 
 def changes_of(row: Row, runs: Runs) -> Changes:
     """What a step changes relative to its parent: as its file says, else as its runs or its network do."""
-    for step in steps(row.regime, Ladder[row.ladder]):
+    for step in steps(row.regime, row.ladder):
         if (step.name, step.parent) == (row.step, row.parent):
             return step.changes
     if row.step in runs:
         return changes_in_runs(row, runs)
-    before, after = (network(name, row.regime, runs) for name in (row.parent, row.step))
+    before, after = (network(name, row.regime, row.ladder, runs) for name in (row.parent, row.step))
     return difference({"model": asdict(before)}, {"model": asdict(after)}) if before and after else {}
 
 
@@ -103,21 +107,25 @@ def _records(table: Sequence[Row], results: Sequence[Data], metrics: Sequence[st
         runs[result["step"]].append(result)
     counts = Counter(row.title for row in table)
     titles = {row.step: row.title if counts[row.title] == 1 else f"{row.title} ({row.step})" for row in table}
-    shared = table[0].step if Ladder[table[0].ladder] is Ladder.recipe else None  # one network for the whole ladder
+    one = "model" not in read_ladder(table[0].ladder).own_parts
+    shared = table[0].step if one else None  # one network for the whole ladder
     records = []
     for row in table:
         own, parent = runs.get(row.step, []), titles.get(row.parent or "", row.parent)
         # Sizes of a study's own are only in its runs: both networks are from runs, or both from files.
-        both = {row.parent or row.step, row.step} <= runs.keys() or network(row.step, row.regime, {}) is None
+        both = {row.parent or row.step, row.step} <= runs.keys() or network(
+            row.step, row.regime, row.ladder, {}
+        ) is None
         before, after = (
-            network(name and (shared or name), row.regime, runs if both else {}) for name in (row.parent, row.step)
+            network(name and (shared or name), row.regime, row.ladder, runs if both else {})
+            for name in (row.parent, row.step)
         )
         changes, in_runs = _spelt(changes_of(row, runs)), _spelt(changes_in_runs(row, runs))
         record = asdict(row) | {
             "title": titles[row.step],
             "parent_title": parent,
-            "group_title": group(row.group)[0],
-            "colour": f"group-{row.group if row.group in GROUPS else 'own'}",
+            "group_title": group(row)[0],
+            "colour": f"group-{row.group if row.group in groups(row.ladder) else 'own'}",
             "metrics": [(row.metrics.get(name, (None,))[0], metric_text(row, name)) for name in metrics],
             "seeds": {run["seed"]: run["metrics"]["top1"] for run in own},
             "significance": _significance(row),

@@ -10,20 +10,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from roadmap.config.schema import Design, Ladder
+from roadmap.config.schema import Design
+from roadmap.config.step_files import read_ladder
 from roadmap.report import style
 from roadmap.report.style import FAINT, INK, MARGIN, Placed, axis, group, panel, short
 from roadmap.results.markup import gflops
-from roadmap.results.paper import paper_regime, to_beat
+from roadmap.results.paper import reference_regime, to_beat
 from roadmap.results.table import Row
 
 TITLES = {
-    Ladder.network.name: "From ResNet to ConvNeXt, one change at a time",
-    Ladder.recipe.name: "From the original training recipe to the modern one, one ingredient at a time",
     Design.leave_one_out.name: "Leave one out: the end of the main sequence without each change",
     Design.add_one.name: "Add one: the start of the main sequence with each change alone",
 }
-PAPER_START = {"resnet50": "ResNet-50", "resnet200": "ResNet-200"}
 SIDE_STEP: dict[str, Any] = {"facecolor": "white", "hatch": "////"}
 SEQUENCE: dict[str, Any] = {"color": INK, "linewidth": 1.3}
 REFERENCE: dict[str, Any] = {"color": INK, "linewidth": 1.1, "linestyle": (0, (5, 3))}
@@ -48,7 +46,7 @@ TWO_PANELS = Columns(0.36, (0.37, 0.63), 0.735, 0.81, (0.845, 0.985))
 
 def title_of(first: Row) -> str:
     """The title of a study, from the first row of its table."""
-    return TITLES.get(first.design, TITLES[first.ladder])
+    return TITLES.get(first.design) or read_ladder(first.ladder).options.title
 
 
 def draw(rows: Sequence[Row]) -> Figure:
@@ -59,7 +57,8 @@ def draw(rows: Sequence[Row]) -> Figure:
     compared with the paper: its dashed line is the baseline.
     """
     first, placed = rows[0], list(zip(rows, style.heights(rows), strict=True))
-    columns = ONE_PANEL if first.data == "imagenet" or first.design in TITLES else TWO_PANELS
+    published = reference_regime(first.ladder, first.regime) and first.design not in TITLES
+    columns = TWO_PANELS if published and first.data != "imagenet" else ONE_PANEL
     span = placed[-1][1] + 1
     figure = Figure(figsize=(style.WIDTH, style.ABOVE + style.ROW * span + style.BELOW), facecolor="white")
     texts = panel(figure, (0, 1), span)
@@ -78,7 +77,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     elif first.design in TITLES:
         if first.top1 is not None:
             bars.axvline(first.top1, **REFERENCE, zorder=2.5)
-    else:
+    elif published:
         shown += _draw_targets(bars, placed)
     low, high = min(shown), max(shown)
     reach = (high - low) or 1.0
@@ -93,7 +92,7 @@ def _draw_bars(axes: Axes, rows: Placed) -> list[float]:
     for row, y in rows:
         if row.top1 is None:
             continue
-        colour = group(row.group)[1]
+        colour = group(row)[1]
         looks = {"facecolor": colour, "edgecolor": colour} | (SIDE_STEP if row.side else {})
         axes.barh(y, row.top1, 0.76, linewidth=0.9, **looks)
         for ink, width in (("white", 3.0), (INK, 1.1)) if row.top1_std is not None else ():
@@ -117,9 +116,10 @@ def _draw_targets(axes: Axes, rows: Placed) -> list[float]:
     marks = [(row.paper_top1, y + 0.36) for row, y in rows if row.paper_top1 is not None]
     axes.plot(*zip(*marks, strict=True), **PAPER, zorder=5)
     shown = [value for value, _ in marks]
-    if rows[0][0].ladder != Ladder.network.name:
+    beaten = to_beat(rows[0][0].regime, rows[0][0].ladder)
+    if beaten is None:
         return shown
-    name, reference = to_beat(rows[0][0].regime)
+    name, reference = beaten
     axes.axvline(reference, **REFERENCE, zorder=2.5)
     axes.text(reference, HEADINGS, f"{name} {reference}", ha="center", va="center_baseline")
     return [reference, *shown]
@@ -129,10 +129,10 @@ def _write_columns(axes: Axes, rows: Placed, columns: Columns) -> None:
     """Titles, accuracies and GFLOPs."""
     for x, heading in ((columns.top1, "top-1, %"), (columns.gflops, "GFLOPs")):
         axes.text(x, HEADINGS, heading, ha="right", va="center_baseline", color=FAINT)
-    if columns.paper:
-        start = PAPER_START[paper_regime(rows[0][0].regime)]
+    source = reference_regime(rows[0][0].ladder, rows[0][0].regime)
+    if columns.paper and source:
         x = sum(columns.paper) / 2
-        axes.text(x, HEADINGS, f"the paper, {start}", ha="center", va="center_baseline", color=FAINT)
+        axes.text(x, HEADINGS, f"the paper, {source.start}", ha="center", va="center_baseline", color=FAINT)
     for row, y in rows:
         top1 = "not run" if row.top1 is None else f"{row.top1:.2f}"
         top1 += "" if row.top1_std is None else f" ±{row.top1_std:.2f}"
@@ -164,8 +164,12 @@ def _legend(columns: Columns, first: Row) -> list[Artist]:
         return [Line2D([], [], **REFERENCE, label=f"baseline: {first.title}")]
     sequence = Line2D([], [], **SEQUENCE, label="main sequence")
     side, paper = Patch(edgecolor=FAINT, **SIDE_STEP, label="side step"), Line2D([], [], **PAPER, label="the paper")
-    if columns.paper:
+    if columns.paper or not reference_regime(first.ladder, first.regime):
         return [sequence, side]
-    if first.ladder != Ladder.network.name:
-        return [sequence, side, paper]
-    return [sequence, side, paper, Line2D([], [], **REFERENCE, label=f"{to_beat(first.regime)[0]}, for reference")]
+    beaten = to_beat(first.regime, first.ladder)
+    return [
+        sequence,
+        side,
+        paper,
+        *([Line2D([], [], **REFERENCE, label=f"{beaten[0]}, for reference")] if beaten else []),
+    ]

@@ -38,7 +38,7 @@ def render(report: dict[str, Any], drawn: dict[str, Any], library: str) -> str:
 
     from roadmap.report.charts import COSTS, costs, front
     from roadmap.report.content import SIGNIFICANCE
-    from roadmap.report.style import GROUPS, INK
+    from roadmap.report.style import groups
 
     known = [step for step in report["steps"] if step["top1"] is not None]
     environment = jinja2.Environment(
@@ -46,7 +46,8 @@ def render(report: dict[str, Any], drawn: dict[str, Any], library: str) -> str:
     )
     return environment.get_template("page.html").render(
         report=report,
-        colours={f"group-{key}": "var(--ink)" if colour == INK else colour for key, (_, colour) in GROUPS.items()},
+        colours={f"group-{key}": colour for key, (_, colour) in groups(report["ladder"]).items()}
+        | {"group-own": "var(--ink)"},
         groups={step["colour"]: step["group_title"] for step in report["steps"]},
         fronts={key: (COSTS[key][0], [step["title"] for step in front(known, key)]) for key in costs(report)},
         significance=SIGNIFICANCE,

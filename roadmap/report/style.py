@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import groupby
+from itertools import cycle, groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from roadmap.config.step_files import read_ladder
 from roadmap.files import write_atomic
 from roadmap.results.table import Row
 
-# Okabe and Ito's palette: distinguishable with every common form of colour blindness.
-GROUPS = {
-    "start": ("Start", "#999999"),
-    "recipe": ("Recipe", "#E69F00"),
-    "macro": ("Macro design", "#56B4E9"),
-    "resnext": ("ResNeXt-ify", "#009E73"),
-    "inverted": ("Inverted bottleneck", "#CC79A7"),
-    "kernel": ("Large kernel", "#0072B2"),
-    "micro": ("Micro design", "#D55E00"),
-    "convnext": ("ConvNeXt", "#F0E442"),
-    "optimizer": ("Optimization", "#E69F00"),
-    "augmentation": ("Augmentation", "#009E73"),
-    "regularization": ("Regularization", "#CC79A7"),
-    "own": ("Your own", "#222222"),
-}
+# Okabe and Ito's palette: distinguishable with every common form of colour blindness. Groups take it in order.
+PALETTE = ("#999999", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442")
 INK, FAINT, BAND, GRID = "#222222", "#6E6E6E", "#F3F3F3", "#D8D8D8"
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -67,9 +55,15 @@ def save(figure: Figure, path: Path) -> list[Path]:
     return written
 
 
-def group(name: str) -> tuple[str, str]:
-    """Title and colour of a group; a group that only a user's step file names keeps that name."""
-    return GROUPS.get(name, (name, INK))
+def groups(ladder: str) -> dict[str, tuple[str, str]]:
+    """Title and colour of each group of a ladder."""
+    titles = read_ladder(ladder).options.groups
+    return {name: (title, colour) for (name, title), colour in zip(titles.items(), cycle(PALETTE), strict=False)}
+
+
+def group(row: Row) -> tuple[str, str]:
+    """Title and colour of a row's group; one that the ladder does not name keeps its name."""
+    return groups(row.ladder).get(row.group, (row.group, INK))
 
 
 def heights(rows: Sequence[Row]) -> list[float]:
@@ -106,11 +100,11 @@ def axis(axes: Axes, label: str, *, ticks: int) -> None:
 
 def draw_groups(axes: Axes, rows: Placed) -> None:
     """Titles of the groups beside their colour; every other group on grey."""
-    for index, (key, members) in enumerate(groupby(rows, lambda placed: placed[0].group)):
-        ys = [y for _, y in members]
+    for index, (_, members) in enumerate(groupby(rows, lambda placed: placed[0].group)):
+        (first, *_), ys = zip(*members, strict=True)
         if index % 2 == 0:
             axes.axhspan(ys[0] - 0.5 - GAP / 2, ys[-1] + 0.5 + GAP / 2, color=BAND, linewidth=0)
-        name, colour = group(key)
+        name, colour = group(first)
         axes.add_patch(Rectangle((0.004, ys[0] - 0.38), 0.005, ys[-1] - ys[0] + 0.76, color=colour, linewidth=0))
         axes.text(0.017, ys[0], name, va="center_baseline", fontweight="bold", fontsize=8)
 

@@ -12,7 +12,7 @@ from roadmap.files import write_atomic
 from roadmap.results import curves, notes
 from roadmap.results.compatibility import design_of, ladder_of, refuse_incompatible
 from roadmap.results.markup import page, to_latex
-from roadmap.results.paper import REGIMES, agreement, deviations, paper_regime, with_paper
+from roadmap.results.paper import agreement, deviations, reference_regime, with_paper
 from roadmap.results.table import Row, long_rows, summarize, to_csv
 from roadmap.runs import PUBLISHED, RESULT, find_results, read_result
 
@@ -178,7 +178,7 @@ def blank_rows(results: Sequence[Result]) -> list[Row]:
     regime, data = first["regime"], first["config"]["data"]["name"]
 
     def row(name: str, parent: str | None, group: str, title: str, main_sequence: bool = False) -> Row:
-        own = (first["study"], ladder.name, regime, data, name, parent, group, title, main_sequence)
+        own = (first["study"], ladder, regime, data, name, parent, group, title, main_sequence)
         return with_paper(Row(*own, design=design.name))
 
     known = steps(ladder=ladder)
@@ -187,7 +187,7 @@ def blank_rows(results: Sequence[Result]) -> list[Row]:
     else:
         base = base_of(design, known)
         blank = [row(base.name, None, base.group, base.title, True)]
-        possible = [variant for variant in variants(design, regime) if not variant.reason]
+        possible = [variant for variant in variants(design, regime, ladder) if not variant.reason]
         blank += [row(variant.name, base.name, variant.step.group, variant.title) for variant in possible]
     names, titles = {each.step for each in blank}, {each.title for each in blank}
     for name, own in sorted({result["step"]: result for result in reversed(results)}.items()):
@@ -210,15 +210,14 @@ def report(table: Sequence[Row], results: Sequence[Result]) -> str:
 
 def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
     """Notes on a table, by heading."""
-    design, regime = Design[table[0].design], table[0].regime
-    if design is Design.ladder:
-        found = {f"Agreement with the paper ({REGIMES[paper_regime(regime)][0]})": agreement(table)}
-    else:
-        reasons = "; ".join(f"{each.name}: {each.reason}" for each in variants(design, regime) if each.reason)
-        found = {
-            "Agreement with the paper": "it has none of these networks",
-            "Cannot be combined": reasons or "none: every variant is a network",
-        }
+    design, regime, ladder = Design[table[0].design], table[0].regime, table[0].ladder
+    source, found = reference_regime(ladder, regime), {}
+    if design is not Design.ladder:
+        reasons = "; ".join(f"{each.name}: {each.reason}" for each in variants(design, regime, ladder) if each.reason)
+        found = {"Agreement with the paper": "it has none of these networks"} if source else {}
+        found["Cannot be combined"] = reasons or "none: every variant is a network"
+    elif source:
+        found[f"Agreement with the paper ({source.title})"] = agreement(table)
     found |= notes.sensitivity(table, results[0]["test_images"])
     if different := deviations(results):
         found[DEVIATIONS] = "; ".join(f"{key} {here} (paper: {paper})" for key, here, paper in different)

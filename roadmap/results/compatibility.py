@@ -5,7 +5,7 @@ from typing import Any
 
 from roadmap.config.checks import spell
 from roadmap.config.identity import difference, under
-from roadmap.config.schema import Design, Ladder
+from roadmap.config.schema import Design, StudyConfig
 from roadmap.config.steps import steps
 from roadmap.errors import ConfigError
 from roadmap.runs import count_of
@@ -42,9 +42,9 @@ def refuse_incompatible(results: Sequence[Result]) -> None:
         _refuse_undeclared(by_step, ladder_of(results[0]))
 
 
-def ladder_of(result: Result) -> Ladder:
-    """The ladder of a run; the first results name none."""
-    return Ladder[result["config"]["study"].get("ladder", Ladder.network.name)]
+def ladder_of(result: Result) -> str:
+    """The name of a run's ladder; the first results have none."""
+    return str(result["config"]["study"].get("ladder", StudyConfig.ladder))
 
 
 def design_of(result: Result) -> Design:
@@ -79,7 +79,7 @@ def _refuse_other_images(a: Result, b: Result) -> None:
             raise ConfigError(f"{key}: {where}: one table is one set of images")
 
 
-def _refuse_undeclared(present: Mapping[str, Result], ladder: Ladder) -> None:
+def _refuse_undeclared(present: Mapping[str, Result], ladder: str) -> None:
     """Compare each step with its nearest ancestor that has results; the steps between them declare what may change."""
     known = {step.name: step for step in steps(ladder=ladder)}
     for name in [step for step in known if step in present]:

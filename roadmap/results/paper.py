@@ -1,4 +1,4 @@
-"""The published ladder (arXiv 2201.03545, Tables 10 and 11): its numbers, and how a study agrees with it."""
+"""Published numbers that a ladder is compared with, and how a study agrees with them; the paper's own table."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,61 +7,63 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from roadmap.config.conf import reference
-from roadmap.config.schema import Ladder
+from roadmap.config.schema import StudyConfig
+from roadmap.config.step_files import Reference, ReferenceRegime, read_ladder
 from roadmap.config.steps import steps
 from roadmap.data.datasets import DATASETS
 from roadmap.files import write_atomic
 from roadmap.results import notes
+from roadmap.results.compatibility import ladder_of
 from roadmap.results.markup import page
 from roadmap.results.table import Row, to_csv, with_changes
 
 STUDY = "paper"
 IMAGES = DATASETS["imagenet"].images[1]  # of the validation set
-REGIMES = {"resnet50": ("ResNet-50 regime, Table 10", 3), "resnet200": ("ResNet-200 regime, Table 11", 1)}
-"""The paper's name of a regime, and its number of seeds."""
 
 
 class Published(NamedTuple):
-    """A row of the paper's tables."""
+    """A row of a table of published numbers."""
 
     top1: float  # on ImageNet-1K, in percent
     gflops: float  # as printed
     top1_std: float | None  # over three seeds; None where it is not published
 
 
-def paper_regime(regime: str) -> str:
-    """The paper's regime to compare with: `regime` itself if the paper has it, else its smaller one."""
-    return regime if regime in REGIMES else next(iter(REGIMES))
+def reference_regime(ladder: str, regime: str) -> ReferenceRegime | None:
+    """The published size to compare with: `regime` itself if it was published, else the first; None without numbers."""
+    source = read_ladder(ladder).options.reference
+    return None if source is None else source.regimes[_published_regime(source, regime)]
 
 
-def published(regime: str, ladder: Ladder = Ladder.network) -> dict[str, Published]:
-    """The paper's rows for a regime, by step.
+def published(regime: str, ladder: str = StudyConfig.ladder) -> dict[str, Published]:
+    """The published rows for a regime, by step; none for a ladder without a reference.
 
     The paper has no steps between the original recipe and the modern one; of that ladder it has the two ends.
     """
+    source = read_ladder(ladder).options.reference
+    if source is None:
+        return {}
     paper = {
         row["step"]: Published(float(row["top1"]), float(row["gflops"]), float(row["top1_std"] or 0) or None)
-        for row in _rows(regime)
+        for row in _rows(source, regime)
         if row["adopted"] != "reference"
     }
-    known = steps(ladder=ladder)
-    if len({step.name for step in known} & paper.keys()) > 1:
-        return paper
-    sequence = [step for step in known if step.main_sequence]
-    modern = next(step for step in steps() if "recipe" in step.declares)
-    return {sequence[0].name: paper[modern.parent or ""], sequence[-1].name: paper[modern.name]}
+    return {step: paper[row] for step, row in source.steps.items()} or paper
 
 
-def to_beat(regime: str) -> tuple[str, float]:
-    """The transformer that the paper compares with, and its top-1: ("Swin-T", 81.3)."""
-    row = next(row for row in _rows(regime) if row["adopted"] == "reference")
-    family, size = row["step"].split("_")
-    return f"{family.title()}-{size.upper()}", float(row["top1"])
+def to_beat(regime: str, ladder: str = StudyConfig.ladder) -> tuple[str, float] | None:
+    """The network that the publication compares with, and its top-1: ("Swin-T", 81.3); None where it names none."""
+    source = read_ladder(ladder).options.reference
+    found = [row for row in (_rows(source, regime) if source else []) if row["adopted"] == "reference"]
+    if not source or source.steps or not found:
+        return None
+    family, size = found[0]["step"].split("_")
+    return f"{family.title()}-{size.upper()}", float(found[0]["top1"])
 
 
 def with_paper(row: Row) -> Row:
     """A row with the paper's accuracy and change, where it has them."""
-    paper = published(row.regime, Ladder[row.ladder])
+    paper = published(row.regime, row.ladder)
     here, parent = paper.get(row.step), paper.get(row.parent or "")
     if here is None:
         return row
@@ -81,7 +83,13 @@ def agreement(table: Sequence[Row]) -> str:
 
 
 def deviations(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """Deviations from the paper: key, values here, values in the paper. Of old results only the seeds are known."""
+    """Deviations from the paper: key, values here, values in the paper. Of old results only the seeds are known.
+
+    A ladder without a reference has none.
+    """
+    source = reference_regime(ladder_of(results[0]), results[0]["regime"])
+    if source is None:
+        return []
     found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for result in results:
         for key, pair in result.get("deviations", {}).items():
@@ -89,7 +97,7 @@ def deviations(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str
                 values[str(value)] = None
     listed = [(key, " or ".join(here), " or ".join(paper)) for key, (here, paper) in found.items()]
     seeds = [str(n) for n in sorted(set(Counter(result["step"] for result in results).values()))]
-    theirs = str(REGIMES[paper_regime(results[0]["regime"])][1])
+    theirs = str(source.seeds)
     return listed + ([("seeds", " or ".join(seeds), theirs)] if seeds != [theirs] else [])
 
 
@@ -98,12 +106,13 @@ def paper_rows() -> list[Row]:
 
     GFLOPs are those printed.
     """
-    regime, paper = paper_regime(""), published("")
+    first, paper = steps()[0], published("")
+    regime, source = first.regime, reference_regime(first.ladder, first.regime)
     rows = [
         Row(
-            *(STUDY, Ladder.network.name, regime, "imagenet", step.name, step.parent, step.group, step.title),
+            *(STUDY, step.ladder, regime, "imagenet", step.name, step.parent, step.group, step.title),
             main_sequence=step.main_sequence,
-            n=1 if paper[step.name].top1_std is None else REGIMES[regime][1],
+            n=source.seeds if source and paper[step.name].top1_std is not None else 1,
             **paper[step.name]._asdict(),
         )
         for step in steps(regime)
@@ -153,5 +162,9 @@ def _agreement_of_ends(table: Sequence[Row]) -> str:
     return f"from {first.step} to {last.step} {change}, in the paper {paper:+.2f}; it has no steps between them"
 
 
-def _rows(regime: str) -> list[dict[str, str]]:
-    return [row for row in reference("convnext_paper") if row["regime"] == paper_regime(regime)]
+def _published_regime(source: Reference, regime: str) -> str:
+    return regime if regime in source.regimes else next(iter(source.regimes))
+
+
+def _rows(source: Reference, regime: str) -> list[dict[str, str]]:
+    return [row for row in reference(source.table) if row["regime"] == _published_regime(source, regime)]

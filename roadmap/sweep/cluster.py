@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import cast
 
-import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from roadmap.config.conf import CONF, choices
+from roadmap.config.yaml_files import CONF, choices, read_yaml
 from roadmap.errors import ConfigError, require, require_one_of
 
 
@@ -45,11 +44,11 @@ def read_cluster(name: str, words: list[str]) -> ClusterConfig:
     """The cluster of conf/cluster/`name`.yaml with overrides such as `cluster.partition=gpu`; else a ConfigError."""
     require_one_of("cluster", name, choices("cluster"))
     try:
-        options = yaml.safe_load((CONF / "cluster" / f"{name}.yaml").read_text()) or {}
+        options = read_yaml(CONF / "cluster" / f"{name}.yaml")
         overrides = OmegaConf.from_dotlist(words).get("cluster", {})
         merged = OmegaConf.merge(OmegaConf.structured(ClusterConfig), options, overrides)
         cluster = cast(ClusterConfig, OmegaConf.to_object(merged))
-    except (OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
+    except OmegaConfBaseException as error:
         allowed = " ".join(ClusterConfig.__dataclass_fields__)
         text = str(error).splitlines()[0]
         raise ConfigError(f"cluster={name} {' '.join(words)}: {text}; cluster. has {allowed}") from error

@@ -12,7 +12,8 @@ from roadmap.config.checks import check
 from roadmap.config.compose import compose
 from roadmap.config.designs import base_of, changes_of, variant
 from roadmap.config.overrides import parse_overrides, study_name
-from roadmap.config.schema import Config, Design, Ladder, Only, StepConfig, SweepOptions
+from roadmap.config.schema import Config, Design, Only, StepConfig, SweepOptions
+from roadmap.config.step_files import read_ladder
 from roadmap.config.steps import Step, steps
 from roadmap.errors import require, require_one_of
 from roadmap.files import write_atomic
@@ -79,7 +80,7 @@ def make_plan(words: Sequence[str]) -> Plan:
     if options.design is Design.ladder:
         selected, skipped = select(ladder, options), dict[str, str]()
         names = [first.step.name if "step.name" in parse_overrides(overrides) else step.name for step in selected]
-        composed = lambda: [_compose(step, overrides, first.study.ladder) for step in selected]  # noqa: E731
+        composed = lambda: [_compose(step, overrides) for step in selected]  # noqa: E731
     else:
         variants, skipped = compose_design(options, overrides, ladder=ladder, first=first)
         first, names, composed = variants[0], [config.step.name for config in variants], lambda: variants
@@ -102,16 +103,17 @@ def compose_design(
     options: SweepOptions, overrides: list[str], *, ladder: list[Step], first: Config
 ) -> tuple[list[Config], dict[str, str]]:
     """The configurations of a design, its baseline first; and the variants that are not possible, with the reason."""
-    design, kind = options.design, first.study.ladder
-    require(kind is Ladder.network, "design", design.value, f"ladder in a study with study.ladder={kind.name}")
+    design, parts = options.design, read_ladder(first.study.ladder).own_parts
+    allowed = f"ladder in a study with study.ladder={first.study.ladder}, whose steps change the recipe"
+    require("recipe" not in parts, "design", design.value, allowed)
     given = parse_overrides(overrides)
     require("recipe" not in given, "recipe", given.get("recipe"), f"not in design={design.value}, which sets it")
     base, changes = base_of(design, ladder), select(changes_of(design, ladder), options)
     by_name = {step.name: step for step in ladder}
-    models = cache(lambda name: _compose(by_name[name], overrides, kind).model)
-    with_recipe = cache(lambda recipe: _compose(base, [f"recipe={recipe}", *overrides], kind))
+    models = cache(lambda name: _compose(by_name[name], overrides).model)
+    with_recipe = cache(lambda recipe: _compose(base, [f"recipe={recipe}", *overrides]))
     study = replace(first.study, name=study_name(first.study.name, {}, design), design=design)
-    configs, skipped = [replace(_compose(base, overrides, kind), study=study)], {}
+    configs, skipped = [replace(_compose(base, overrides), study=study)], {}
     for each in (variant(design, step, ladder, models) for step in changes):
         if each.model is None:
             skipped[each.name] = each.reason
@@ -122,5 +124,5 @@ def compose_design(
     return configs, skipped
 
 
-def _compose(step: Step, overrides: list[str], ladder: Ladder) -> Config:
-    return compose([*overrides, f"+{ladder.value}={step.name}"] if step.parent else overrides)
+def _compose(step: Step, overrides: list[str]) -> Config:
+    return compose([*overrides, f"+step={step.name}"])

@@ -20,14 +20,14 @@ whether to end when standard input closes."""
 
 
 def main(words: list[str]) -> int:
-    """Train one step of the ladder: its network is the ResNet with all changes up to that step.
+    """Train one step of a ladder: its start with all changes up to that step.
 
-        python train.py                                the ResNet, on the default study
+        python train.py                                the start of the ladder, on the default study
         python train.py +step=inverted_bottleneck      one step
         python train.py +step=gelu study=smoke seed=1  another study, another seed
-        python train.py study=fashion_mnist_recipe +recipe_step=mixup     a step of the recipe's ladder
+        python train.py study=fashion_mnist_recipe +step=mixup            a step of another ladder
         torchrun --nproc_per_node=2 train.py +step=gelu                   the same run by two processes
-        python train.py +step=large_kernel step.name=kernel_13 model.kernel_size=13    a step of your own
+        python train.py +step=move_up_depthwise step.name=kernel_13 model.kernel_size=13    a step of your own
         python train.py +step=gelu --cfg               print the configuration and stop
         python train.py run=runs/smoke/gelu/seed-0     carry out the run that is frozen in a directory
 

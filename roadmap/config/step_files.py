@@ -1,0 +1,230 @@
+"""A ladder as files: a folder of conf/ladder with ladder.yaml (titles, groups, reference) and one file per step."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache, cached_property
+from typing import Any
+
+from roadmap.config.checks import NAME
+from roadmap.config.identity import flatten, under
+from roadmap.config.schema import ModelConfig, RecipeConfig, StepConfig
+from roadmap.config.yaml_files import CONF, Data, check_types, choices, read_yaml
+from roadmap.errors import ConfigError, require, require_one_of
+
+FOLDER, OPTIONS = "ladder", "ladder"  # conf/ladder/NAME/ladder.yaml
+PARTS = {"model": ModelConfig, "recipe": RecipeConfig}
+"""The parts of a configuration that a step may change."""
+
+
+@dataclass(frozen=True)
+class ReferenceRegime:
+    """A size of network in published tables."""
+
+    title: str
+    start: str  # name of its first network
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Published numbers that a ladder is compared with."""
+
+    table: str  # a file of roadmap/reference
+    regimes: dict[str, ReferenceRegime]  # the first one for regimes that are not published
+    steps: dict[str, str] = field(default_factory=dict)
+    """From a step to the row of the table; empty: rows have the names of steps."""
+
+
+@dataclass(frozen=True)
+class LadderOptions:
+    """The content of ladder.yaml."""
+
+    title: str
+    groups: dict[str, str]  # name to title, in the order of their colours
+    studies: dict[str, str]
+    """From a regime to the study that trains it as published, without a budget; the first one for other regimes."""
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True)
+class StepFile:
+    """A step's file: what it changes of its parent."""
+
+    path: str
+    step: StepConfig
+    groups: dict[str, str]  # files of conf/ that replace a part: {"recipe": "modern"}
+    values: Data  # options of model and recipe
+
+    @cached_property
+    def declares(self) -> frozenset[str]:
+        """Dotted keys that the file sets, and parts that it replaces."""
+        return frozenset([*self.groups, *flatten(self.values)])
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """A ladder."""
+
+    name: str
+    options: LadderOptions
+    files: dict[str, StepFile]  # by distance from the start, then by title
+
+    @property
+    def start(self) -> str:
+        """The step without a parent."""
+        return next(iter(self.files))
+
+    @cached_property
+    def own_parts(self) -> list[str]:
+        """The parts whose options make a step of one's own: those that the steps change option by option."""
+        changed = {part for name, file in self.files.items() if name != self.start for part in file.values}
+        return sorted(changed) or ["model"]
+
+    def study(self, regime: str) -> str:
+        """The study that trains a regime as published."""
+        return self.options.studies.get(regime, next(iter(self.options.studies.values())))
+
+    def chain(self, name: str) -> list[StepFile]:
+        """The files from the start to a step (ConfigError: there is no such step)."""
+        if name not in self.files:
+            for other in ladders():
+                if name in choices(f"{FOLDER}/{other}"):
+                    raise ConfigError(f"step={name}: it is a step of another ladder: add study.ladder={other}")
+        require_one_of("step", name, self.files)
+        file = self.files[name]
+        return [*(self.chain(file.step.parent) if file.step.parent else []), file]
+
+    def content(self, name: str) -> Data:
+        """All that a step and those before it change, as one file for Hydra."""
+        groups: dict[str, str] = {}
+        values: Data = {}
+        for file in self.chain(name):
+            groups |= file.groups
+            values = {part: values.get(part, {}) | file.values.get(part, {}) for part in PARTS}
+        replaced: list[Any] = [{f"override /{group}": choice} for group, choice in groups.items()]
+        return {"defaults": [*replaced, "_self_"], "step": asdict(self.files[name].step), **values}
+
+
+def ladders() -> list[str]:
+    """Names of the ladders: the folders of conf/ladder."""
+    return sorted(path.parent.name for path in (CONF / FOLDER).glob(f"*/{OPTIONS}.yaml"))
+
+
+@cache
+def read_ladder(name: str) -> Ladder:
+    """A ladder (ConfigError: there is none of that name, or a file of it is wrong)."""
+    require_one_of("study.ladder", name, ladders())
+    folder = f"{FOLDER}/{name}"
+    options = _read_options(folder)
+    files = {each: _read_step(folder, each) for each in choices(folder) if each != OPTIONS}
+    starts = [each for each, file in files.items() if file.step.parent is None]
+    if len(starts) != 1:
+        found = " and ".join(f"{each}.yaml" for each in starts) or "none"
+        raise ConfigError(f"conf/{folder}: step.parent: allowed is null in one file, the start's; found in {found}")
+    chains = {each: _chain(each, files) for each in files}
+    grouped = {each: _grouped(chain, options) for each, chain in chains.items()}
+    return Ladder(name, options, {each: grouped[each] for each in sorted(files, key=lambda each: _place(chains[each]))})
+
+
+def _read_options(folder: str) -> LadderOptions:
+    file, raw = f"conf/{folder}/{OPTIONS}.yaml", read_yaml(CONF / folder / f"{OPTIONS}.yaml")
+    check_types(LadderOptions, raw, file=file, key="")
+    for key in ("title", "groups", "studies"):
+        require(bool(raw.get(key)), f"{file}: {key}", raw.get(key), "a value")
+    for regime, study in raw["studies"].items():
+        require_one_of(f"{file}: studies", regime, choices("regime"))
+        require_one_of(f"{file}: studies.{regime}", study, choices("study"))
+    if reference := raw.get("reference"):
+        tables = sorted(path.stem for path in CONF.with_name("reference").glob("*.csv"))
+        require_one_of(f"{file}: reference.table", reference.get("table"), tables)
+        require(bool(reference.get("regimes")), f"{file}: reference.regimes", None, "a value")
+        regimes = {}
+        for regime, each in reference["regimes"].items():
+            lacking = [key.name for key in fields(ReferenceRegime) if key.name not in each]
+            require(not lacking, f"{file}: reference.regimes.{regime}", each, f"with {' '.join(lacking)}")
+            regimes[regime] = ReferenceRegime(**each)
+        raw["reference"] = Reference(**reference | {"regimes": regimes})
+    return LadderOptions(**raw)
+
+
+def _read_step(folder: str, name: str) -> StepFile:
+    """A step's file on its own; without a group it has that of its parent, which is not known here."""
+    file, raw = f"conf/{folder}/{name}.yaml", read_yaml(CONF / folder / f"{name}.yaml")
+    require(bool(NAME.fullmatch(name)), f"{file}: step.name", name, "letters, digits and _ . , = + -")
+    for key in raw:
+        require_one_of(f"{file}: key", key, ("step", "defaults", *PARTS))
+    for part, kind in {"step": StepConfig, **PARTS}.items():
+        check_types(kind, raw.get(part, {}), file=file, key=part)
+    parents, replaced = _read_defaults(file, raw.get("defaults", []))
+    own = {"name": name, "section": "own", "group": "", "title": name, **raw.get("step", {})}
+    require(own["name"] == name, f"{file}: step.name", own["name"], f"{name}, as the file is called, or none")
+    for key in ("section", "group", "title"):
+        require(own[key].isprintable(), f"{file}: step.{key}", repr(own[key]), "text in one line")
+    given = [own["parent"]] if "parent" in own else parents
+    if not given:
+        raise ConfigError(f"{file}: it needs its parent: step: {{parent: NAME}}, or null at the start of the ladder")
+    fits = not parents or parents == given
+    require(
+        fits, f"{file}: step.parent", own.get("parent"), f"{' '.join(parents)}, as its defaults say, or leave out those"
+    )
+    values = {part: dict(raw[part]) for part in PARTS if part in raw}
+    if "recipe" in values:  # results of one name of a recipe share the recipe
+        values["recipe"].setdefault("name", name)
+    return StepFile(file, StepConfig(**own | {"parent": given[0]}), replaced, values)
+
+
+def _read_defaults(file: str, defaults: Any) -> tuple[list[str], dict[str, str]]:
+    """The parents that Hydra's defaults of a step name, and the parts that they replace by a file of conf/."""
+    parents, replaced = [], {}
+    require(isinstance(defaults, list), f"{file}: defaults", defaults, "a list: [override /recipe: NAME]")
+    for each in defaults:
+        key, choice = next(iter(each.items())) if isinstance(each, dict) and len(each) == 1 else (each, None)
+        part = str(key).removeprefix("override /")
+        if choice is None and isinstance(each, str):
+            parents += [each] if each != "_self_" else []
+        else:
+            allowed = " or ".join(f"override /{part}: NAME" for part in PARTS)
+            require(part in PARTS and part != key, f"{file}: defaults", each, allowed)
+            require_one_of(f"{file}: defaults: {key}", str(choice), choices(part))
+            replaced[part] = str(choice)
+    return parents, replaced
+
+
+def _chain(name: str, files: Mapping[str, StepFile]) -> list[StepFile]:
+    """A step's file and those of its ancestors, the start last (ConfigError: a parent that is none)."""
+    chain = [files[name]]
+    while (parent := chain[-1].step.parent) is not None:
+        where = f"{chain[-1].path}: step.parent"
+        require_one_of(where, parent, files)
+        require(files[parent] not in chain, where, parent, "a step that does not build on this one")
+        chain.append(files[parent])
+    return chain
+
+
+def _grouped(chain: Sequence[StepFile], options: LadderOptions) -> StepFile:
+    """A step's file with its group, which is that of the nearest ancestor that has one (ConfigError: none has)."""
+    group = next((file.step.group for file in chain if file.step.group), "")
+    require_one_of(f"{chain[0].path}: step.group", group, options.groups)
+    return replace(chain[0], step=replace(chain[0].step, group=group))
+
+
+def _place(chain: Sequence[StepFile]) -> tuple[int, str]:
+    """Where a step stands: by distance from the start, then by title, with numbers in it as numbers."""
+    return len(chain), re.sub(r"\d+", lambda number: number[0].zfill(9), chain[0].step.title)
+
+
+@contextmanager
+def naming_file(files: Sequence[StepFile], given: Iterable[str]) -> Iterator[None]:
+    """Add the file of a step to a refusal of an option that it sets, unless the option is given on the command line."""
+    try:
+        yield
+    except ConfigError as error:
+        option = re.match(r"(model|recipe)\.\w+", str(error))
+        missing = re.search(r"Interpolation key '([\w.]+)' not found", str(error))
+        for file in reversed(files):
+            sets = option and under(option[0], list(file.declares)) and not under(option[0], list(given))
+            if sets or (missing and f"${{{missing[1]}}}" in str(file.values)):
+                raise ConfigError(f"{file.path}: {error}") from error
+        raise
