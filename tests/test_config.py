@@ -54,7 +54,7 @@ BAD = [
     (["data.img_size=16"], "data.img_size=16", "32 or more"),
     (["+step=gelu", "step.name=layer_norm"], "step.name=layer_norm", "a name of its own"),
     (["step.name=mine", "step.parent=nobody"], "step.parent=nobody", "one of resnet training_recipe"),
-    (["recipe.aa=rand-m9"], "recipe.aa=rand-m9", "none for data held in memory"),
+    (["data.resize=64"], "data.resize=64", "up to data.img_size, 32"),
     (["data.name=imagnet"], "data.name=imagnet", "did you mean imagenet"),
     (["data.max_train=100"], "recipe.batch_size=128", "up to 100"),
     (["+step=gelu", "budget.strength=1", "budget.batch_size=63"], "recipe.batch_size=63", "even"),

@@ -3,8 +3,10 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.datasets import FashionMNIST
 
 from roadmap.config.schema import DataConfig
@@ -43,6 +45,16 @@ def test_padding_is_black_and_even(data_root: Path, test: Images) -> None:
         inside = slice(before, before + 28)
         assert torch.equal(padded[:, :, inside, inside], test.images[:100])
         assert padded.sum() == test.images[:100].sum()
+
+
+def test_images_are_scaled_as_by_pillow_before_they_are_padded(data_root: Path, test: Images) -> None:
+    scaled = load(config(data_root, img_size=64, resize=56, max_test=50), train=False).images
+    images = [
+        Image.fromarray(image[0].numpy()).resize((56, 56), Image.Resampling.BICUBIC) for image in test.images[:50]
+    ]
+    inside = scaled[:, 0, 4:60, 4:60].int() - torch.stack([torch.as_tensor(np.array(image)) for image in images])
+    assert scaled.shape == (50, 1, 64, 64) and inside.abs().max() <= 1 and (inside != 0).float().mean() < 0.001
+    assert not scaled[:, :, :4].any() and not scaled[:, :, :, 60:].any()
 
 
 def test_limits_take_the_first(data_root: Path, training: Images, test: Images) -> None:

@@ -108,7 +108,6 @@ def test_processes_share_the_evaluation_without_padding(world: int) -> None:
     [
         ({"batch_size": 41}, "recipe.batch_size=41: allowed is up to 40, the training images"),
         ({"batch_size": 15}, "recipe.batch_size=15: allowed is an even number with mixup or cutmix"),
-        ({"aa": "rand-m9-mstd0.5"}, "recipe.aa=rand-m9-mstd0.5: allowed is none for data held in memory"),
     ],
 )
 def test_refusals_come_at_the_call(change: dict[str, object], message: str) -> None:

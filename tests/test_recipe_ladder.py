@@ -84,7 +84,6 @@ def test_it_is_swept_collated_and_drawn_by_the_same_code(tmp_path: Path, data_ro
     assert [each.step for each in plan.runs] == LADDER
     plan.freeze()
     results = {each.step: execute(each.directory) for each in plan.runs}
-    # RandAugment works image by image, so in memory it is no change; every other step changes the loss.
     losses = [results[name]["metrics"]["train_loss"] for name in LADDER]
     assert results["randaugment"]["metrics"]["train_loss"] == results["epochs"]["metrics"]["train_loss"]
     assert len(set(losses)) == len(LADDER) - 1

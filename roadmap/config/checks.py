@@ -91,7 +91,8 @@ def _check_data(config: Config) -> None:
         require(enough, "data.num_classes", d.num_classes, f"{known.classes} for {d.name}")
         images = min(known.images[0], d.max_train or known.images[0])
         require(r.batch_size <= images, "recipe.batch_size", r.batch_size, f"up to {images}, the training images")
-        require(r.aa == "none", "recipe.aa", r.aa, "none for data held in memory: RandAugment works image by image")
+    require(not d.resize or known.in_memory, "data.resize", d.resize, "unset, except for data held in memory")
+    require(not d.resize or d.resize <= d.img_size, "data.resize", d.resize, f"up to data.img_size, {d.img_size}")
 
 
 def check_model(model: ModelConfig) -> None:

@@ -12,6 +12,7 @@ DATA_LOCATION = tuple(f"data.{key}" for key in ("root", "train", "val", "cache")
 OLD_DEFAULTS = {
     "recipe.precision": "float32",
     "recipe.sync_bn": False,
+    "data.resize": None,
     "recipe.init_weights": None,
     "recipe.init_sha256": None,
 }

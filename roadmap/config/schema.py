@@ -148,6 +148,8 @@ class DataConfig:
     std: list[float] = MISSING
     img_size: int = "${regime.img_size}"  # type: ignore[assignment]
     """Height and width. Smaller images in memory are padded with zeros on all sides before normalization."""
+    resize: int | None = None
+    """Height and width that images in memory are scaled to, bicubically, before they are padded. Unset: theirs."""
     crop_pct: float = 0.875
     """For evaluation, the short side of an image file is resized to img_size / crop_pct and the center is cropped.
     From img_size 384 on, the whole image is resized instead."""

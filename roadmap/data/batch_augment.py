@@ -1,18 +1,20 @@
 """Augmentation of whole batches, on the device that holds them.
 
-`draw` decides on the CPU for all images of an epoch where to flip, crop and erase; `augment` carries it out. So the
-augmentation of an image is a function of (seed, epoch, index), whatever batch it is in.
+`draw` decides on the CPU for all images of an epoch where to flip, crop, erase, and what RandAugment does; `augment`
+carries it out. So the augmentation of an image is a function of (seed, epoch, index), whatever batch it is in.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from roadmap.config.schema import DataConfig, RecipeConfig
+from roadmap.data import randaugment
 from roadmap.data.rng import Stream, epoch_normals, epoch_uniforms
 
 # Random erasing (Zhong et al., arXiv 1708.04896): share of the image and aspect ratio, as in timm.
@@ -27,6 +29,7 @@ class Draws:
 
     flipped: Tensor | None = None  # (N,) bool
     crops: Tensor | None = None  # (N, 4) int64: top, left, height, width in pixels
+    operations: randaugment.Operations | None = None
     erasures: Tensor | None = None  # (N, 4) int64 likewise; height and width are 0 if nothing is erased
     noise_offsets: Tensor | None = None  # (N,) int64
     noise: Tensor | None = None  # (NOISE_OFFSETS + C*H*W,) float32
@@ -35,7 +38,7 @@ class Draws:
 def draw(recipe: RecipeConfig, shape: torch.Size, *, seed: int, epoch: int, device: torch.device) -> Draws:
     """The draws of an epoch for images of shape (N, C, H, W); operations that are off draw nothing."""
     n, size = shape[0], shape[2:]
-    draws: dict[str, Tensor] = {}
+    draws: dict[str, Any] = {}
 
     def uniforms(k: int, stream: Stream) -> Tensor:
         return epoch_uniforms(seed, epoch, n, k=k, stream=stream)
@@ -44,6 +47,9 @@ def draw(recipe: RecipeConfig, shape: torch.Size, *, seed: int, epoch: int, devi
         draws["flipped"] = uniforms(1, Stream.flips)[:, 0] < recipe.hflip
     if [*recipe.scale, *recipe.ratio] != [1, 1, 1, 1]:
         draws["crops"] = crop_boxes(uniforms(2 * TRIES + 2, Stream.crops), size, recipe.scale, ratio=recipe.ratio)
+    if recipe.aa != "none":
+        policy = randaugment.policy(recipe.aa)
+        draws["operations"] = randaugment.draw(policy, uniforms(5 * policy.num_layers, Stream.randaugment))
     if recipe.reprob > 0:
         u = uniforms(2 * TRIES + 4, Stream.erasures)
         chosen = (u[:, 0] < recipe.reprob).nonzero().squeeze(1)
@@ -58,9 +64,14 @@ def augment(x: Tensor, index: Tensor, draws: Draws, *, data: DataConfig) -> Tens
     """Augment and normalize the images (B, C, H, W) uint8 at `index` (B,): (B, C, H, W) float32."""
     if draws.flipped is not None:
         x = flip(x, draws.flipped.index_select(0, index))
-    y = normalize(x, data)
-    if draws.crops is not None:
-        y = resized_crop(y, draws.crops.index_select(0, index))
+    if draws.operations is not None:  # on grey levels, after the crop
+        if draws.crops is not None:
+            x = resized_crop(x.float(), draws.crops.index_select(0, index)).add_(0.5).to(torch.uint8)
+        y = normalize(randaugment.apply(x, index, draws.operations), data)
+    else:
+        y = normalize(x, data)
+        if draws.crops is not None:
+            y = resized_crop(y, draws.crops.index_select(0, index))
     if draws.erasures is not None and draws.noise_offsets is not None and draws.noise is not None:
         boxes, offsets = draws.erasures.index_select(0, index), draws.noise_offsets.index_select(0, index)
         return (erase_one_by_one if y.device.type == "cpu" else erase)(y, boxes, draws.noise, offsets=offsets)

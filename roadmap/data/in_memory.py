@@ -45,27 +45,29 @@ class Images:
             yield self.images.index_select(0, own), self.labels.index_select(0, own)
 
     def batch_recipe(self, recipe: RecipeConfig) -> RecipeConfig:
-        """The whole recipe, since nothing is done image by image; a ConfigError if it has RandAugment."""
-        aa = recipe.aa
-        require(aa == "none", "recipe.aa", aa, "none for data held in memory: RandAugment works image by image")
+        """The whole recipe, since nothing is done image by image."""
         return recipe
 
 
 def load(data: DataConfig, *, train: bool) -> Images:
-    """The first data.max_train or max_test images, padded with zeros on all sides to data.img_size."""
+    """The first data.max_train or max_test images, `fitted`."""
     root = Path(data.root).expanduser()
     read = _read_idx if dataset(data.name).sha256 else _read_by_torchvision
     images, labels, classes = read(data.name, root, train)
     limit = data.max_train if train else data.max_test
     images, labels = images[:limit], labels[:limit]
+    return Images(fitted(images, data), labels, classes)
+
+
+def fitted(images: Tensor, data: DataConfig) -> Tensor:
+    """Images (N, C, H, W) uint8 scaled to data.resize, then with zeros on all sides up to data.img_size.
+
+    Scaled as by Pillow's bicubic filter, within one grey level. A ConfigError if they are larger than data.img_size.
+    """
+    if data.resize:
+        images = F.interpolate(images, size=(data.resize, data.resize), mode="bicubic", antialias=True)
     (height, width), size = images.shape[2:], data.img_size
     require(size >= max(height, width), "data.img_size", size, f"{max(height, width)} or more")
-    return Images(padded(images, size), labels, classes)
-
-
-def padded(images: Tensor, size: int) -> Tensor:
-    """Images (..., H, W) with zeros on all sides up to (..., size, size)."""
-    height, width = images.shape[-2:]
     top, left = (size - height) // 2, (size - width) // 2
     return F.pad(images, (left, size - width - left, top, size - height - top)).contiguous()
 

@@ -20,6 +20,7 @@ class Stream(IntEnum):
     erasures = 3
     noise = 4
     mixup = 5
+    randaugment = 6
 
 
 def mix(*integers: int) -> int:

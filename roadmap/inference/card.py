@@ -89,7 +89,8 @@ def _resize(trained: Trained) -> str:
     """How an image becomes as large as the input."""
     data, recipe = trained.config.data, trained.config.recipe
     if native := dataset(data.name).size:
-        return f"cropped to a square, resized to {native} and padded with zeros to {data.img_size} pixels"
+        scaled = f" (bilinear), then to {data.resize} (bicubic)" if data.resize else ""
+        return f"cropped to a square, resized to {native}{scaled} and padded with zeros to {data.img_size} pixels"
     if data.img_size >= SQUASH_SIZE:
         return f"the whole image resized to {data.img_size} x {data.img_size} pixels, {recipe.interpolation}"
     short = int(data.img_size / data.crop_pct)

@@ -13,7 +13,7 @@ from roadmap import runs
 from roadmap.config.schema import Config, DataConfig, RecipeConfig
 from roadmap.data.batch_augment import normalize
 from roadmap.data.datasets import dataset
-from roadmap.data.in_memory import padded
+from roadmap.data.in_memory import fitted
 from roadmap.errors import ConfigError, require
 from roadmap.evals.weights import from_checkpoint
 from roadmap.networks.weight_files import read
@@ -72,7 +72,7 @@ def preprocessing(recipe: RecipeConfig, data: DataConfig) -> Callable[[Image.Ima
     """
     entry = dataset(data.name)
     if entry.in_memory:
-        fit: Callable[[Image.Image], Any] = lambda image: padded(_pixels(image, entry.size), data.img_size)  # noqa: E731
+        fit: Callable[[Image.Image], Any] = lambda image: fitted(_pixels(image, entry.size)[None], data)[0]  # noqa: E731
     else:
         from roadmap.data.image_transforms import eval_pipeline
 
