@@ -10,7 +10,10 @@ OPTIONS ?=
 TRACKING ?=
 N ?=
 STEP ?=
-unexport STUDY SEEDS JOBS STEPS ROOT CLUSTER DESIGN OPTIONS TRACKING N STEP  # to export is to expand
+WITH ?=
+CPU ?=
+LOCK ?=
+unexport STUDY SEEDS JOBS STEPS ROOT CLUSTER DESIGN OPTIONS TRACKING N STEP WITH CPU LOCK  # to export is to expand
 PYTHON ?= python3
 BIN := .venv/bin
 # A variable as one word of the shell, and each word of one, whatever they hold: nothing in them is run.
@@ -21,28 +24,44 @@ STUDY_WORD = $(call option,study,STUDY)
 WORDS = $(STUDY_WORD) $(call option,seeds,SEEDS) $(call option,jobs,JOBS) $(call option,steps,STEPS) $(call option,cluster,CLUSTER) \
   $(call option,design,DESIGN) $(call option,tracking,TRACKING) $(FILES)
 SLURM := slurmctld slurmd slurm-client munge
+INSTALL = $(BIN)/python -m pip install $(if $(value LOCK),-c requirements.lock)
+CPU_INDEX := https://download.pytorch.org/whl/cpu
 
+.SILENT:
 .DEFAULT_GOAL := help
 .PHONY: help setup data data-check roadmap plan costs collate plot publish push view test test-slow test-slurm test-gpu test-view chaos
 .PHONY: lint bench bench-data profile wheel clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
-	@echo "  Variables: STUDY=imagenet SEEDS=3 JOBS=2 STEPS=gelu,layer_norm ROOT=/path/to/images CLUSTER=slurm"
-	@echo "  DESIGN=add_one TRACKING=wandb OPTIONS=\"key=value ...\""
+	grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	echo "  Variables: STUDY=imagenet SEEDS=3 JOBS=2 STEPS=gelu,layer_norm ROOT=/path/to/images CLUSTER=slurm"
+	echo "  DESIGN=add_one TRACKING=wandb OPTIONS=\"key=value ...\" WITH=slurm,wandb CPU=1 LOCK=1"
 
-setup: .venv/installed ## install into .venv (LOCK=1: the exact versions behind the committed results)
+# LOCK=1: the versions behind the committed results.
+setup: .venv/installed ## install into .venv what running needs (CPU=1: without CUDA; WITH=slurm,wandb,...)
+	$(if $(value WITH),$(INSTALL) -e '.[$(subst ','\'',$(value WITH))]')
 
 .venv/installed: pyproject.toml
+	echo "setup: installing into .venv, 5 GB and some minutes (CPU=1: without CUDA, 1.5 GB)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet $(if $(LOCK),-c requirements.lock) -e '.[dev]'
-	@touch $@
+	$(if $(value CPU),$(INSTALL) --no-deps --extra-index-url $(CPU_INDEX) torch torchvision)
+	$(INSTALL) -e .
+	$(if $(value CPU),$(BIN)/python -c 'import torch; raise SystemExit(torch.version.cuda is not None)' || \
+	  echo "setup: no CPU build of torch was found in $(CPU_INDEX) or the package index; the usual one is installed")
+	touch $@
+	echo "setup: done, $$(du -sh .venv | cut -f1) in .venv; tests and tools come with make test"
 
-# If a step fails, the others are trained, its row stays empty, and the exit code is 1.
+.venv/installed-dev: .venv/installed
+	echo "setup: adding what tests and tools need, 1 GB"
+	$(INSTALL) -e '.[dev]'
+	touch $@
+
+# If a step fails, the others are trained, its row stays empty, the reason is said last, and the exit code is 1.
 roadmap: setup ## replay the ablation: train every step of the study, then make the table and the figure
-	$(BIN)/python scripts/sweep.py $(WORDS); status=$$?; [ $$status -le 1 ] || exit $$status; \
-	$(BIN)/python scripts/collate.py $(WORDS) && $(BIN)/python scripts/plot.py $(WORDS) && { \
-	$(if $(value TRACKING),$(BIN)/python scripts/push.py $(WORDS) only=ladder;) exit $$status; }
+	$(BIN)/python scripts/sweep.py $(WORDS); swept=$$?; [ $$swept -le 1 ] || exit $$swept; \
+	$(BIN)/python scripts/collate.py $(WORDS) && $(BIN)/python scripts/plot.py $(WORDS) \
+	  $(if $(value TRACKING),&& $(BIN)/python scripts/push.py $(WORDS) only=ladder); made=$$?; \
+	[ $$swept = 0 ] || { $(BIN)/python scripts/sweep.py status $(WORDS); exit 1; }; exit $$made
 
 data: setup ## prepare the study's data: download, unpack or index it
 	$(BIN)/python scripts/fetch_data.py $(STUDY_WORD) $(FILES)
@@ -71,37 +90,37 @@ push: setup ## send a study to Weights & Biases from its local files (or TRACKIN
 view: setup ## build the report of a study, results/<study>/index.html, and open it
 	$(BIN)/python scripts/view.py $(WORDS)
 
-test: setup ## run the fast tests
+test: .venv/installed-dev ## run the fast tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-test-slow: setup ## run the slow tests and those on SLURM
+test-slow: .venv/installed-dev ## run the slow tests and those on SLURM
 	$(BIN)/python -m pytest -m slow
 	$(MAKE) test-slurm
 
 # Installs Debian's packages if they are missing. The test starts its own daemons, on loopback, and stops them.
-test-slurm: setup ## run sweeps on a SLURM of one node
-	@export PATH=$$PATH:/usr/sbin; { command -v slurmctld && command -v slurmd && command -v munged && command -v srun; } >/dev/null || \
+test-slurm: .venv/installed-dev ## run sweeps on a SLURM of one node
+	export PATH=$$PATH:/usr/sbin; { command -v slurmctld && command -v slurmd && command -v munged && command -v srun; } >/dev/null || \
 	  { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -y --no-install-recommends $(SLURM); } || \
 	  { echo "test-slurm: as root, or after apt-get install $(SLURM)" >&2; exit 2; }
 	$(BIN)/python -m pytest -m slurm
 
-test-gpu: setup ## run the tests that need a GPU, on the first one
+test-gpu: .venv/installed-dev ## run the tests that need a GPU, on the first one
 	$(BIN)/python -m pytest -m gpu
 
-test-view: setup ## test the report in Chromium
-	@command -v chromium >/dev/null || \
+test-view: .venv/installed-dev ## test the report in Chromium
+	command -v chromium >/dev/null || \
 	  { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -y --no-install-recommends chromium; } || \
 	  { echo "test-view: as root, or after apt-get install chromium" >&2; exit 2; }
 	$(BIN)/python -m pytest -m browser tests/test_view.py
 
 # The picture of the README.
-docs/report.png: setup
+docs/report.png: .venv/installed-dev
 	$(BIN)/python scripts/view.py $(WORDS) screenshot=$@
 
 chaos: setup ## inject faults into sweeps at random moments (N=200); they must end with the same numbers
 	PYTHONPATH=.:tests $(BIN)/python -m chaos $(or $(call option,n,N),n=200)
 
-lint: setup ## run ruff and mypy
+lint: .venv/installed-dev ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

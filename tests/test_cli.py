@@ -94,28 +94,6 @@ def test_numbers_and_flags_are_checked() -> None:
             check()
 
 
-def test_make_passes_the_same_words_to_all_commands() -> None:
-    asked = ["STUDY=photos", "ROOT=Anna's (2024)", "OPTIONS=data.num_classes=4", "DESIGN=add_one", "TRACKING=wandb"]
-    make = ["make", "-n", "-o", ".venv/installed", *asked, "roadmap", "collate", "plot", "push", "view"]
-    said = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    words = r"'study=photos' 'design=add_one' 'tracking=wandb' 'data.root=Anna'\''s (2024)' 'data.num_classes=4'"
-    for script, times in (("sweep", 1), ("collate", 2), ("plot", 2), ("push", 2), ("view", 1)):
-        assert " ".join(said.split()).count(f"scripts/{script}.py {words}") == times, script
-
-
-@pytest.mark.parametrize(
-    "attack", ["$(shell touch {})", "x; touch {}", "x'; touch {}; '", "`touch {}`", "x $(touch {})"]
-)
-def test_make_runs_nothing_that_its_variables_hold(attack: str, tmp_path: Path) -> None:
-    (tmp_path / "python").symlink_to("/bin/echo")
-    names = ("STUDY", "SEEDS", "JOBS", "STEPS", "ROOT", "CLUSTER", "DESIGN", "OPTIONS", "TRACKING", "N", "STEP")
-    variables = [f"{name}={attack.format(tmp_path / name)}" for name in names]
-    targets = ("push", "plot", "chaos", "bench", "profile", "roadmap", "data-check")
-    make = ["make", "-o", ".venv/installed", f"BIN={tmp_path}", *variables, *targets]
-    said = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "touch" in said and [path.name for path in tmp_path.iterdir()] == ["python"]
-
-
 @pytest.mark.parametrize(
     "path", ["/tmp", "Anna's, Al's", "~/é", "Photos (2024)", "a=b&c", "a,b", "x-{000..146}.tar", "back\\", "'x y'"]
 )

@@ -106,11 +106,14 @@ def test_gzipped_files_of_the_package_or_in_place_come_before_the_mirror(
 
 
 @pytest.mark.parametrize("damage", [b"", b"content of something else"])
-def test_only_a_damaged_file_is_fetched_again(root: Path, mirror: Mirror, damage: bytes) -> None:
+def test_only_a_damaged_file_is_fetched_again(root: Path, mirror: Mirror, damage: bytes, capsys) -> None:
     fill(raw(root), gz=False)
     (raw(root) / NAMES[2]).write_bytes(damage)
     fetch("fashion_mnist", root)
     assert contents(root) == CONTENTS and mirror.asked == [f"{NAMES[2]}.gz"]
+    source = "torchvision's mirror"
+    said = f"fashion_mnist: 1 file: fetching from {source}\nfashion_mnist: 1 file from {source}\n"
+    assert capsys.readouterr().out == said, "what it does, and no failure before the success"
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,7 @@ def compose(overrides: Sequence[str]) -> Config:
         require(
             "recipe" not in given, "recipe", given.get("recipe"), f"none: the steps of ladder {ladder.name} change it"
         )
-    tracker = config.tracking.name  # must be installed here, not where frozen runs are read
-    there = config.tracking is Tracking.none or importlib.util.find_spec(tracker) is not None
-    require(there, "tracking", tracker, f"none, or {tracker} after pip install {tracker}")
+    require_tracker(config.tracking)  # here, not where frozen runs are read
     _pin_weights(config.recipe)
     own = "step.name" in given
     config.study.name = study_name(config.study.name, given, own_parts=ladder.own_parts if own else ())
@@ -50,6 +48,13 @@ def compose(overrides: Sequence[str]) -> Config:
     with naming_file(ladder.chain(made_from), given):
         check(config)
     return config
+
+
+def require_tracker(tracking: Tracking) -> None:
+    """Refuse a tracker that is not installed, by a ConfigError that says how to install it."""
+    name = tracking.name
+    there = tracking is Tracking.none or importlib.util.find_spec(name) is not None
+    require(there, "tracking", name, f"none, or {name} after pip install {name} (make setup WITH={name})")
 
 
 def parse(raw: Data) -> Config:

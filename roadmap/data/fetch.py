@@ -16,6 +16,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
+from roadmap.cli import counted
 from roadmap.config.schema import DataConfig
 from roadmap.data import archives, records
 from roadmap.data.datasets import class_folders, dataset
@@ -119,21 +120,21 @@ def _fetch_files(name: str, root: Path) -> None:
         f"apt-get download {package}": lambda: _from_debian(package, installed, names),
     }
     raw.mkdir(parents=True, exist_ok=True)
-    tried = ""
+    tried, what, remote = "", f"{name}: {counted(len(names), 'file')}", [*sources][2:]
     for source, read in sources.items():
+        if source in remote:
+            print(f"{what}: fetching from {source}", flush=True)
         try:
             contents = dict(zip(damaged, map(gzip.decompress, read()), strict=True))
             for path, content in contents.items():
                 if hashlib.sha256(content).hexdigest() != entry.sha256[str(path.relative_to(root))]:
                     raise DataError(f"{path.name} has the wrong SHA-256")
         except (OSError, EOFError, zlib.error, http.client.HTTPException, DataError) as error:
-            failure = f"{source}: {error or type(error).__name__}"
-            print(f"{name}: not from {failure}", flush=True)
-            tried += f"  {failure}\n"
+            tried += f"  {source}: {error or type(error).__name__}\n"
             continue
         for path, content in contents.items():
             write_atomic(path, content)
-        print(f"{name}: {len(names)} files from {source}", flush=True)
+        print(f"{what} from {source}", flush=True)
         return
     raise DataError(
         f"{name} could not be fetched:\n{tried}Any one of these helps; then run `make data` again:\n"

@@ -119,11 +119,11 @@ def main(words: list[str]) -> int:
     chosen = study_options(words, {"screenshot": ""})
     page = build(chosen["study"], Path(chosen["results_dir"]))
     print(table_of(chosen["study"], Path(chosen["results_dir"])).with_suffix(".md").read_text())
-    print(page.resolve())
     if chosen["screenshot"]:
         with chromium() as browser:
             screenshot(browser, page, Path(chosen["screenshot"]))
         print(Path(chosen["screenshot"]).resolve())
     elif sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         webbrowser.open(page.resolve().as_uri())
+    print(page.resolve())  # last, after all that a browser says
     return 0

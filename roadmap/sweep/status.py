@@ -3,8 +3,9 @@
 import time
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from roadmap import runs
 from roadmap.cli import counted, duration
@@ -21,6 +22,7 @@ class Phase(Enum):
     failed = "failed"
 
 
+NUMBERS = ("top-1", "change", "time")
 UNDONE = (Phase.waiting, Phase.queued, Phase.running)
 
 
@@ -29,12 +31,14 @@ class RunState:
     run: Run
     phase: Phase = Phase.waiting
     started: float = 0.0  # by time.monotonic()
-    seconds: float = 0.0
+    seconds: float = 0.0  # wall time of its training so far, over all tries and sweeps: the result's wall_seconds
+    startup: float = 0.0  # seconds from its start to its training, as far as this sweep has seen
     top1: float | None = None
+    parent: str | None = None  # known of a finished run
     epoch: str = ""
     share: float = 0.0  # share of its training steps that are done, 0 to 1
-    resumed: float | None = None  # share that was done when this sweep started it
     new: bool = False  # whether this sweep started it or adopted its job
+    reason: str = ""  # why it failed in this sweep
     tries: int = 0  # how often it was started again after it ended through no fault of its own
 
     @property
@@ -44,15 +48,15 @@ class RunState:
     def refresh(self) -> None:
         """Read progress or result from the run's files."""
         if self.phase is Phase.running:
-            self.seconds = time.monotonic() - self.started
             if progress := runs.read_json(self.run.directory / runs.PROGRESS):
                 self.epoch, self.top1 = f"{progress['epoch']}/{progress['epochs']}", progress["top1"]
-                self.share = progress["step"] / progress["steps"]
-                self.resumed = self.share if self.resumed is None else self.resumed
+                self.share, self.seconds = progress["step"] / progress["steps"], progress.get("seconds", 0.0)
+            elif self.started:
+                self.startup = time.monotonic() - self.started
         if self.phase is Phase.finished:
             result = runs.read_result(self.run.directory / runs.RESULT)
             self.top1, self.seconds, self.share = result["metrics"]["top1"], result["wall_seconds"], 1.0
-            self.epoch = f"{result['epochs']}/{result['epochs']}"
+            self.epoch, self.parent = f"{result['epochs']}/{result['epochs']}", result["parent"]
 
 
 def status(plan: Plan) -> list[RunState]:
@@ -66,8 +70,6 @@ def status(plan: Plan) -> list[RunState]:
     for state, job in zip(states, jobs, strict=True):
         state.phase = _phase(state.run, of_slurm.get(job["job"]) if job else None)
         state.refresh()
-        if state.phase is Phase.running:
-            state.seconds = 0.0  # its start time is unknown
     return states
 
 
@@ -82,14 +84,18 @@ def _phase(run: Run, job_state: str | None) -> Phase:
 
 
 def seconds_left(states: list[RunState], jobs: int) -> float | None:
-    """Estimated time for all unfinished runs; None until one has finished or progressed."""
-    totals = [state.seconds for state in states if state.phase is Phase.finished]
-    for state in states:
-        done = state.share - (state.resumed or 0)
-        if state.phase is Phase.running and done > 0.05:
-            totals.append(state.seconds / done)
-    undone = sum(1 - state.share for state in states if state.phase in UNDONE)
-    return sum(totals) / len(totals) * undone / jobs if totals else None
+    """Estimated time for all unfinished runs; None until one has trained a twentieth of its steps.
+
+    A run takes its startup and the mean training time of the known ones, for which the time so far and the share of
+    the steps stand.
+    """
+    totals = [state.seconds / state.share for state in states if state.share > 0.05 and state.seconds]
+    undone = [state for state in states if state.phase in UNDONE]
+    if not totals or not undone:
+        return None
+    startup, total = max(state.startup for state in states), sum(totals) / len(totals)
+    each = [total * (1 - state.share) + startup * (state.phase is not Phase.running) for state in undone]
+    return max(*each, sum(each) / jobs) if len(each) > 1 else each[0]
 
 
 def summary(states: list[RunState], jobs: int) -> str:
@@ -105,10 +111,38 @@ def table(states: list[RunState], jobs: int, height: int) -> Table:
     """At most `height` lines: running and failed runs first, then queued, last finished and next ones."""
     order = (Phase.running, Phase.failed, Phase.queued, Phase.finished, Phase.waiting)
     chosen = sorted(states, key=lambda state: (order.index(state.phase), -state.started))[: max(1, height - 6)]
-    drawn = Table("step", "seed", "state", "epoch", "top-1", "time")
-    drawn.caption, drawn.caption_justify = summary(states, jobs), "left"
+    drawn = Table("step", "seed", "state", "epoch", *(Column(name, justify="right") for name in NUMBERS))
+    hidden = f"; {counted(len(states) - len(chosen), 'run')} not shown" if len(chosen) < len(states) else ""
+    drawn.caption, drawn.caption_justify = summary(states, jobs) + hidden, "left"
     for state in (state for state in states if state in chosen):
-        top1 = "" if state.top1 is None else f"{state.top1:.2f}"
+        run, top1 = state.run, "" if state.top1 is None else f"{state.top1:.2f}"
         seconds = duration(state.seconds) if state.seconds else ""
-        drawn.add_row(state.run.step, str(state.run.seed), state.phase.value, state.epoch, top1, seconds)
+        drawn.add_row(run.step, str(run.seed), state.phase.value, state.epoch, top1, change(state, states), seconds)
     return drawn
+
+
+def change(state: RunState, states: list[RunState]) -> str:
+    """The difference of a finished run's top-1 to that of its parent with the same seed, in points; empty without."""
+    parents = [other for other in states if (other.run.step, other.run.seed) == (state.parent, state.run.seed)]
+    known = [each.top1 for each in (state, *parents) if each.phase is Phase.finished and each.top1 is not None]
+    return f"{known[0] - known[1]:+.2f}" if len(known) == 2 else ""
+
+
+def reasons(states: list[RunState]) -> list[str]:
+    """Why runs failed, one line per reason: the runs, the reason, and the file that says most about the first."""
+    found: dict[str, list[RunState]] = {}
+    for state in states:
+        if state.phase is Phase.failed:
+            failure = runs.read_json(state.run.directory / runs.FAILURE) or {}
+            reason = state.reason or str(failure.get("error", "no reason known"))
+            found.setdefault(" ".join(reason.split()), []).append(state)
+    return [
+        f"failed: {', '.join(state.name for state in failed)}: {reason} (see {error_file(failed[0].run)})"
+        for reason, failed in found.items()
+    ]
+
+
+def error_file(run: Run) -> Path:
+    """The file that says most about a failed run."""
+    failure = run.directory / runs.FAILURE
+    return failure if failure.exists() else run.directory / runs.LOG

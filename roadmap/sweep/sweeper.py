@@ -3,7 +3,6 @@
 import sys
 import time
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,9 +16,9 @@ from roadmap.sweep.cluster import Scheduler
 from roadmap.sweep.exit_status import Exit, ExitStatus, exit_status
 from roadmap.sweep.launcher import Launcher
 from roadmap.sweep.local import Local
-from roadmap.sweep.plan import Plan, Run, make_plan
+from roadmap.sweep.plan import Plan, make_plan
 from roadmap.sweep.slurm import Slurm, cancel
-from roadmap.sweep.status import UNDONE, Phase, RunState, status, summary, table
+from roadmap.sweep.status import UNDONE, Phase, RunState, error_file, reasons, status, summary, table
 from roadmap.terminal import Terminal
 
 
@@ -57,6 +56,8 @@ def main(words: list[str]) -> int:
     elif command == "status":
         states = status(plan)
         console.print(table(states, plan.jobs, height=len(states) + 6))
+        for line in reasons(states):
+            console.print(line)
     elif command == "cancel":
         console.print(f"{counted(cancel(plan.runs), 'job')} cancelled: {plan.study}")
     else:
@@ -86,8 +87,8 @@ def _sweep(plan: Plan, console: Console) -> int:
     new = sum(state.new and state.phase is Phase.finished for state in states)
     total = counted(len(states), "run")
     console.print(f"{len(states) - len(failed)} of {total} finished, {new} of them now: {plan.study}")
-    for state in failed:
-        console.print(f"failed: {state.name}: {error_file(state.run)}")
+    for line in reasons(states):
+        console.print(line)
     return 1 if failed else 0
 
 
@@ -140,8 +141,8 @@ def _advance(states: list[RunState], launcher: Launcher, console: Console, *, re
         record(state, end, retries, console)
     waiting = [state for state in states if state.phase is Phase.waiting][: launcher.capacity()]
     for state, why in launcher.start(waiting) if waiting else []:
-        state.phase = Phase.failed
-        console.print(f"{state.name} FAILED: could not be started: {why}")
+        state.phase, state.reason = Phase.failed, f"could not be started: {why}"
+        console.print(f"{state.name} FAILED: {state.reason}")
     for state in states:
         if state.phase is Phase.running:
             state.refresh()
@@ -168,13 +169,7 @@ def record(state: RunState, end: Exit, retries: int, console: Console) -> None:
         state.phase = Phase.waiting
         text = f"{state.name}: {why}; retry {state.tries} of at most {retries}"
     else:
-        state.phase = Phase.failed
+        state.phase, state.reason = Phase.failed, why
         again = f" after {state.tries} retries" if state.tries else ""
         text = f"{state.name} FAILED: {why}{again} (see {error_file(state.run)})"
     console.print(text)
-
-
-def error_file(run: Run) -> Path:
-    """The file that says most about a failed run."""
-    failure = run.directory / runs.FAILURE
-    return failure if failure.exists() else run.directory / runs.LOG

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from roadmap import cli, runs
-from roadmap.config.compose import load
+from roadmap.config.compose import load, require_tracker
 from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest
 from roadmap.config.schema import Config, Tracking
@@ -34,6 +34,7 @@ def main(words: list[str]) -> int:
     # only=main_sequence is a word of the sweep: it selects the steps that are trained.
     chosen = cli.study_options(words, {"tracking": "wandb", "only": "all"})
     tracking = Tracking[cli.choice(chosen, "tracking", [each.name for each in Tracking if each is not Tracking.none])]
+    require_tracker(tracking)
     only = cli.choice(chosen, "only", ("all", "ladder", "main_sequence", "path"))
     study, results = (Path(chosen[key]) / chosen["study"] for key in ("runs_dir", "results_dir"))
     directories = sorted(path.parent for path in study.glob(f"*/seed-*/{runs.METRICS}"))

@@ -46,7 +46,7 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
     data = fingerprint(training, test)
     checkpointer = Checkpointer(directory=directory, config=config, world=world, progress=progress, data=data)
     state = checkpointer.begin(device)
-    progress.begin(epochs * per_epoch)
+    progress.begin(epochs * per_epoch, checkpointer.before or 0.0)
     while len(state.history) < epochs:
         try:
             train_epoch(state, training, checkpointer, stop=stop)

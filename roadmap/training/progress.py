@@ -33,7 +33,7 @@ class Progress:
         self._name = f"{config.step.name} seed {config.seed}"
         self._task = self._bar.add_task(self._name, total=None, note="")
         self._filed = self._printed = self._last = time.monotonic()
-        self._steps, self._rate = 0, 0.0
+        self._steps, self._rate, self._begun = 0, 0.0, self._last
         self._top1: float | None = None
 
     def __enter__(self) -> Self:
@@ -43,9 +43,10 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def begin(self, steps: int) -> None:
-        """Set the number of steps of the whole run."""
+    def begin(self, steps: int, seconds: float = 0.0) -> None:
+        """Set the number of steps of the whole run, and the seconds that earlier processes worked on it."""
         self._steps, self._last = steps, time.monotonic()
+        self._begun = self._last - seconds
         self._bar.update(self._task, total=steps)
 
     def say(self, text: str) -> None:
@@ -71,6 +72,7 @@ class Progress:
                 "loss": loss,
                 "images_per_second": self._rate,
                 "top1": self._top1,
+                "seconds": now - self._begun,
             }
             write_atomic(self._file, json_lines([content]))
         if not self._console.is_terminal and now - self._printed > LINE_SECONDS:
