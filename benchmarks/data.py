@@ -20,10 +20,10 @@ from roadmap.config.compose import compose
 from roadmap.config.schema import Config
 from roadmap.data.batch_augment import normalize
 from roadmap.data.datasets import DATASETS, dataset
+from roadmap.data.decoding import as_rgb, open_image
 from roadmap.data.image_files import ImageFiles
 from roadmap.data.image_transforms import train_pipeline
 from roadmap.data.loader import Part, load, micro_batches
-from roadmap.data.records import open_image
 from roadmap.errors import require
 from roadmap.networks.device import set_up
 
@@ -148,7 +148,7 @@ def stages(files: ImageFiles, config: Config) -> dict[str, float]:
         seconds[name] = timed(lambda: made.extend(map(work, items)))
         return made
 
-    images = stage("decode", lambda place: open_image(files.records.read(place)).convert("RGB"), places)
+    images = stage("decode", lambda place: as_rgb(open_image(files.records.read(place))), places)
     stage("crop and flip", train_pipeline(replace(config.recipe, aa="none"), config.data), images)
     made = stage("with RandAugment", train_pipeline(config.recipe, config.data), images)
     batch = torch.stack([torch.as_tensor(each) for each in made])

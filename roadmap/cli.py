@@ -28,6 +28,7 @@ from roadmap.errors import (
     printable,
     require,
     require_one_of,
+    shortage,
 )
 from roadmap.runs import PUBLISHED
 from roadmap.terminal import escape_unencodable
@@ -206,6 +207,8 @@ def _ending(error: BaseException) -> tuple[int, str] | None:
         return 2, str(error)
     if isinstance(error, OSError) and error.errno in PATH_ERRORS and error.filename:
         return 2, f"{error.filename}: {error.strerror}"
+    if failure := shortage(error):
+        return 1, failure
     if isinstance(error, OSError):
         return 1, str(error) if isinstance(error, NoSpace) else f"{type(error).__name__}: {error}"
     return None

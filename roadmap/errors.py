@@ -1,6 +1,7 @@
 """The errors of the project; the message of a refusal names the key, the value and the allowed values."""
 
 import difflib
+import re
 from collections.abc import Collection, Iterable
 
 
@@ -56,6 +57,22 @@ def escaped(char: str) -> str:
     """A character as its escape, a byte that is no UTF-8 as that byte."""
     byte = ord(char) - 0xDC00 if "\udc80" <= char <= "\udcff" else None  # as Python decodes a byte of a name
     return char.encode("unicode_escape").decode() if byte is None else f"\\x{byte:02x}"
+
+
+LOST_WORKER = re.compile(r"DataLoader worker \(pid\S* (\d+).*?\) (?:is killed by signal: (.*?)\.|exited unexpectedly)")
+SHORT_WORKER = re.compile(r"Caught MemoryError in DataLoader worker.*\nMemoryError: ([^\n]*)\s*$", re.DOTALL)
+
+
+def shortage(error: BaseException) -> str:
+    """In one line, that memory ran out or a process that decodes images was lost; empty for any other error."""
+    remedy = "fewer processes at a time (jobs=..., training.workers=...), or more memory"
+    if lost := LOST_WORKER.search(str(error)):
+        how = f"was killed by a signal: {lost[2]}" if lost[2] else "ended unexpectedly"
+        return f"process {lost[1]}, which decodes images, {how} (out of memory?): {remedy}"
+    if isinstance(error, MemoryError):
+        in_worker = SHORT_WORKER.search(str(error))
+        return f"out of memory: {in_worker[1] if in_worker else error or 'MemoryError'}: {remedy}"
+    return ""
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:

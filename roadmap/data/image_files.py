@@ -1,5 +1,7 @@
 """Image files: decoded, cropped and augmented one by one on worker processes, whichever reader finds them."""
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from roadmap.config.schema import DataConfig, OnError, RecipeConfig
+from roadmap.data.decoding import as_rgb, open_image, raise_shortage, reason
 from roadmap.data.image_transforms import Pipeline, eval_pipeline, train_pipeline
-from roadmap.data.records import Records, check, find, open_image, reason
+from roadmap.data.records import Records, check, find
 from roadmap.data.rng import mix, preserved, reseed
 from roadmap.errors import DataError
 
@@ -99,6 +102,15 @@ def _ignore_sigterm(_worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
+@atexit.register
+def end_workers() -> None:
+    """End the workers that an error has left behind: multiprocessing would wait for them, since they ignore SIGTERM."""
+    if workers := multiprocessing.active_children():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would report their end
+        for worker in workers:
+            worker.kill()
+
+
 class Item(NamedTuple):
     image: Tensor | None  # (C, H, W) uint8; None: none can be read
     source: int  # index of the image that it is made from
@@ -125,9 +137,10 @@ class Decoded(Dataset[Item]):
         for source in range(index, index + self.tries):
             chosen = int(self.chosen[source % len(self)])
             try:
-                with open_image(self.records.read(chosen)) as image_file:
-                    image = image_file.convert("RGB")
+                with open_image(self.records.read(chosen)) as opened:
+                    image = as_rgb(opened)
             except Exception as error:  # Pillow's decoders raise nearly any type
+                raise_shortage(error, self.records.name(chosen))
                 unreadable.append(f"{self.records.name(chosen)}: {reason(error)}")
                 continue
             reseed(mix(self.seed, index))

@@ -16,8 +16,9 @@ from PIL import ExifTags, Image
 
 from roadmap.config.schema import DataConfig
 from roadmap.data.datasets import DATASETS, dataset
+from roadmap.data.decoding import as_rgb, open_image, raise_shortage, reason
 from roadmap.data.fetch import prepare
-from roadmap.data.records import PARTS, Records, find, open_image, reason
+from roadmap.data.records import PARTS, Records, find
 from roadmap.data.resize import finished_copy
 from roadmap.data.test_sets import first_names
 from roadmap.errors import DataError, require
@@ -131,12 +132,13 @@ def _inspected(records: Records, i: int) -> Inspected:
     try:
         encoded = records.read(i)
         with open_image(encoded) as image:
-            image.load()
+            as_rgb(image)
             form, mode, (width, height) = image.format, image.mode, image.size
             with warnings.catch_warnings(), suppress(Exception):  # damaged EXIF data do not damage the image
                 warnings.simplefilter("ignore")
                 rotated = image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
     except Exception as error:  # Pillow's decoders raise nearly any type
+        raise_shortage(error, name)
         return Inspected(name, label, error=reason(error))
     stated = Image.registered_extensions().get(PurePath(name).suffix.lower())
     notes = [f"{form or '?'} by another name"] if stated not in (form, None) else []

@@ -2,15 +2,12 @@
 
 import hashlib
 import importlib
-import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
-
-from PIL import Image, UnidentifiedImageError
 
 from roadmap.config.schema import DataConfig
 from roadmap.data.datasets import class_folders, dataset
@@ -99,21 +96,6 @@ def _of_part(part: Records) -> dict[str, Any]:
         digest.update(f"{name}\0".encode(errors="surrogateescape"))
     classes = len(part.classes) or len(part.labels.unique())
     return {"images": len(part.labels), "classes": classes, "names": digest.hexdigest()}
-
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF")
-"""Of images, whatever their files are called: Pillow would start Ghostscript for PostScript."""
-
-
-def open_image(encoded: bytes) -> Image.Image:
-    """Open an encoded image without decoding it; may raise any type of error, see `reason`."""
-    return Image.open(io.BytesIO(encoded), formats=FORMATS)
-
-
-def reason(error: Exception) -> str:
-    """Why an image cannot be read, without object addresses, which change from run to run."""
-    unidentified = isinstance(error, UnidentifiedImageError)
-    return f"cannot be read: {'cannot identify image file' if unidentified else error}"
 
 
 def files_by_part(root: Path, suffix: str) -> dict[str, list[Path]]:

@@ -21,8 +21,9 @@ from typing import Any
 
 from PIL import Image
 
+from roadmap.data.decoding import FORMATS, as_rgb, raise_shortage
 from roadmap.data.folders import image_paths
-from roadmap.data.records import FORMATS, PARTS
+from roadmap.data.records import PARTS
 from roadmap.errors import DataError, require
 from roadmap.files import LOCK, lock, remove_leftovers, write_atomic
 from roadmap.terminal import Terminal
@@ -193,6 +194,7 @@ def _resize_file(wanted: Resized, to: Path, path: Path) -> str | None:
             image.load()
             content = original.read_bytes() if small else encode(image, size, wanted.quality)
     except Exception as error:  # Pillow's decoders raise nearly any type
+        raise_shortage(error, str(original))
         return f"{original}: cannot be read: {error}"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(target, content)
@@ -214,7 +216,7 @@ def resized_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
 def encode(image: Image.Image, size: tuple[int, int], quality: int) -> bytes:
     """An image as JPEG of a size (width, height)."""
     stream = io.BytesIO()
-    resized = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    resized = as_rgb(image).resize(size, Image.Resampling.BICUBIC)
     resized.save(stream, "JPEG", quality=quality, subsampling="4:2:0", exif=b"", comment=b"")
     return stream.getvalue()
 

@@ -35,7 +35,7 @@ def main(words: list[str]) -> int:
     top, ema = cli.whole(given, "top"), cli.flag(given, "ema")
     paths = [path for place in places for path in images_at(Path(place).expanduser())]
 
-    from roadmap.data.records import open_image, reason
+    from roadmap.data.decoding import open_image, raise_shortage, reason
     from roadmap.inference.trained import load
     from roadmap.networks.device import set_up
 
@@ -44,9 +44,9 @@ def main(words: list[str]) -> int:
     for path in paths:
         try:
             with open_image(path.read_bytes()) as image:
-                image.load()
                 (guesses,) = predict(trained, [image], top=top)
         except Exception as error:  # Pillow's decoders raise nearly any type
+            raise_shortage(error, str(path))
             print(f"{path}: {reason(error)}", file=sys.stderr)
             unread += 1
             continue

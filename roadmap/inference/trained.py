@@ -13,6 +13,7 @@ from roadmap import runs
 from roadmap.config.schema import Config, DataConfig, RecipeConfig
 from roadmap.data.batch_augment import normalize
 from roadmap.data.datasets import dataset
+from roadmap.data.decoding import as_rgb
 from roadmap.data.in_memory import fitted
 from roadmap.errors import ConfigError, require
 from roadmap.evals.weights import from_checkpoint
@@ -80,7 +81,7 @@ def preprocessing(recipe: RecipeConfig, data: DataConfig) -> Callable[[Image.Ima
     mode = {1: "L", 3: "RGB"}.get(data.in_chans)
     if mode is None:
         raise ConfigError(f"data.in_chans={data.in_chans}: allowed is 1 or 3 for images from files")
-    return lambda image: normalize(torch.as_tensor(fit(image.convert(mode)))[None], data)[0]
+    return lambda image: normalize(torch.as_tensor(fit(as_rgb(image).convert(mode)))[None], data)[0]
 
 
 def _pixels(image: Image.Image, size: int) -> Tensor:

@@ -16,7 +16,7 @@ from roadmap.config.identity import digest
 from roadmap.config.schema import Config
 from roadmap.config.steps import Deviations
 from roadmap.data.resize import finished_copy
-from roadmap.errors import Locked
+from roadmap.errors import Locked, shortage
 from roadmap.files import lock, remove_leftovers
 from roadmap.networks.costs import cost
 from roadmap.networks.device import out_of_memory
@@ -89,6 +89,8 @@ def held(directory: Path, world: World, *, wait: float) -> Iterator[bool]:
 
 def reason(error: Exception) -> str:
     """An error in the words of failure.json and of the sweep's report."""
+    if failure := shortage(error):
+        return failure
     text = f"{type(error).__name__}: {error}"
     if out_of_memory(error):
         return f"out of memory: {text.splitlines()[0]}: fewer processes at a time (jobs=...), or a smaller network"
