@@ -4,7 +4,6 @@ A command is a function `main(words: list[str]) -> int` in the module that does 
 text. `roadmap.__main__` lists the commands; `scripts/` starts the same functions.
 """
 
-import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -14,9 +13,10 @@ from pathlib import Path
 from typing import cast
 
 from roadmap.config.aliases import renamed_override
-from roadmap.config.checks import NAME
+from roadmap.config.conf import to_dict
 from roadmap.config.overrides import parse_overrides, refuse_hydras, study_name
 from roadmap.config.schema import Config, SweepOptions
+from roadmap.config.values import NAME, conform
 from roadmap.config.yaml_files import choices
 from roadmap.errors import (
     ConfigError,
@@ -118,9 +118,8 @@ def sweep_words(words: Iterable[str]) -> tuple[SweepOptions, list[str], list[str
         chosen = cast(SweepOptions, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{' '.join(own)}: {str(error).splitlines()[0]}") from error
-    seeds, jobs = chosen.seeds, chosen.jobs
-    require(seeds is None or seeds > 0, "seeds", seeds, "more than 0")
-    require(jobs == "auto" or (isinstance(jobs, int) and jobs > 0), "jobs", jobs, "auto, or a number more than 0")
+    conform(to_dict(chosen), SweepOptions, "")
+    require(chosen.jobs == "auto" or isinstance(chosen.jobs, int), "jobs", chosen.jobs, "auto, or a whole number")
     return chosen, of_cluster, overrides
 
 
@@ -143,22 +142,21 @@ def choice(chosen: Mapping[str, str], key: str, allowed: Sequence[str]) -> str:
     return chosen[key]
 
 
-def whole(chosen: Mapping[str, str], key: str, *, most: int | None = None) -> int:
+def whole(chosen: Mapping[str, str], key: str, *, most: int = 1_000_000) -> int:
     """The value of `key` as a whole number from 1 to `most`; a ConfigError for any other."""
     value = chosen[key]
-    number = int(value) if value.isdecimal() else 0
-    allowed = f"1 to {most}" if most else "a whole number more than 0"
-    require(number > 0 and (most is None or number <= most), key, value, allowed)
+    number = int(value) if value.isdecimal() and len(value) < 20 else 0
+    require(0 < number <= most, key, value, f"1 to {most}")
     return number
 
 
 def positive(chosen: Mapping[str, str], key: str) -> float:
-    """The value of `key` as a finite number more than 0; a ConfigError for any other."""
+    """The value of `key` as a number more than 0, up to 1e15; a ConfigError for any other."""
     try:
         number = float(chosen[key])
     except ValueError:
         number = 0.0
-    require(0 < number < math.inf, key, chosen[key], "a number more than 0")
+    require(0 < number <= 1e15, key, chosen[key], "more than 0, up to 1e+15")
     return number
 
 

@@ -28,7 +28,7 @@ class NonFiniteLoss(ArithmeticError):
 def require(ok: bool, key: str, value: object, allowed: str) -> None:
     """Raise a ConfigError that names key, value and the allowed values, unless `ok`."""
     if not ok:
-        raise ConfigError(f"{key}={value}: allowed is {allowed}")
+        raise ConfigError(f"{key}={one_line(value)}: allowed is {allowed}")
 
 
 def require_one_of(key: str, value: str, allowed: Collection[str]) -> None:
@@ -51,6 +51,11 @@ def printable(text: str) -> str:
     A file's name may hold any byte; a terminal obeys some of them.
     """
     return "".join(char if char.isprintable() or char == "\n" else escaped(char) for char in text)
+
+
+def one_line(value: object) -> str:
+    """A value as `printable` text, line ends escaped too."""
+    return printable(str(value)).replace("\n", r"\n")
 
 
 def escaped(char: str) -> str:

@@ -87,7 +87,7 @@ def test_numbers_and_flags_are_checked() -> None:
     assert (whole(chosen, "a", most=3), positive(chosen, "b"), flag(chosen, "d")) == (3, 0.5, True)
     for check, message in (
         (lambda: whole(chosen, "a", most=2), "a=3: allowed is 1 to 2"),
-        (lambda: positive(chosen, "bad"), "bad=-1: allowed is a number more than 0"),
+        (lambda: positive(chosen, "bad"), "bad=-1: allowed is more than 0, up to 1e\\+15"),
         (lambda: flag(chosen, "c"), "c=wall: allowed is one of true false"),
     ):
         with pytest.raises(ConfigError, match=f"^{message}$"):

@@ -12,6 +12,7 @@ from typing import Any, get_origin, get_type_hints
 from roadmap.config import schema
 from roadmap.config.identity import DATA_LOCATION, under
 from roadmap.config.schema import Design
+from roadmap.config.values import conform, is_number, options
 from roadmap.errors import ConfigError, did_you_mean
 from roadmap.files import sha256
 
@@ -51,7 +52,7 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
     for word in words:
         try:
             override = parser.parse_overrides([word])[0]
-        except HydraException as error:
+        except (HydraException, ValueError) as error:  # ValueError: a number of more digits than Python reads
             raise ConfigError(_explain_syntax(word, error)) from error
         key = override.key_or_group
         if not key:
@@ -61,6 +62,8 @@ def parse_overrides(overrides: list[str]) -> dict[str, str]:
             raise ConfigError(f"{word}: one value per run{_quoting(word)}; {several}")
         if kinds().get(key) in TEXT and isinstance(override.value(), (list, dict)):
             raise ConfigError(f"{word}: allowed is text{_quoting(word)}")
+        if is_number(number := override.value()) and key in options(schema.Config):
+            conform(number, options(schema.Config)[key], key)  # before anything is computed from it
         value = override.get_value_element_as_str()
         if key == "step" and (key in given or value.startswith("[")):
             raise ConfigError(f"{key}={value}: allowed is one +{key}=NAME; a step contains all steps before it")

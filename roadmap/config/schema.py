@@ -5,9 +5,27 @@ Options are named as in timm where timm has a word for them.
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
+
+from roadmap.config.values import Line, Name, Range, Share
 
 MISSING: Any = "???"  # as in OmegaConf, which takes half a second to import
+Seed = Annotated[int, Range(0, 2**31 - 1)]
+Seeds = Annotated[int, Range(1, 1000)]
+Epochs = Annotated[int, Range(1, 100_000)]
+PartOfEpochs = Annotated[float, Range(0, 100_000)]
+Images = Annotated[int, Range(1, 10**9)]
+Batch = Annotated[int, Range(1, 10**6)]
+Depth = Annotated[int, Range(1, 1000)]
+Width = Annotated[int, Range(1, 2**16)]
+Ratio = Annotated[int, Range(1, 64)]
+Pixels = Annotated[int, Range(32, 2**14)]  # a network shrinks its input 32 times
+Channels = Annotated[int, Range(1, 1024)]
+Classes = Annotated[int, Range(1, 10**6)]
+Decay = Annotated[float, Range(0, 1, below=True)]
+Rate = Annotated[float, Range(0, 1e38)]  # up to the largest number in float32
+Beta = Annotated[float, Range(0, 1000)]  # parameter of a beta distribution
+Gigabytes = Annotated[float, Range(0, 100_000, above=True)]
 
 
 class Design(Enum):
@@ -85,32 +103,32 @@ class Device(Enum):
 class StepConfig:
     """The step of a run."""
 
-    name: str = MISSING
-    parent: str | None = MISSING
-    section: str = MISSING  # section of the paper; own: none
-    group: str = MISSING  # of the ladder's; steps of one group stand together in the figure
-    title: str = MISSING
+    name: Name = MISSING
+    parent: Name | None = MISSING
+    section: Line = MISSING  # section of the paper; own: none
+    group: Name = MISSING  # of the ladder's; steps of one group stand together in the figure
+    title: Line = MISSING
 
 
 @dataclass
 class RegimeValues:
     """Numbers that a step takes from the regime."""
 
-    depths: list[int] | None = None
-    width: int = MISSING
+    depths: list[Depth] | None = None
+    width: Width = MISSING
 
 
 @dataclass
 class RegimeConfig:
     """A size of network: the numbers of the start, and of the steps that depend on the size."""
 
-    name: str = MISSING
-    depths: list[int] = MISSING
-    width: int = MISSING
-    steps: dict[str, RegimeValues] = field(default_factory=dict)
+    name: Name = MISSING
+    depths: list[Depth] = MISSING
+    width: Width = MISSING
+    steps: dict[Name, RegimeValues] = field(default_factory=dict)
     """By name of step; its file refers to them as ${regime.steps.NAME.width}."""
-    drop_path: float = MISSING
-    img_size: int = MISSING  # height and width of the input in pixels
+    drop_path: Share = MISSING
+    img_size: Pixels = MISSING  # height and width of the input in pixels
 
 
 @dataclass
@@ -121,69 +139,69 @@ class ModelConfig:
     block: list[str] = MISSING
     downsample: list[str] = MISSING  # between stages; if empty, the spatial op of a stage's first block has stride 2
     head: list[str] = MISSING
-    depths: list[int] = MISSING  # blocks per stage
-    width: int = MISSING  # stage i has width w = width * 2**i
-    stream_ratio: int = MISSING  # the residual stream has w * stream_ratio channels
-    hidden_ratio: int = MISSING  # inside, a block has w * hidden_ratio channels
-    kernel_size: int = MISSING
-    patch_size: int = 4  # kernel size and stride of the patchify stem, in pixels
+    depths: list[Depth] = MISSING  # blocks per stage
+    width: Width = MISSING  # stage i has width w = width * 2**i
+    stream_ratio: Ratio = MISSING  # the residual stream has w * stream_ratio channels
+    hidden_ratio: Ratio = MISSING  # inside, a block has w * hidden_ratio channels
+    kernel_size: Annotated[int, Range(1, 255)] = MISSING  # an odd number
+    patch_size: Annotated[int, Range(1, 1024)] = 4  # kernel size and stride of the patchify stem, in pixels
     act: str = MISSING  # the op that `act` stands for in the lists
     norm: str = MISSING  # the op that `norm` stands for in the lists, and the norm of a projected shortcut
     conv_bias: bool = MISSING  # whether the convs of a block have a bias
-    ls_init_value: float = MISSING  # initial value of the layer scale's factors
+    ls_init_value: Annotated[float, Range(-1000, 1000)] = MISSING  # initial value of the layer scale's factors
 
 
 @dataclass
 class DataConfig:
     """A data set and what is done to every image."""
 
-    name: str = MISSING  # a key of `roadmap.data.datasets.DATASETS`
+    name: Name = MISSING  # a key of `roadmap.data.datasets.DATASETS`
     root: str = "data"
     train: str | None = None  # training shards of data=webdataset: names or URLs with {000..146}; unset: those in root
     val: str | None = None  # validation shards, likewise
     cache: str = "data/cache"  # directory of downloaded shards, indexes and unpacked tables
-    in_chans: int = MISSING
-    num_classes: int = MISSING
-    mean: list[float] = MISSING
-    std: list[float] = MISSING
-    img_size: int = "${regime.img_size}"  # type: ignore[assignment]
+    in_chans: Channels = MISSING
+    num_classes: Classes = MISSING
+    mean: list[Annotated[float, Range(-1000, 1000)]] = MISSING
+    std: list[Annotated[float, Range(1e-6, 1000)]] = MISSING
+    img_size: Pixels = "${regime.img_size}"  # type: ignore[assignment]
     """Height and width. Smaller images in memory are padded with zeros on all sides before normalization."""
-    resize: int | None = None
+    resize: Annotated[int, Range(1, 2**14)] | None = None
     """Height and width that images in memory are scaled to, bicubically, before they are padded. Unset: theirs."""
-    crop_pct: float = 0.875
+    crop_pct: Annotated[float, Range(0, 1, above=True)] = 0.875
     """For evaluation, the short side of an image file is resized to img_size / crop_pct and the center is cropped.
     From img_size 384 on, the whole image is resized instead."""
     on_error: OnError = OnError.stop  # for training images; a test image that cannot be read always stops the run
-    max_train: int | None = None
+    max_train: Images | None = None
     """Number of training images: the first ones of data in memory, evenly spread ones of files. Unset: all."""
-    max_test: int | None = None
+    max_test: Images | None = None
 
 
 @dataclass
 class BudgetConfig:
     """Smaller values for a small study; unset values leave the recipe as published (docs/studies.md)."""
 
-    epochs: int | None = None
-    original_epochs: int | None = "${budget.epochs}"  # type: ignore[assignment]
+    epochs: Epochs | None = None
+    original_epochs: Epochs | None = "${budget.epochs}"  # type: ignore[assignment]
     """Epochs of the original recipe."""
-    batch_size: int | None = None
+    batch_size: Batch | None = None
     batch_rule: BatchRule | None = None
-    bn_batch_size: int | None = None
-    strength: float = 1.0  # factor of 0 to 1 on augmentation and stochastic depth, which a short training needs less
+    bn_batch_size: Batch | None = None
+    strength: Share = 1.0  # factor of 0 to 1 on augmentation and stochastic depth, which a short training needs less
     aa: str | None = None
-    model_ema_decay: float | None = None
+    model_ema_decay: Decay | None = None
 
 
 @dataclass
 class RecipeConfig:
     """How a network is trained."""
 
-    name: str = MISSING
-    epochs: int = MISSING
-    batch_size: int = MISSING  # images per optimizer step
-    lr_base_size: int = MISSING  # the batch_size that the learning rate was published for
+    name: Name = MISSING
+    epochs: Epochs = MISSING
+    batch_size: Batch = MISSING  # images per optimizer step
+    lr_base_size: Batch = MISSING  # the batch_size that the learning rate was published for
     batch_rule: BatchRule | None = None  # required if batch_size differs from lr_base_size
-    bn_batch_size: int = MISSING
+    bn_batch_size: Batch = MISSING
     """Images per micro-batch, the batch that batch norm sees; gradients are accumulated to batch_size."""
     sync_bn: bool = False
     """Batch norm over the micro-batches of all processes at once: torch.nn.SyncBatchNorm, on GPUs only."""
@@ -192,30 +210,32 @@ class RecipeConfig:
     """A file of weights to start from, of the same network with any number of classes; unset: those of `init`."""
     init_sha256: str | None = None  # of that file; set when a run is composed, and part of its identity
     opt: Opt = MISSING
-    lr: float = MISSING
-    momentum: float = 0.9
-    opt_betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    opt_eps: float = 1e-8
-    weight_decay: float = MISSING
+    lr: Annotated[float, Range(0, 1e38, above=True)] = MISSING
+    momentum: Share = 0.9
+    opt_betas: list[Decay] = field(default_factory=lambda: [0.9, 0.999])
+    opt_eps: Annotated[float, Range(0, 1, above=True)] = 1e-8
+    weight_decay: Annotated[float, Range(0, 1000)] = MISSING
     filter_bias_and_bn: bool = MISSING  # no weight decay on biases and one-dimensional parameters
     sched: Sched = MISSING
-    warmup_epochs: float = 0.0
-    min_lr: float = 0.0
-    decay_epochs: float = 30.0
-    decay_rate: float = 0.1
-    smoothing: float = 0.0  # label smoothing
-    scale: list[float] = MISSING  # range of the area of a random resized crop, relative to the image
-    ratio: list[float] = MISSING  # range of its aspect ratio
-    hflip: float = 0.0
+    warmup_epochs: PartOfEpochs = 0.0
+    min_lr: Rate = 0.0
+    decay_epochs: Annotated[float, Range(0, 100_000, above=True)] = 30.0
+    decay_rate: Annotated[float, Range(0, 1000, above=True)] = 0.1
+    smoothing: Share = 0.0  # label smoothing
+    scale: list[Annotated[float, Range(0, 1, above=True)]] = (
+        MISSING  # range of the area of a random resized crop, relative to the image
+    )
+    ratio: list[Annotated[float, Range(0.01, 100)]] = MISSING  # range of its aspect ratio
+    hflip: Share = 0.0
     interpolation: str = "bicubic"  # bilinear or bicubic, for image files in training and evaluation
     aa: str = "none"  # RandAugment in timm's notation, or none
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    mixup_prob: float = 0.0
-    mixup_switch_prob: float = 0.5
-    reprob: float = 0.0  # probability of random erasing with per-pixel noise
-    drop_path: float = 0.0  # stochastic depth of the last block, linear from 0 at the first
-    model_ema_decay: float = MISSING
+    mixup: Beta = 0.0
+    cutmix: Beta = 0.0
+    mixup_prob: Share = 0.0
+    mixup_switch_prob: Share = 0.5
+    reprob: Share = 0.0  # probability of random erasing with per-pixel noise
+    drop_path: Share = 0.0  # stochastic depth of the last block, linear from 0 at the first
+    model_ema_decay: Decay = MISSING
     precision: Precision = Precision.float32  # the paper's published commands do not use mixed precision
 
 
@@ -224,28 +244,28 @@ class TrainingConfig:
     """How a run is carried out; no option changes its outcome beyond rounding."""
 
     device: Device = Device.auto
-    threads: int | None = None  # CPU threads. Unset: all cores.
-    workers: int = 0  # processes that decode image files; 0: the training process decodes
+    threads: Annotated[int, Range(1, 1024)] | None = None  # CPU threads. Unset: all cores.
+    workers: Annotated[int, Range(0, 256)] = 0  # processes that decode image files; 0: the training process decodes
     channels_last: bool = True
-    memory_gb: float | None = None
+    memory_gb: Gigabytes | None = None
     """Memory limit of a training process: larger micro-batches are split, or with batch norm use gradient
     checkpointing. Unset: no limit."""
     compile: bool | None = None
     """torch.compile, which takes one or two minutes. Unset: for long runs on a GPU in bfloat16."""
-    eval_batch_size: int = 500
-    checkpoint_minutes: float = 5.0  # minutes between checkpoints within an epoch; 0: none
-    checkpoint_epochs: int = 1
+    eval_batch_size: Batch = 500
+    checkpoint_minutes: Annotated[float, Range(0, 10**6)] = 5.0  # minutes between checkpoints within an epoch; 0: none
+    checkpoint_epochs: Epochs = 1
     on_nonfinite: OnNonfinite = OnNonfinite.stop
-    rollbacks: int = 3  # rollbacks that on_nonfinite=rollback allows per run
+    rollbacks: Annotated[int, Range(0, 1000)] = 3  # rollbacks that on_nonfinite=rollback allows per run
 
 
 @dataclass
 class StudyConfig:
     """A named experiment; the name is that of its directories in runs/ and results/."""
 
-    name: str = MISSING
-    seeds: int = 1  # seeds 0 to seeds - 1 are a full sweep
-    ladder: str = "network"  # a folder of conf/ladder
+    name: Name = MISSING
+    seeds: Seeds = 1  # seeds 0 to seeds - 1 are a full sweep
+    ladder: Name = "network"  # a folder of conf/ladder
     design: Design = Design.ladder  # set by the option design=... of a sweep
     reuse_published: bool = False
     """Whether a sweep takes runs with a published result (results/published) as finished."""
@@ -257,7 +277,7 @@ class Config:
 
     study: StudyConfig = field(default_factory=StudyConfig)
     step: StepConfig = field(default_factory=StepConfig)
-    seed: int = 0
+    seed: Seed = 0
     regime: RegimeConfig = field(default_factory=RegimeConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -279,8 +299,8 @@ class Only(Enum):
 class SweepOptions:
     """Options of a sweep that are not options of its runs."""
 
-    seeds: int | None = None  # seeds 0 to seeds - 1; unset: study.seeds
-    jobs: int | str = "auto"
+    seeds: Seeds | None = None  # seeds 0 to seeds - 1; unset: study.seeds
+    jobs: Annotated[int, Range(1, 10_000)] | str = "auto"
     """Concurrent runs; auto: as many as fit the cores with training.threads each, or cluster.array_parallelism."""
     steps: list[str] = field(default_factory=list)  # only these steps; empty: all of `only`
     only: Only = Only.all

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, cached_property
 from typing import Any
 
-from roadmap.config.checks import NAME
 from roadmap.config.identity import flatten, under
 from roadmap.config.schema import ModelConfig, RecipeConfig, StepConfig
+from roadmap.config.values import NAME
 from roadmap.config.yaml_files import CONF, Data, check_types, choices, read_yaml
 from roadmap.errors import ConfigError, require, require_one_of
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from roadmap.config.capacity import machine_memory
 from roadmap.config.schema import Config, Device, Precision
 from roadmap.errors import require
 from roadmap.networks.costs import cost
@@ -73,6 +74,13 @@ def tune_malloc(*, keep: bool) -> None:
         start = -(-block // HUGE_PAGE) * HUGE_PAGE
         libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(block + size - start), MADV_HUGEPAGE)
         libc.free(ctypes.c_void_p(block))
+
+
+def capacity(config: Config) -> float:
+    """Bytes of memory that a run may have: of the GPU that it would choose, else of the machine."""
+    if config.training.device is not Device.cpu and torch.cuda.is_available():
+        return float(torch.cuda.get_device_properties(0).total_memory)
+    return machine_memory()
 
 
 def memory_mb(device: torch.device) -> float:

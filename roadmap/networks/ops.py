@@ -5,7 +5,7 @@ the drawings, the designs and `show` read this table. Importing it does not impo
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -158,6 +158,28 @@ def labels(model: Any, part: str, *, stage: int = 0) -> list[str]:
     """Labels of the ops of one of a model's lists, with the channels that they have in a stage."""
     at = Site(model, channels=0, width=model.width * 2**stage)
     return [OPS[name].label(at) for name in getattr(model, part)]
+
+
+class Placed(NamedTuple):
+    """An op in its place of a network."""
+
+    name: str  # with `norm` and `act` as the ops that they stand for
+    at: Site  # with the channels of its input
+    size: int  # height of its input in pixels
+    copies: int  # all blocks of a stage but the first are equal
+
+
+def placed(model: Any, *, img_size: int, in_chans: int = 0, num_classes: int = 0) -> Iterator[Placed]:
+    """The ops of a network in the order of its forward pass, for images of img_size pixels; shortcuts are left out."""
+    at, size, last = Site(model, in_chans, model.width, num_classes=num_classes), img_size, len(model.depths) - 1
+    for stage, depth in enumerate(model.depths):
+        first = 2 if stage and not model.downsample else 1
+        parts = [("downsample" if stage else "stem", 1, 2), ("block", 1, first), ("block", depth - 1, 1)]
+        for part, copies, stride in [*parts, ("head", stage == last, 1)]:
+            at = at._replace(width=model.width * 2**stage, stride=stride)
+            for name in getattr(model, part) if copies else ():
+                yield Placed(getattr(model, name) if name in CHOICES else name, at, size, copies)
+                at, size = at._replace(channels=OPS[name].channels(at)), OPS[name].size(size, at)
 
 
 def map_sizes(model: Any, img_size: int) -> list[int]:

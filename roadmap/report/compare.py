@@ -126,7 +126,7 @@ def main(words: list[str]) -> int:
     Reads <results_dir>/<study>/ladder.csv, which scripts/collate.py writes; without it, the published table.
     """
     from roadmap.cli import options
-    from roadmap.config.checks import NAME
+    from roadmap.config.values import NAME
 
     chosen = options(words, {"a": "", "b": paper.STUDY, "results_dir": "results"})
     for key in ("a", "b"):

@@ -76,6 +76,7 @@ def main(words: list[str]) -> int:
     seconds = seconds_of(chosen["budget"]) if chosen["budget"] else 0.0
     console.print(f"{counted(len(plan.runs), 'run')}: {plan.study}")
     images = image_counts(plan.configs[0], chosen["images"])
+    plan.refuse_oversized()
     here = plan.jobs if plan.cluster.scheduler is Scheduler.local and not stated else 0
     speeds = stated_speeds(plan, stated) if stated else measured_speeds(plan, here or 1, console)
     startup = 0.0 if stated else measured_startup(plan.configs[0], here or 1)
@@ -100,7 +101,7 @@ def image_counts(config: Config, stated: str = "") -> tuple[int, int]:
     data, (first, _, second) = config.data, stated.partition(",")
     if stated:
         require(first.isdecimal() and second.isdecimal(), "images", stated, "TRAIN,TEST")
-        train, test = int(first), int(second)
+        train, test = (whole({"images": number}, "images", most=10**12) for number in (first, second))
     else:
         train, test = count_images(data) or dataset(data.name).images
         require(train > 0, "images", "", f"TRAIN,TEST: the number of files, which {data.name} does not tell")
@@ -203,7 +204,7 @@ def summary(costs: Sequence[RunCost], devices: int, *, watts: float, co2: float,
 def seconds_of(text: str) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h|d)", text)
     seconds = float(found[1]) * {"s": 1, "min": 60, "h": 3600, "d": 86400}[found[2]] if found else 0.0
-    require(seconds > 0, "budget", text, "a time with its unit: 48h, 90min, 2d")
+    require(0 < seconds < 1e12, "budget", text, "a time with its unit: 48h, 90min, 2d")
     return seconds
 
 

@@ -8,17 +8,18 @@ from typing import Any
 
 from roadmap import runs
 from roadmap.cli import sweep_words
+from roadmap.config.capacity import machine_memory, refuse_oversized
 from roadmap.config.checks import check
 from roadmap.config.compose import compose
 from roadmap.config.designs import base_of, changes_of, variant
 from roadmap.config.overrides import parse_overrides, study_name
-from roadmap.config.schema import Config, Design, Only, StepConfig, SweepOptions
+from roadmap.config.schema import Config, Design, Device, Only, StepConfig, SweepOptions
 from roadmap.config.step_files import read_ladder
 from roadmap.config.steps import Step, steps
 from roadmap.errors import require, require_one_of
 from roadmap.files import write_atomic
 from roadmap.sweep.cluster import ClusterConfig, Scheduler, read_cluster
-from roadmap.sweep.resources import parallel_runs
+from roadmap.sweep.resources import gpus, parallel_runs
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ class Plan:
         """Configuration of each run (ConfigError: a step refuses the options)."""
         composed = self.compose()
         return [replace(config, seed=seed) for seed in range(self.seeds) for config in composed]
+
+    def refuse_oversized(self) -> None:
+        """Refuse runs that cannot fit into this machine's memory (ConfigError); on GPUs and clusters they do it."""
+        first, processes = self.configs[: len(self.steps)], min(self.jobs, len(self.runs))
+        here = self.cluster.scheduler is Scheduler.local
+        if here and (first[0].training.device is Device.cpu or not gpus()):
+            for config in first:
+                refuse_oversized(config, machine_memory(), processes=processes)
 
     def freeze(self, data: dict[str, Any] | None = None) -> None:
         """Write the configuration of every run, or of none if `runs.refuse_other_run` refuses one (ConfigError)."""

@@ -69,6 +69,7 @@ def _sweep(plan: Plan, console: Console) -> int:
     from roadmap.data.fetch import prepare
     from roadmap.data.records import listed
 
+    plan.refuse_oversized()
     for config in plan.configs[: len(plan.steps)]:
         if config.recipe.init_weights:  # refused before anything is made; imports torch
             from roadmap.networks.weight_files import initial_weights

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from roadmap import cli, runs
 from roadmap.config import compose as configuration
+from roadmap.config.capacity import refuse_oversized
 from roadmap.data.fetch import prepare
 from roadmap.data.records import listed
 from roadmap.environment import torchrun_ranks
@@ -49,8 +50,10 @@ def main(words: list[str]) -> int:
         print(configuration.as_yaml(config), end="")
         return 0
     runs.refuse_other_run(config)
+    from roadmap.networks.device import capacity
     from roadmap.training.distributed import World
 
+    refuse_oversized(config, capacity(config))
     if config.recipe.init_weights:  # refused before anything is made
         from roadmap.networks.weight_files import initial_weights
 
