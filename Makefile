@@ -42,7 +42,7 @@ setup: .venv/installed ## install into .venv what running needs (CPU=1: without 
 	$(if $(value WITH),$(INSTALL) -e '.[$(subst ','\'',$(value WITH))]')
 
 .venv/installed: pyproject.toml
-	echo "setup: installing into .venv, 5 GB and some minutes (CPU=1: without CUDA, 1.5 GB)"
+	echo "setup: installing into .venv, 6 GB and one to six minutes (CPU=1: without CUDA, 1.3 GB)"
 	$(PYTHON) -m venv .venv
 	$(if $(value CPU),$(INSTALL) --no-deps --extra-index-url $(CPU_INDEX) torch torchvision)
 	$(INSTALL) -e .
@@ -52,7 +52,7 @@ setup: .venv/installed ## install into .venv what running needs (CPU=1: without 
 	echo "setup: done, $$(du -sh .venv | cut -f1) in .venv; tests and tools come with make test"
 
 .venv/installed-dev: .venv/installed
-	echo "setup: adding what tests and tools need, 1 GB"
+	echo "setup: adding what tests and tools need, 0.7 GB"
 	$(INSTALL) -e '.[dev]'
 	touch $@
 

@@ -8,6 +8,7 @@ import pytest
 from helpers.smoke import finished, inside
 
 from roadmap.config.compose import compose
+from roadmap.config.schema import Config, Precision
 from roadmap.errors import ConfigError
 from roadmap.sweep import estimate
 from roadmap.sweep.estimate import Speed, ends, fitting, image_counts, run_cost, seconds_of, summary, within
@@ -50,6 +51,23 @@ def test_totals_and_what_fits() -> None:
     assert seeds == [f"  seeds: {n} of all steps" for n in (0, 1, 2)]
     fixed = [one._replace(work=10.0, startup=10.0)] * 3
     assert [estimate.percent_within(fixed, 1, seconds) for seconds in (20, 30, 45, 60, 99)] == [0, 0, 50, 100, 100]
+
+
+def test_bfloat16_is_measured_against_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+
+    def measure(configs: list[Config], jobs: int, console: object) -> dict[str, Speed]:
+        measured.extend((config.step.name, config.recipe.precision.name, jobs) for config in configs)
+        images = {Precision.bfloat16: 156, Precision.float32: 275}
+        return {config.step.name: Speed(images[config.recipe.precision], 1000, 1) for config in configs}
+
+    monkeypatch.setattr(estimate, "measured_speeds", measure)
+    monkeypatch.setattr(estimate, "measured_startup", lambda *_: 1.0)
+    words = ["study=smoke", "steps=[resnet,gelu]", "jobs=2"]
+    code, said = inside("scripts/plan.py", *words, "recipe.precision=bfloat16")
+    assert code == 0 and "bfloat16: 0.57 times the speed of float32, 275 images/s in resnet\n" in said
+    assert measured == [("resnet", "bfloat16", 2), ("gelu", "bfloat16", 2), ("resnet", "float32", 2)]
+    assert "bfloat16" not in inside("scripts/plan.py", *words)[1]
 
 
 def test_a_budget_is_a_time() -> None:

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from roadmap.networks.costs import cost
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # options of glibc's mallopt
 MADV_HUGEPAGE, HUGE_PAGE = 14, 2 << 20
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86, x86's matrix unit, ARM
 COMPILE_MACS = 10**16
 """Forward multiply-adds of a run that is worth compiling: about ten minutes of a GPU, against half a minute."""
 
@@ -52,6 +54,27 @@ def set_up(config: Config, local_rank: int = 0) -> torch.device:
 def arithmetic(precision: Precision, device: torch.device) -> torch.autocast:
     """Autocast to a precision; norms always sum in float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision is Precision.bfloat16)
+
+
+def slow_precision(config: Config, device: torch.device) -> str:
+    """A warning if recipe.precision makes a run slower on this device; empty otherwise.
+
+    Without instructions for bfloat16, a processor converts every number.
+    """
+    flags = processor_flags()
+    if config.recipe.precision is not Precision.bfloat16 or device.type != "cpu" or not flags or flags & BFLOAT16_FLAGS:
+        return ""
+    lacks = "which this processor has no instructions for"
+    return f"recipe.precision=bfloat16, {lacks}: slower than float32 here; `make plan` measures both"
+
+
+@cache
+def processor_flags() -> set[str]:
+    """The instruction sets that Linux lists for this processor; empty elsewhere."""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split(":")[1].split()}
+    return set()
 
 
 def tune_malloc(*, keep: bool) -> None:

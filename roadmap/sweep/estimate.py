@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from roadmap.cli import counted, duration, options, positive, split, whole
-from roadmap.config.schema import Config, Opt, Tracking
+from roadmap.config.schema import Config, Opt, Precision, Tracking
 from roadmap.data.datasets import dataset
 from roadmap.environment import child_environment
 from roadmap.errors import require
@@ -65,7 +65,8 @@ def main(words: list[str]) -> int:
 
     The speed is measured with a few training steps of each step's network, in as many parallel processes as the sweep
     will run here (one for a cluster); for data in memory, a run of one training step measures the startup. On a CPU, a
-    large study takes minutes per step: give images_per_second instead. Decoding of image files is not included.
+    large study takes minutes per step: give images_per_second instead. Decoding of image files is not included. With
+    recipe.precision=bfloat16 the first step is measured in float32 too, which some processors train faster.
     """
     own, of_sweep = split(words, OPTIONS)
     chosen, plan = options(own, OPTIONS), make_plan(of_sweep)
@@ -78,10 +79,13 @@ def main(words: list[str]) -> int:
     images = image_counts(plan.configs[0], chosen["images"])
     plan.refuse_oversized()
     here = plan.jobs if plan.cluster.scheduler is Scheduler.local and not stated else 0
-    speeds = stated_speeds(plan, stated) if stated else measured_speeds(plan, here or 1, console)
+    steps = plan.configs[: len(plan.steps)]
+    speeds = stated_speeds(plan, stated) if stated else measured_speeds(steps, here or 1, console)
     startup = 0.0 if stated else measured_startup(plan.configs[0], here or 1)
     costs = [run_cost(config, speeds[config.step.name], images, startup) for config in plan.configs]
     console.print(table(speeds, costs))
+    if not stated and steps[0].recipe.precision is Precision.bfloat16:
+        console.print(against_float32(steps[0], speeds, here or 1, console))
     if startup:
         console.print(f"startup of each run: {startup:.1f} s")
     for line in summary(costs, devices, **rates):
@@ -119,7 +123,15 @@ def stated_speeds(plan: Plan, images_per_second: float) -> dict[str, Speed]:
     return speeds
 
 
-def measured_speeds(plan: Plan, jobs: int, console: Console) -> dict[str, Speed]:
+def against_float32(config: Config, speeds: dict[str, Speed], jobs: int, console: Console) -> str:
+    """How much faster a step trains in its bfloat16 than in float32 here: on some processors it is slower."""
+    plain = replace(config, recipe=replace(config.recipe, precision=Precision.float32))
+    (other,) = measured_speeds([plain], jobs, console).values()
+    ratio = speeds[config.step.name].training / other.training
+    return f"bfloat16: {ratio:.2f} times the speed of float32, {amount(other.training)} images/s in {config.step.name}"
+
+
+def measured_speeds(configs: Sequence[Config], jobs: int, console: Console) -> dict[str, Speed]:
     """Mean speed of every step in `jobs` parallel processes of this machine."""
     from roadmap.training.throughput import measure
 
@@ -129,8 +141,8 @@ def measured_speeds(plan: Plan, jobs: int, console: Console) -> dict[str, Speed]
         for pool in pools:
             stack.enter_context(pool)
         status = stack.enter_context(console.status("measuring"))
-        for number, config in enumerate(plan.configs[: len(plan.steps)], 1):
-            text = f"measuring {config.step.name} ({number} of {len(plan.steps)}), {jobs} at a time"
+        for number, config in enumerate(configs, 1):
+            text = f"measuring {config.step.name} ({number} of {len(configs)}), {jobs} at a time"
             status.update(text) if console.is_terminal else console.print(text)
             results = [future.result() for future in [pool.submit(measure, config) for pool in pools]]
             training, evaluation, params = zip(*results, strict=True)

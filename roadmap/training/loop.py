@@ -19,7 +19,7 @@ from roadmap.data.records import fingerprint
 from roadmap.data.rng import mix
 from roadmap.errors import NonFiniteLoss, require
 from roadmap.evals.accuracy import TOP, evaluate
-from roadmap.networks.device import arithmetic, capacity, compiles, peak_memory_mb, set_up
+from roadmap.networks.device import arithmetic, capacity, compiles, peak_memory_mb, set_up, slow_precision
 from roadmap.signals import Interrupted
 from roadmap.training.checkpoint import Checkpointer
 from roadmap.training.diagnosis import finite, first_nonfinite, nonfinite_parameter
@@ -42,6 +42,8 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
     device = set_up(config, world.local_rank)
     refuse_processes(config.recipe, world, device)
     refuse_oversized(config, capacity(config))
+    if warning := slow_precision(config, device):
+        progress.say(warning)
     training, test = (loader.load(config, train=part).to(device) for part in (True, False))
     config = replace(config, training=replace(config.training, compile=compiles(config, len(training), device)))
     epochs, per_epoch = config.recipe.epochs, loader.batches_per_epoch(training, config.recipe)
