@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import cast
 
 from roadmap.config.aliases import renamed_override
-from roadmap.config.conf import to_dict
+from roadmap.config.conf import ladder_of, to_dict
 from roadmap.config.overrides import parse_overrides, refuse_hydras, study_name
 from roadmap.config.schema import Config, SweepOptions
+from roadmap.config.step_files import read_ladder
 from roadmap.config.values import NAME, conform
 from roadmap.config.yaml_files import choices
 from roadmap.errors import (
@@ -108,9 +109,11 @@ def sweep_words(words: Iterable[str]) -> tuple[SweepOptions, list[str], list[str
     from omegaconf.errors import OmegaConfBaseException
 
     own, rest = split(words, SWEEP_KEYS)
-    for key, value in parse_overrides([*own, *rest]).items():
-        require(key not in ("seed", "step"), key, value, "seeds=N and steps=[NAME,...] in a sweep")
     own = [f"steps=[{word[6:]}]" if word.startswith("steps=") and "[" not in word else word for word in own]
+    given = parse_overrides([*own, *rest])
+    for key in {"seed", "step"} & given.keys():
+        allowed = "seeds=N and steps=[NAME,...] in a sweep, or +step=NAME step.name=... for a step of your own"
+        require(key == "step" and "step.name" in given, key, given[key], allowed)
     of_cluster = [word for word in rest if word.startswith("cluster.")]
     overrides = [word for word in rest if word not in of_cluster]
     try:
@@ -124,7 +127,7 @@ def sweep_words(words: Iterable[str]) -> tuple[SweepOptions, list[str], list[str
 
 
 def name_of_study(words: Iterable[str]) -> str:
-    """The name of the study of a sweep with these words; nothing is composed. A ConfigError if they are no words."""
+    """The name of the study of a sweep with these words. A ConfigError if they are no words."""
     study, rest = DEFAULT_STUDY, []
     for word in words:
         if word.startswith("study="):  # may be a whole name, with the commas and equals signs that Hydra refuses
@@ -133,7 +136,12 @@ def name_of_study(words: Iterable[str]) -> str:
             rest.append(word)
     require(bool(NAME.fullmatch(study)), "study", study, "letters, digits and _.,=+-")
     chosen, _, overrides = sweep_words(rest)
-    return study_name(study, parse_overrides(overrides), chosen.design)
+    given, base = parse_overrides(overrides), study.partition(",")[0]
+    changes: list[str] = []
+    if "step.name" in given:  # options that make a step of one's own are no part of the name
+        of_study = [f"study={base}"] if base in choices("study") else []
+        changes = read_ladder(ladder_of([*overrides, *of_study])).options.changes
+    return study_name(study, given, chosen.design, changes)
 
 
 def choice(chosen: Mapping[str, str], key: str, allowed: Sequence[str]) -> str:

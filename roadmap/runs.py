@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,8 @@ def refuse_other_run(config: Config, data: dict[str, Any] | None = None) -> None
     A directory without any work, for example because an illegal option stopped the run, may be taken over.
     """
     directory = run_directory(config)
-    worked = begun(directory) or any((directory / name).exists() for name in (METRICS, JOB)) or in_use(directory)
-    if not (directory / CONFIG).exists() or not worked:
+    _refuse_other_step(config)
+    if not _worked(directory):
         return
     different = listed_difference(identity(to_dict(load(directory / CONFIG))), identity(to_dict(config)))
     if different:
@@ -81,6 +82,27 @@ def refuse_other_run(config: Config, data: dict[str, Any] | None = None) -> None
         )
     if begun(directory):
         refuse_other_data(directory, read_json(directory / DATA), data)
+
+
+def _worked(directory: Path) -> bool:
+    """Whether a run has begun in a directory, however little it has done."""
+    left = begun(directory) or any((directory / name).exists() for name in (METRICS, JOB))
+    return (directory / CONFIG).exists() and (left or in_use(directory))
+
+
+def _refuse_other_step(config: Config) -> None:
+    """Refuse a step whose name another step has in this study, by a run of another seed (ConfigError)."""
+    own = run_directory(config)
+    for other in sorted(own.parent.glob("seed-*")):
+        if other == own or not _worked(other):
+            continue
+        there = load(other / CONFIG)
+        if different := listed_difference(*(identity(to_dict(replace(each, seed=0))) for each in (there, config))):
+            raise ConfigError(
+                f"{other} holds another step of this name: {different}\n"
+                "give this one a name of its own (step.name=...) or a study of its own (study.name=...)"
+            )
+        return  # further seeds were compared with this one
 
 
 def prepare(config: Config, data: dict[str, Any] | None = None) -> Path:

@@ -23,13 +23,15 @@ def test_every_step_has_a_row_and_missing_ones_stay_blank() -> None:
     assert by_step["gelu"].n == 0 and by_step["gelu"].top1 is by_step["gelu"].params is None
 
 
-def test_a_step_without_step_file_comes_last_with_its_parent() -> None:
+def test_a_step_without_step_file_stands_where_one_with_a_file_would() -> None:
     own = result("wide", like="gelu", correct=8100, step__parent="layer_norm", model__width=48)
     named = result("tall", like="gelu", step__title="Taller")
     table = rows([result("layer_norm", correct=8000), own, named])
-    assert [(row.step, row.title) for row in table[18:]] == [("tall", "Taller"), ("wide", "wide")]
-    wide = table[-1]
-    assert (wide.parent, wide.group, wide.main_sequence, wide.paper_top1) == ("layer_norm", "own", False, None)
+    names = [row.step for row in table]
+    assert names[names.index("gelu") + 1] == "tall" and names[names.index("separate_downsampling") + 1] == "wide"
+    assert {row.title for row in table if row.step in ("tall", "wide")} == {"Taller", "wide"}
+    wide = table[names.index("wide")]
+    assert (wide.parent, wide.group, wide.main_sequence, wide.paper_top1) == ("layer_norm", "micro", False, None)
     assert wide.change == pytest.approx(1.0)
 
 

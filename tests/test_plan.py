@@ -60,7 +60,7 @@ def test_a_plan_has_the_steps_and_seeds_that_were_asked_for() -> None:
     for word in ("only=main_sequence", "only=path"):
         assert planned(word) == [(step.name, 0) for step in steps() if step.main_sequence]
     two = [(step, seed) for seed in (0, 1) for step in ("resnet", "gelu")]
-    assert planned("steps=[gelu,resnet]", "seeds=2") == two
+    assert planned("steps=[gelu,resnet]", "seeds=2") == planned("steps=gelu,resnet", "seeds=2") == two
     assert make_plan(["study=smoke", "jobs=7", "steps=[gelu]"]).jobs == 7
     assert planned("study=imagenet", "steps=[gelu]") == [("gelu", 0), ("gelu", 1), ("gelu", 2)]
     assert str(make_plan(["study=smoke", "recipe.lr=1", "steps=[gelu]"]).study) == "runs/smoke,recipe.lr=1"

@@ -1,15 +1,16 @@
 """From the overrides of a command line to a checked configuration, and a configuration as a file."""
 
 import importlib.util
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
 from roadmap.config.aliases import renamed, renamed_override
 from roadmap.config.checks import check
-from roadmap.config.conf import composed, instance, to_dict, typed
-from roadmap.config.identity import flatten
+from roadmap.config.conf import composed, instance, ladder_of, to_dict, typed
+from roadmap.config.identity import flatten, under
 from roadmap.config.overrides import explain, parse_overrides, study_name
 from roadmap.config.schema import MISSING, Config, RecipeConfig, StepConfig, Tracking
 from roadmap.config.step_files import Ladder, naming_file, read_ladder
@@ -32,18 +33,18 @@ def compose(overrides: Sequence[str]) -> Config:
     require_one_of("regime.name", config.regime.name, regimes())
     ladder = read_ladder(config.study.ladder)
     require("study.design" not in given, "study.design", given.get("study.design"), "design=NAME, of scripts/sweep.py")
-    if "recipe" in ladder.own_parts:
+    if "recipe" in ladder.options.changes:
         require(
             "recipe" not in given, "recipe", given.get("recipe"), f"none: the steps of ladder {ladder.name} change it"
         )
     require_tracker(config.tracking)  # here, not where frozen runs are read
     _pin_weights(config.recipe)
-    own = "step.name" in given
-    config.study.name = study_name(config.study.name, given, own_parts=ladder.own_parts if own else ())
+    own, changes = "step.name" in given, ladder.options.changes
+    config.study.name = study_name(config.study.name, given, own_parts=changes if own else ())
     made_from = given.get("step", ladder.start)
     if own:
         config.step = _own_step(config.step, given, ladder)
-        if "recipe" in ladder.own_parts:
+        if "recipe" in ladder.options.changes:
             config.recipe.name = config.step.name
     with naming_file(ladder.chain(made_from), given):
         check(config)
@@ -116,7 +117,7 @@ def _pin_weights(recipe: RecipeConfig) -> None:
 
 
 def _own_step(step: StepConfig, given: dict[str, str], ladder: Ladder) -> StepConfig:
-    """A step made on the command line; its parent is by default the step it was made from."""
+    """A step made on the command line; its parent is by default the step it was made from, its group the parent's."""
     known = ladder.files
     if step.name in known:
         raise ConfigError(f"step.name={step.name}: allowed is a name of its own, not one of {' '.join(known)}")
@@ -124,4 +125,27 @@ def _own_step(step: StepConfig, given: dict[str, str], ladder: Ladder) -> StepCo
     require_one_of("step.parent", parent, known)
     title = printable(step.title) if "step.title" in given else step.name
     section = step.section if "step.section" in given else "own"
-    return StepConfig(step.name, parent, section, step.group, title)
+    group = step.group if "step.group" in given else known[parent].step.group
+    return StepConfig(step.name, parent, section, group, title)
+
+
+def refuse_nameless(overrides: Sequence[str]) -> None:
+    """Refuse options that make a step of one's own without a name, by a ConfigError that proposes one."""
+    words = [renamed_override(word) for word in overrides]
+    given = parse_overrides(words)
+    ladder = read_ladder(ladder_of(words))
+    changed = {key: value for key, value in given.items() if under(key, ladder.options.changes)}
+    if changed and not {"step.name", "study.name"} & given.keys():
+        said = " ".join(f"{key}={value}" for key, value in changed.items())
+        raise ConfigError(
+            f"{said}: a step of your own, which needs a name: add step.name={proposed_name(changed, ladder)}\n"
+            "or study.name=NAME, for another study whose steps all have these options"
+        )
+
+
+def proposed_name(changed: Mapping[str, str], ladder: Ladder) -> str:
+    """A name for a step of one's own, after the options that it changes: kernel_size_13."""
+    key, value = next(iter(changed.items()))
+    option, plain = key.rpartition(".")[2], re.sub(r"[^\w.-]+", "_", value).strip("_.")
+    name = f"{option}_{plain}" if len(plain) <= 20 else f"own_{option}"
+    return f"own_{name}" if name in ladder.files else name

@@ -61,6 +61,8 @@ def variant(design: Design, left: Step, ladder: Sequence[Step], models: Models) 
     made = [left] if design is Design.add_one else [step for step in rest if step is not left]
     name, title = f"{PREFIX[design]}_{left.name}", f"{SIGN[design]} {left.title}"
     model, recipe = models(start.name), _recipe_after(start, made)
+    if other := [step.name for step in made if any(key.startswith("recipe.") for key in step.declares)]:
+        return Variant(left, name, title, None, recipe, f"{other[0]} changes options of the recipe")
     try:
         for step in made:
             model = made_on(model, step, models)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, cached_property
+from math import inf
 from typing import Any
 
 from roadmap.config.identity import flatten, under
@@ -46,6 +47,8 @@ class LadderOptions:
     studies: dict[str, str]
     """From a regime to the study that trains it as published, without a budget; the first one for other regimes."""
     reference: Reference | None = None
+    changes: list[str] = field(default_factory=lambda: ["model"])
+    """The parts whose options make a step of one's own on a command line: model, recipe or both."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,11 @@ class Ladder:
         """The step without a parent."""
         return next(iter(self.files))
 
-    @cached_property
-    def own_parts(self) -> list[str]:
-        """The parts whose options make a step of one's own: those that the steps change option by option."""
-        changed = {part for name, file in self.files.items() if name != self.start for part in file.values}
-        return sorted(changed) or ["model"]
+    def place(self, step: StepConfig) -> tuple[float, str]:
+        """Where a step stands, with a file or without: by distance from the start, then by title."""
+        known = len(self.chain(step.parent)) if step.parent in self.files else inf
+        distance = known if step.parent else 0
+        return distance, re.sub(r"\d+", lambda number: number[0].zfill(9), step.title)
 
     def study(self, regime: str) -> str:
         """The study that trains a regime as published."""
@@ -123,9 +126,9 @@ def read_ladder(name: str) -> Ladder:
     if len(starts) != 1:
         found = " and ".join(f"{each}.yaml" for each in starts) or "none"
         raise ConfigError(f"conf/{folder}: step.parent: allowed is null in one file, the start's; found in {found}")
-    chains = {each: _chain(each, files) for each in files}
-    grouped = {each: _grouped(chain, options) for each, chain in chains.items()}
-    return Ladder(name, options, {each: grouped[each] for each in sorted(files, key=lambda each: _place(chains[each]))})
+    files = {each: _grouped(_chain(each, files), options) for each in files}
+    place = Ladder(name, options, files).place
+    return Ladder(name, options, dict(sorted(files.items(), key=lambda item: place(item[1].step))))
 
 
 def _read_options(folder: str) -> LadderOptions:
@@ -133,6 +136,8 @@ def _read_options(folder: str) -> LadderOptions:
     check_types(LadderOptions, raw, file=file, key="")
     for key in ("title", "groups", "studies"):
         require(bool(raw.get(key)), f"{file}: {key}", raw.get(key), "a value")
+    for part in raw.get("changes", []):
+        require_one_of(f"{file}: changes", part, PARTS)
     for regime, study in raw["studies"].items():
         require_one_of(f"{file}: studies", regime, choices("regime"))
         require_one_of(f"{file}: studies.{regime}", study, choices("study"))
@@ -208,11 +213,6 @@ def _grouped(chain: Sequence[StepFile], options: LadderOptions) -> StepFile:
     group = next((file.step.group for file in chain if file.step.group), "")
     require_one_of(f"{chain[0].path}: step.group", group, options.groups)
     return replace(chain[0], step=replace(chain[0].step, group=group))
-
-
-def _place(chain: Sequence[StepFile]) -> tuple[int, str]:
-    """Where a step stands: by distance from the start, then by title, with numbers in it as numbers."""
-    return len(chain), re.sub(r"\d+", lambda number: number[0].zfill(9), chain[0].step.title)
 
 
 @contextmanager

@@ -84,8 +84,13 @@ def find(name: str | None, regime: str | None = None, ladder: str = StudyConfig.
 
 def published(step: Step) -> Data:
     """The configuration of a step as published, in the size of its regime, as plain data."""
+    return composed(as_published(step))
+
+
+def as_published(step: Step) -> list[str]:
+    """The overrides of a step as published, in the size of its regime."""
     study = read_ladder(step.ladder).study(step.regime)
-    return composed([f"study={study}", f"study.ladder={step.ladder}", f"regime={step.regime}", f"+step={step.name}"])
+    return [f"study={study}", f"study.ladder={step.ladder}", f"regime={step.regime}", f"+step={step.name}"]
 
 
 def model_config(step: str | None = None, regime: str | None = None, ladder: str = StudyConfig.ladder) -> ModelConfig:

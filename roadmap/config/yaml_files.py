@@ -90,11 +90,13 @@ def check_types(kind: Any, value: Any, *, file: str, key: str) -> None:
         known = [field.name for field in fields(kind)]
         _require(isinstance(value, dict), file, f"{key}={value}", f"keys with values: {' '.join(known)}")
         for name in value:
-            _require(name in known, file, f"{key}.{name}", f"one of {' '.join(known)}{did_you_mean(name, known)}")
+            _require(name in known, file, f"{key}.{name}", f"one of {' '.join(known)}{did_you_mean(str(name), known)}")
         kinds = _hints(kind)
     else:
         _require(_fits(kind, value), file, f"{key}={value}", _described(kind))
         kinds = dict.fromkeys(value, get_args(kind)[1]) if get_origin(kind) is dict else {}
+        for name in kinds:
+            _require(isinstance(name, str), file, f"{key}.{name}", f"text as a key: '{name}'")
     for name in kinds:
         if name in value:
             check_types(kinds[name], value[name], file=file, key=f"{key}.{name}".removeprefix("."))

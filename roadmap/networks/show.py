@@ -1,13 +1,22 @@
 """The command that shows a step: its changes, its block before and after, and its cost."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from roadmap import cli
 from roadmap.config.aliases import renamed_override
 from roadmap.config.checks import spell
+from roadmap.config.compose import compose, proposed_name
+from roadmap.config.conf import to_dict
 from roadmap.config.designs import PREFIX, listing
+from roadmap.config.identity import difference, under
 from roadmap.config.schema import Design, ModelConfig, StudyConfig
-from roadmap.config.step_files import ladders
-from roadmap.config.steps import Step, find, model_config, regimes, steps
+from roadmap.config.step_files import PARTS, ladders, read_ladder
+from roadmap.config.steps import as_published, find, model_config, published, regimes, steps
 from roadmap.networks.ops import labels
+
+OWN = ("step.name", "step.parent", "step.title", "step.section", "step.group", *PARTS)
+"""Options that make a step of one's own."""
 
 
 def main(words: list[str]) -> int:
@@ -16,13 +25,18 @@ def main(words: list[str]) -> int:
     python scripts/show.py
     python scripts/show.py step=inverted_bottleneck regime=micro
     python scripts/show.py step=mixup ladder=recipe     a step of another ladder, a folder of conf/ladder
+    python scripts/show.py +step=move_up_depthwise model.kernel_size=13     a step of your own, as train.py has it
     python scripts/show.py design=leave_one_out         the variants of a design: leave_one_out or add_one
     """
     defaults = {"step": "", "regime": "", "ladder": StudyConfig.ladder, "design": ""}
     words = [renamed_override(word).removeprefix("+").removeprefix("study.") for word in words]
-    chosen = cli.options(words, defaults)
+    own = [word for word in words if under(word.partition("=")[0], OWN)]
+    chosen = cli.options([word for word in words if word not in own], defaults)
     ladder = cli.choice(chosen, "ladder", ladders())
     regime = cli.choice(chosen, "regime", regimes()) if chosen["regime"] else None
+    if own:
+        print("\n".join(describe_own(chosen["step"], own, regime, ladder)))
+        return 0
     if chosen["design"]:
         print(listing(Design(cli.choice(chosen, "design", [each.value for each in PREFIX])), regime, ladder), end="")
     else:
@@ -35,21 +49,43 @@ def describe(name: str, regime: str | None = None, ladder: str = StudyConfig.lad
     """One step as lines of text (ConfigError: an unknown step, or one of another ladder)."""
     step = find(name, regime, ladder)
     section = f"section {step.section} of the paper, " if step.section not in ("", "own") else ""
-    lines = [f"{step.title} ({name}), {section}regime {step.regime}", "", *_changes(step)]
-    shown = {"before": step.parent, "after": name}
-    models = {when: model_config(each, step.regime, ladder) for when, each in shown.items() if each}
-    if models.get("before") == models["after"]:
-        return [*lines, "", "before and after", *network(models["after"])]
-    for when, model in models.items():
-        lines += ["", f"{when} ({shown[when]})", *network(model)]
-    return lines
+    title = f"{step.title} ({name}), {section}regime {step.regime}"
+    own = model_config(name, step.regime, ladder)
+    if step.parent is None:
+        return [title, "", f"the start of the ladder: {step.file}", *_networks({name: own})]
+    before = model_config(step.parent, step.regime, ladder)
+    changes = _changes(f"{step.parent} ({step.file})", step.changes)
+    return [title, "", *changes, *_networks({step.parent: before, name: own})]
 
 
-def _changes(step: Step) -> list[str]:
-    if not step.parent:
-        return [f"the start of the ladder: {step.file}"]
-    changed = [f"  {key}: {spell(old)} -> {spell(new)}" for key, (old, new) in sorted(step.changes.items())]
-    return [f"changes over {step.parent} ({step.file}):", *(changed or ["  nothing in this regime"])]
+def describe_own(base: str, own: list[str], regime: str | None, ladder: str) -> list[str]:
+    """A step of one's own, made from `base` by overrides, as lines of text (ConfigError: an illegal one)."""
+    made_from = find(base or None, regime, ladder)
+    words = [*as_published(made_from), *own]
+    if not any(word.startswith("step.name=") for word in own):
+        changed = dict(word.split("=", 1) for word in own if not word.startswith("step."))
+        words.append(f"step.name={proposed_name(changed, read_ladder(ladder))}")
+    config = compose(words)
+    parent = find(config.step.parent, made_from.regime, ladder)
+    changes = difference(published(parent), to_dict(config))
+    kept = {key: pair for key, pair in changes.items() if under(key, tuple(PARTS)) and key != "recipe.name"}
+    title = f"{config.step.title} ({config.step.name}), regime {made_from.regime}"
+    before = model_config(parent.name, parent.regime, ladder)
+    return [title, "", *_changes(parent.name, kept), *_networks({parent.name: before, config.step.name: config.model})]
+
+
+def _changes(parent: str, changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    changed = [f"  {key}: {spell(old)} -> {spell(new)}" for key, (old, new) in sorted(changes.items())]
+    return [f"changes over {parent}:", *(changed or ["  nothing in this regime"])]
+
+
+def _networks(models: Mapping[str, ModelConfig]) -> list[str]:
+    """The networks of a step's parent and of the step, once if they are the same."""
+    names, (first, *others) = list(models), models.values()
+    if others == [first]:
+        return ["", "before and after", *network(first)]
+    heads = [f"{when} ({name})" for when, name in zip(("before", "after")[-len(names) :], names, strict=True)]
+    return [line for head, model in zip(heads, models.values(), strict=True) for line in ("", head, *network(model))]
 
 
 def network(model: ModelConfig) -> list[str]:

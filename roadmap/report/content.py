@@ -107,7 +107,7 @@ def _records(table: Sequence[Row], results: Sequence[Data], metrics: Sequence[st
         runs[result["step"]].append(result)
     counts = Counter(row.title for row in table)
     titles = {row.step: row.title if counts[row.title] == 1 else f"{row.title} ({row.step})" for row in table}
-    one = "model" not in read_ladder(table[0].ladder).own_parts
+    one = "model" not in read_ladder(table[0].ladder).options.changes
     shared = table[0].step if one else None  # one network for the whole ladder
     records = []
     for row in table:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roadmap.config.designs import base_of, variants
-from roadmap.config.schema import Design
+from roadmap.config.schema import Design, StepConfig
+from roadmap.config.step_files import read_ladder
 from roadmap.config.steps import steps
 from roadmap.errors import ConfigError, require
 from roadmap.files import write_atomic
@@ -170,7 +171,7 @@ def rows(results: Sequence[Result]) -> list[Row]:
 
 
 def blank_rows(results: Sequence[Result]) -> list[Row]:
-    """The rows of a study before any run: steps in ladder order, then those that no step file defines.
+    """The rows of a study before any run, in ladder order, with the steps of one's own that no file defines.
 
     A design has its base first, then its variants in the order of their changes.
     """
@@ -194,7 +195,10 @@ def blank_rows(results: Sequence[Result]) -> list[Row]:
         if name not in names:
             # A step made on the command line has the title of the step it was made from, unless it was given its own.
             title = name if own["title"] in titles else own["title"]
-            blank.append(row(name, own["parent"], "own", title))
+            blank.append(row(name, own["parent"], own["group"], title))
+    if design is Design.ladder:
+        place = read_ladder(ladder).place
+        blank.sort(key=lambda each: place(StepConfig(each.step, each.parent, "", each.group, each.title)))
     return blank
 
 

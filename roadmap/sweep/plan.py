@@ -1,6 +1,6 @@
 """The plan of a sweep: its runs in order, and their configurations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -10,8 +10,10 @@ from roadmap import runs
 from roadmap.cli import sweep_words
 from roadmap.config.capacity import machine_memory, refuse_oversized
 from roadmap.config.checks import check
-from roadmap.config.compose import compose
+from roadmap.config.compose import compose, load
+from roadmap.config.conf import ladder_of
 from roadmap.config.designs import base_of, changes_of, variant
+from roadmap.config.identity import under
 from roadmap.config.overrides import parse_overrides, study_name
 from roadmap.config.schema import Config, Design, Device, Only, StepConfig, SweepOptions
 from roadmap.config.step_files import read_ladder
@@ -83,20 +85,60 @@ def make_plan(words: Sequence[str]) -> Plan:
     """The plan for words such as `study=smoke seeds=3 jobs=2 steps=[gelu,layer_norm]` (ConfigError: bad words)."""
     options, of_cluster, overrides = sweep_words(words)
     cluster = read_cluster(options.cluster, of_cluster)
-    first = compose(overrides)
-    ladder = steps(first.regime.name, first.study.ladder)
+    of_step, rest = split_own(overrides)
+    first, skipped = compose(rest), dict[str, str]()
     composed: Callable[[], list[Config]]
     if options.design is Design.ladder:
-        selected, skipped = select(ladder, options), dict[str, str]()
-        names = [first.step.name if "step.name" in parse_overrides(overrides) else step.name for step in selected]
-        composed = lambda: [_compose(step, overrides) for step in selected]  # noqa: E731
+        own = own_steps(options, first, [*rest, *of_step] if of_step else [])
+        names = ordered(options, first, own, only_own=bool(of_step))
+        composed = lambda: [own[name] if name in own else compose([*rest, f"+step={name}"]) for name in names]  # noqa: E731
     else:
+        require(not of_step, "design", options.design.value, "ladder for a step of your own")
+        ladder = steps(first.regime.name, first.study.ladder)
         variants, skipped = compose_design(options, overrides, ladder=ladder, first=first)
         first, names, composed = variants[0], [config.step.name for config in variants], lambda: variants
     slurm = cluster.scheduler is Scheduler.slurm
     auto = cluster.array_parallelism if slurm else parallel_runs(first.training)
     jobs, seeds = auto if options.jobs == "auto" else int(options.jobs), options.seeds or first.study.seeds
     return Plan(runs.run_directory(first).parents[1], names, seeds, jobs, composed, cluster, skipped)
+
+
+def split_own(overrides: list[str]) -> tuple[list[str], list[str]]:
+    """Overrides that make a step of one's own (none without step.name), and those that all runs share."""
+    if "step.name" not in parse_overrides(overrides):
+        return [], overrides
+    parts = ("step", *read_ladder(ladder_of(overrides)).options.changes)
+    own = [word for word in overrides if under(word.partition("=")[0].lstrip("+"), parts)]
+    return own, [word for word in overrides if word not in own]
+
+
+def own_steps(options: SweepOptions, first: Config, overrides: list[str]) -> dict[str, Config]:
+    """The configurations of steps without a file: that of the overrides, if any, and those with runs in the study."""
+    study, files = runs.run_directory(first).parents[1], read_ladder(first.study.ladder).files
+    found = {}
+    for name in {*options.steps} - {*files}:
+        kept = sorted((study / name).glob(f"seed-*/{runs.CONFIG}")) if NAME.fullmatch(name) else []
+        if kept:
+            frozen = load(kept[0])
+            found[name] = replace(first, step=frozen.step, model=frozen.model, recipe=frozen.recipe)
+    if overrides:
+        config = compose(overrides)
+        found[config.step.name] = config
+    return found
+
+
+def ordered(options: SweepOptions, first: Config, own: Mapping[str, Config], *, only_own: bool) -> list[str]:
+    """The names of the steps that the options ask for, in the order of the table (ConfigError: an unknown step)."""
+    ladder = read_ladder(first.study.ladder)
+    known = {name: file.step for name, file in ladder.files.items()} | {n: config.step for n, config in own.items()}
+    for name in options.steps:
+        require_one_of("step", name, known)
+    asked = options.steps or [*own]
+    if only_own:
+        require(own.keys() <= {*asked}, "steps", ",".join(asked), f"with {' '.join(own)}, the step of your own")
+    elif not asked:
+        asked = [step.name for step in select(steps(first.regime.name, ladder.name), options)]
+    return sorted(dict.fromkeys(asked), key=lambda name: ladder.place(known[name]))
 
 
 def select(ladder: Sequence[Step], options: SweepOptions) -> list[Step]:
@@ -112,7 +154,7 @@ def compose_design(
     options: SweepOptions, overrides: list[str], *, ladder: list[Step], first: Config
 ) -> tuple[list[Config], dict[str, str]]:
     """The configurations of a design, its baseline first; and the variants that are not possible, with the reason."""
-    design, parts = options.design, read_ladder(first.study.ladder).own_parts
+    design, parts = options.design, read_ladder(first.study.ladder).options.changes
     allowed = f"ladder in a study with study.ladder={first.study.ladder}, whose steps change the recipe"
     require("recipe" not in parts, "design", design.value, allowed)
     given = parse_overrides(overrides)

@@ -45,6 +45,7 @@ def main(words: list[str]) -> int:
         if cli.flag(chosen, "child"):
             threading.Thread(target=_end_with_parent, daemon=True).start()
         return _carry_out(Path(chosen["run"]), wait=float(chosen["wait"]))
+    configuration.refuse_nameless(overrides)
     config = configuration.compose(overrides)
     if "--cfg" in words:
         print(configuration.as_yaml(config), end="")
