@@ -73,7 +73,7 @@ BAD = [
     (["recipe.aa=x{0}"], "recipe.aa=x{0}", "this value needs quotes"),
     (["+recipe_step=mixup"], "step=mixup", "of another ladder: add study.ladder=recipe"),
     (["study=smoke_recipe", "+step=gelu"], "step=gelu", "of another ladder: add study.ladder=network"),
-    (["study.ladder=mine"], "study.ladder=mine", "one of network recipe"),
+    (["study.ladder=mine"], "study.ladder=mine", "network recipe"),
     (["study=smoke_recipe", "recipe=modern"], "recipe=modern", "none: the steps of ladder recipe change it"),
     (["study=smoke_recipe", "recipe_step=mixup"], "start of the ladder", "write +step=mixup"),
     (["study=smoke_recipe", "+recipe_step=mixup", "+recipe_step=cutmix"], "=cutmix", "one +step=NAME"),

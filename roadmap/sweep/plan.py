@@ -18,6 +18,7 @@ from roadmap.config.overrides import parse_overrides, study_name
 from roadmap.config.schema import Config, Design, Device, Only, StepConfig, SweepOptions
 from roadmap.config.step_files import read_ladder
 from roadmap.config.steps import Step, steps
+from roadmap.config.values import NAME
 from roadmap.errors import require, require_one_of
 from roadmap.files import write_atomic
 from roadmap.sweep.cluster import ClusterConfig, Scheduler, read_cluster
