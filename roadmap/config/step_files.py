@@ -3,15 +3,15 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from math import inf
 from typing import Any
 
 from roadmap.config.identity import flatten, under
 from roadmap.config.schema import ModelConfig, RecipeConfig, StepConfig
-from roadmap.config.values import NAME
-from roadmap.config.yaml_files import CONF, Data, check_types, choices, read_yaml
+from roadmap.config.values import NAME, Line, Name, conform
+from roadmap.config.yaml_files import CONF, Data, check_options, choices, read_yaml
 from roadmap.errors import ConfigError, require, require_one_of
 
 FOLDER, OPTIONS = "ladder", "ladder"  # conf/ladder/NAME/ladder.yaml
@@ -42,8 +42,8 @@ class Reference:
 class LadderOptions:
     """The content of ladder.yaml."""
 
-    title: str
-    groups: dict[str, str]  # name to title, in the order of their colours
+    title: Line
+    groups: dict[Name, Line]  # name to title, in the order of their colours
     studies: dict[str, str]
     """From a regime to the study that trains it as published, without a budget; the first one for other regimes."""
     reference: Reference | None = None
@@ -133,24 +133,25 @@ def read_ladder(name: str) -> Ladder:
 
 def _read_options(folder: str) -> LadderOptions:
     file, raw = f"conf/{folder}/{OPTIONS}.yaml", read_yaml(CONF / folder / f"{OPTIONS}.yaml")
-    check_types(LadderOptions, raw, file=file, key="")
+    where = f"{file}: {OPTIONS}"
+    check_options(LadderOptions, raw, where)
+    conform(raw, LadderOptions, where)
     for key in ("title", "groups", "studies"):
-        require(bool(raw.get(key)), f"{file}: {key}", raw.get(key), "a value")
+        require(bool(raw[key]), f"{where}.{key}", raw[key], "not empty")
     for part in raw.get("changes", []):
-        require_one_of(f"{file}: changes", part, PARTS)
+        require_one_of(f"{where}.changes", part, PARTS)
     for regime, study in raw["studies"].items():
-        require_one_of(f"{file}: studies", regime, choices("regime"))
-        require_one_of(f"{file}: studies.{regime}", study, choices("study"))
+        require_one_of(f"{where}.studies", regime, choices("regime"))
+        require_one_of(f"{where}.studies.{regime}", study, choices("study"))
     if reference := raw.get("reference"):
+        check_options(Reference, reference, f"{where}.reference")
         tables = sorted(path.stem for path in CONF.with_name("reference").glob("*.csv"))
-        require_one_of(f"{file}: reference.table", reference.get("table"), tables)
-        require(bool(reference.get("regimes")), f"{file}: reference.regimes", None, "a value")
-        regimes = {}
+        require_one_of(f"{where}.reference.table", reference["table"], tables)
+        require(bool(reference["regimes"]), f"{where}.reference.regimes", {}, "not empty")
         for regime, each in reference["regimes"].items():
-            lacking = [key.name for key in fields(ReferenceRegime) if key.name not in each]
-            require(not lacking, f"{file}: reference.regimes.{regime}", each, f"with {' '.join(lacking)}")
-            regimes[regime] = ReferenceRegime(**each)
-        raw["reference"] = Reference(**reference | {"regimes": regimes})
+            check_options(ReferenceRegime, each, f"{where}.reference.regimes.{regime}")
+            reference["regimes"][regime] = ReferenceRegime(**each)
+        raw["reference"] = Reference(**reference)
     return LadderOptions(**raw)
 
 
@@ -161,12 +162,10 @@ def _read_step(folder: str, name: str) -> StepFile:
     for key in raw:
         require_one_of(f"{file}: key", key, ("step", "defaults", *PARTS))
     for part, kind in {"step": StepConfig, **PARTS}.items():
-        check_types(kind, raw.get(part, {}), file=file, key=part)
+        check_options(kind, raw.get(part, {}), f"{file}: {part}")
     parents, replaced = _read_defaults(file, raw.get("defaults", []))
     own = {"name": name, "section": "own", "group": "", "title": name, **raw.get("step", {})}
     require(own["name"] == name, f"{file}: step.name", own["name"], f"{name}, as the file is called, or none")
-    for key in ("section", "group", "title"):
-        require(own[key].isprintable(), f"{file}: step.{key}", repr(own[key]), "text in one line")
     given = [own["parent"]] if "parent" in own else parents
     if not given:
         raise ConfigError(f"{file}: it needs its parent: step: {{parent: NAME}}, or null at the start of the ladder")

@@ -1,25 +1,19 @@
 """The YAML files of conf/, read strictly: what a person writes wrong is refused in one line that names the file."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from enum import EnumType
-from functools import cache
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import yaml
 
-from roadmap.errors import ConfigError, did_you_mean
+from roadmap.config.values import conform, options
+from roadmap.errors import ConfigError, did_you_mean, require
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 LARGEST = 100_000  # bytes of a file
 Data = dict[str, Any]
-KINDS: Mapping[Any, str] = {
-    int: "a whole number", float: "a number", str: "text (5 as text is '5')", bool: "true or false", NoneType: "null",
-    list: "a list", dict: "keys with values",
-}  # fmt: skip
 
 
 class _Loader(yaml.SafeLoader):
@@ -79,48 +73,17 @@ def read_yaml(path: Path) -> Data:
     return content
 
 
-def check_types(kind: Any, value: Any, *, file: str, key: str) -> None:
-    """Refuse a value that is not of a type of the schema, and a key that a dataclass of it does not have.
+def check_options(kind: type, values: Any, where: str) -> None:
+    """Refuse options that a dataclass of the schema does not have, and values that are not of their kind.
 
-    An interpolation (${...}) may become anything and is left to Hydra.
+    Options may be missing. An interpolation (${...}) may become anything and is left to Hydra.
     """
-    if get_origin(kind) in (Union, UnionType):
-        kind = NoneType if value is None else get_args(kind)[0]
-    if is_dataclass(kind):
-        known = [field.name for field in fields(kind)]
-        _require(isinstance(value, dict), file, f"{key}={value}", f"keys with values: {' '.join(known)}")
-        for name in value:
-            _require(name in known, file, f"{key}.{name}", f"one of {' '.join(known)}{did_you_mean(str(name), known)}")
-        kinds = _hints(kind)
-    else:
-        _require(_fits(kind, value), file, f"{key}={value}", _described(kind))
-        kinds = dict.fromkeys(value, get_args(kind)[1]) if get_origin(kind) is dict else {}
-        for name in kinds:
-            _require(isinstance(name, str), file, f"{key}.{name}", f"text as a key: '{name}'")
-    for name in kinds:
-        if name in value:
-            check_types(kinds[name], value[name], file=file, key=f"{key}.{name}".removeprefix("."))
-
-
-_hints = cache(get_type_hints)
-
-
-def _require(ok: bool, file: str, what: str, allowed: str) -> None:
-    if not ok:
-        raise ConfigError(f"{file}: {what.removeprefix('.')}: allowed is {allowed}")
-
-
-def _fits(kind: Any, value: Any) -> bool:
-    if isinstance(value, str) and "${" in value:
-        return True
-    if get_origin(kind) is list:
-        return isinstance(value, list) and all(_fits(get_args(kind)[0], each) for each in value)
-    if isinstance(kind, EnumType):
-        return value in kind.__members__
-    return type(value) in ((int, float) if kind is float else (get_origin(kind) or kind,))
-
-
-def _described(kind: Any) -> str:
-    if isinstance(kind, EnumType):
-        return f"one of {' '.join(kind.__members__)}"
-    return KINDS.get(get_origin(kind) or kind, str(kind))
+    known = [field.name for field in fields(kind)]
+    allowed = f"keys with values: {' '.join(known)}"
+    require(isinstance(values, dict), where, "null" if values is None else values, allowed)
+    for key, value in values.items():
+        if key not in known:
+            listed = " ".join(known) + did_you_mean(str(key), known)
+            raise ConfigError(f"{where}.{key}: allowed is one of {listed}")
+        if "${" not in str(value):
+            conform(value, options(kind)[key], f"{where}.{key}")
