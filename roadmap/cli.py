@@ -109,7 +109,7 @@ def sweep_words(words: Iterable[str]) -> tuple[SweepOptions, list[str], list[str
     from omegaconf.errors import OmegaConfBaseException
 
     own, rest = split(words, SWEEP_KEYS)
-    own = [f"steps=[{word[6:]}]" if word.startswith("steps=") and "[" not in word else word for word in own]
+    own = [_names(word) if word.startswith("steps=") else word for word in own]
     given = parse_overrides([*own, *rest])
     for key in {"seed", "step"} & given.keys():
         allowed = "seeds=N and steps=[NAME,...] in a sweep, or +step=NAME step.name=... for a step of your own"
@@ -124,6 +124,12 @@ def sweep_words(words: Iterable[str]) -> tuple[SweepOptions, list[str], list[str
     conform(to_dict(chosen), SweepOptions, "")
     require(chosen.jobs == "auto" or isinstance(chosen.jobs, int), "jobs", chosen.jobs, "auto, or a whole number")
     return chosen, of_cluster, overrides
+
+
+def _names(word: str) -> str:
+    """`steps=a,b` or `steps=[a,b]` as a list of text, so that a step may be called 2024 or true."""
+    names = [name.strip(" '\"") for name in word.removeprefix("steps=").strip("[]").split(",")]
+    return f"steps={json.dumps([name for name in names if name])}"
 
 
 def name_of_study(words: Iterable[str]) -> str:

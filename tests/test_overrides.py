@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from roadmap.cli import name_of_study
+from roadmap.cli import name_of_study, sweep_words
 from roadmap.config.compose import compose
 from roadmap.config.overrides import HYDRA, kinds, parse_overrides
 from roadmap.errors import ConfigError
@@ -72,6 +72,12 @@ def test_names_stay_what_was_typed(typed: str) -> None:
     own = compose(["step.parent=gelu", f"step.title={typed}", f"step.section={typed}", "step.name=x" + typed]).step
     assert (own.name, own.title, own.section) == ("x" + typed, typed, typed)
     assert parse_overrides([f"step.title={typed}", "recipe.lr=1_000"]) == {"step.title": typed, "recipe.lr": "1000"}
+
+
+@pytest.mark.parametrize("steps", ["2024,true,007", "[2024,true,007]", "['2024', \"true\", 007]"])
+def test_names_of_steps_stay_what_was_typed(steps: str) -> None:
+    assert sweep_words([f"steps={steps}"])[0].steps == ["2024", "true", "007"]
+    assert sweep_words(["steps=[]"])[0].steps == []
 
 
 def test_options_that_are_no_text_are_read_by_their_type() -> None:

@@ -32,11 +32,12 @@ class RunState:
     phase: Phase = Phase.waiting
     started: float = 0.0  # by time.monotonic()
     seconds: float = 0.0  # wall time of its training so far, over all tries and sweeps: the result's wall_seconds
-    startup: float = 0.0  # seconds from its start to its training, as far as this sweep has seen
+    startup: float = 0.0  # seconds from its start until this sweep first saw it train
     top1: float | None = None
     parent: str | None = None  # known of a finished run
     epoch: str = ""
     share: float = 0.0  # share of its training steps that are done, 0 to 1
+    seen: tuple[float, float] = (0.0, 0.0)  # seconds and share when this sweep first saw it train
     new: bool = False  # whether this sweep started it or adopted its job
     reason: str = ""  # why it failed in this sweep
     tries: int = 0  # how often it was started again after it ended through no fault of its own
@@ -47,12 +48,12 @@ class RunState:
 
     def refresh(self) -> None:
         """Read progress or result from the run's files."""
-        if self.phase is Phase.running:
-            if progress := runs.read_json(self.run.directory / runs.PROGRESS):
-                self.epoch, self.top1 = f"{progress['epoch']}/{progress['epochs']}", progress["top1"]
-                self.share, self.seconds = progress["step"] / progress["steps"], progress.get("seconds", 0.0)
-            elif self.started:
-                self.startup = time.monotonic() - self.started
+        if self.phase is Phase.running and (progress := runs.read_json(self.run.directory / runs.PROGRESS)):
+            self.epoch, self.top1 = f"{progress['epoch']}/{progress['epochs']}", progress["top1"]
+            self.share, self.seconds = progress["step"] / progress["steps"], progress.get("seconds", 0.0)
+            if self.seen == (0.0, 0.0):
+                self.seen = self.seconds, self.share
+                self.startup = time.monotonic() - self.started if self.started else 0.0
         if self.phase is Phase.finished:
             result = runs.read_result(self.run.directory / runs.RESULT)
             self.top1, self.seconds, self.share = result["metrics"]["top1"], result["wall_seconds"], 1.0
@@ -84,18 +85,22 @@ def _phase(run: Run, job_state: str | None) -> Phase:
 
 
 def seconds_left(states: list[RunState], jobs: int) -> float | None:
-    """Estimated time for all unfinished runs; None until one has trained a twentieth of its steps.
+    """Estimated time for all unfinished runs; None until a run has finished, or trained a twentieth of its steps.
 
-    A run takes its startup and the mean training time of the known ones, for which the time so far and the share of
-    the steps stand.
+    A run takes the training time of the known ones by the share of their steps, and their mean startup, to which the
+    slow first steps belong.
     """
-    totals = [state.seconds / state.share for state in states if state.share > 0.05 and state.seconds]
+    whole = [(state.seconds, 1.0) for state in states if state.phase is Phase.finished]
+    part = [(each.seconds - each.seen[0], each.share - each.seen[1]) for each in states if each.phase is Phase.running]
+    known = whole + [(seconds, share) for seconds, share in part if share > 0.05]
     undone = [state for state in states if state.phase in UNDONE]
-    if not totals or not undone:
+    if not known or not undone:
         return None
-    startup, total = max(state.startup for state in states), sum(totals) / len(totals)
-    each = [total * (1 - state.share) + startup * (state.phase is not Phase.running) for state in undone]
-    return max(*each, sum(each) / jobs) if len(each) > 1 else each[0]
+    total = sum(seconds for seconds, _ in known) / sum(share for _, share in known)
+    startups = [state.startup for state in states if state.startup] or [0.0]
+    startup = sum(startups) / len(startups)
+    left = [total * (1 - each.share) + (0.0 if each.phase is Phase.running else startup) for each in undone]
+    return max(*left, sum(left) / jobs)
 
 
 def summary(states: list[RunState], jobs: int) -> str:
