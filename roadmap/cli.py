@@ -4,6 +4,7 @@ A command is a function `main(words: list[str]) -> int` in the module that does 
 text. `roadmap.__main__` lists the commands; `scripts/` starts the same functions.
 """
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_origin
 
 from roadmap.config import schema
 from roadmap.config.identity import DATA_LOCATION, under
 from roadmap.config.schema import Design
-from roadmap.config.values import conform, is_number, options
+from roadmap.config.values import bare, conform, is_number, options
 from roadmap.errors import ConfigError, did_you_mean
 from roadmap.files import sha256
 
@@ -84,15 +84,8 @@ def refuse_hydras(words: Iterable[str]) -> None:
 
 @cache
 def kinds() -> dict[str, Any]:
-    """The type of every option, by dotted key."""
-    found: dict[str, Any] = {}
-
-    def add(kind: type, prefix: str) -> None:
-        for name, hint in get_type_hints(kind).items():
-            add(hint, f"{prefix}{name}.") if is_dataclass(hint) else found.update({prefix + name: hint})
-
-    add(schema.Config, "")
-    return found
+    """The type of every option, without its rules, by dotted key."""
+    return {key: bare(kind)[0] for key, kind in options(schema.Config).items()}
 
 
 def with_placeholders(overrides: list[str]) -> tuple[list[str], dict[str, str]]:

@@ -69,7 +69,7 @@ def conform(value: Any, kind: Any, key: str) -> None:
     allowed = _alternatives(kind)
     matching = [each for each in allowed if _of_type(value, each)]
     require(bool(matching), key, _shown(value), " or ".join(map(_spelled, allowed)))
-    inner, rules = _bare(matching[0])
+    inner, rules = bare(matching[0])
     for rule in rules:
         require(rule.holds(value), key, _shown(value), str(rule))
     if is_dataclass(inner):
@@ -103,7 +103,7 @@ def is_number(value: Any) -> bool:
 
 
 def _of_type(value: Any, kind: Any) -> bool:
-    kind, _ = _bare(kind)
+    kind, _ = bare(kind)
     if kind is Any:
         return True
     if kind is type(None):
@@ -119,7 +119,7 @@ def _of_type(value: Any, kind: Any) -> bool:
     return type(value) is (get_origin(kind) or kind)
 
 
-def _bare(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+def bare(kind: Any) -> tuple[Any, tuple[Any, ...]]:
     """A kind without its rules, and its rules."""
     if get_origin(kind) is Annotated:
         kind, *rules = get_args(kind)
@@ -142,7 +142,7 @@ def _fields(kind: Any) -> dict[str, tuple[Any, bool]]:
 
 
 def _spelled(kind: Any) -> str:
-    kind, rules = _bare(kind)
+    kind, rules = bare(kind)
     if isinstance(kind, EnumType):
         return f"one of {' '.join(kind.__members__)}"
     if get_origin(kind) is list:
