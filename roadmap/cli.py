@@ -18,7 +18,7 @@ from roadmap.config.conf import ladder_of, to_dict
 from roadmap.config.overrides import parse_overrides, refuse_hydras, study_name
 from roadmap.config.schema import Config, SweepOptions
 from roadmap.config.step_files import read_ladder
-from roadmap.config.values import NAME, conform
+from roadmap.config.values import conform
 from roadmap.config.yaml_files import choices
 from roadmap.errors import (
     ConfigError,
@@ -30,6 +30,7 @@ from roadmap.errors import (
     printable,
     require,
     require_one_of,
+    require_plain_name,
     shortage,
 )
 from roadmap.runs import PUBLISHED
@@ -141,7 +142,7 @@ def name_of_study(words: Iterable[str]) -> str:
             study = word.removeprefix("study=")
         else:
             rest.append(word)
-    require(bool(NAME.fullmatch(study)), "study", study, "letters, digits and _.,=+-")
+    require_plain_name("study", study)
     chosen, _, overrides = sweep_words(rest)
     given, base = parse_overrides(overrides), study.partition(",")[0]
     changes: list[str] = []

@@ -36,6 +36,15 @@ def require_one_of(key: str, value: str, allowed: Collection[str]) -> None:
     require(value in allowed, key, value, f"one of {' '.join(allowed)}{did_you_mean(value, allowed)}")
 
 
+PLAIN = "letters, digits and _ . , = + -"
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][\w.,=+\[\]-]{0,198}")
+
+
+def require_plain_name(key: str, name: object, *, pattern: re.Pattern[str] = PLAIN_NAME, allowed: str = PLAIN) -> None:
+    """`require` that a name is plain. Every name that a file or a user gives and that becomes part of a path is."""
+    require(isinstance(name, str) and bool(pattern.fullmatch(name)), key, name, allowed)
+
+
 def causes(error: BaseException | None) -> list[BaseException]:
     """An error and those behind it: libraries wrap errors of the system and KeyboardInterrupt in their own."""
     found: list[BaseException] = []  # a re-raised error may stand in its own chain
@@ -78,6 +87,11 @@ def shortage(error: BaseException) -> str:
         in_worker = SHORT_WORKER.search(str(error))
         return f"out of memory: {in_worker[1] if in_worker else error or 'MemoryError'}: {remedy}"
     return ""
+
+
+def first_names(names: Collection[str], most: int = 5) -> str:
+    """The first few of some names, and their number if there are more."""
+    return " ".join(sorted(names)[:most]) + (f" ({len(names)} in all)" if len(names) > most else "")
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:

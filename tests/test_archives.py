@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 from helpers.containers import add, write_devkit, write_originals
-from helpers.photographs import CLASSES, plant
+from helpers.photographs import WNIDS, plant
 from helpers.synthetic import run
 
 from roadmap.config.schema import DataConfig
 from roadmap.data import archives
 from roadmap.data.fetch import prepare
-from roadmap.errors import DataError
+from roadmap.errors import ConfigError, DataError
 
 TRAIN, VAL, DEVKIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
 COUNT = 3
@@ -26,7 +26,7 @@ COUNT = 3
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return plant(tmp_path_factory.mktemp("photos"), train=COUNT, val=COUNT)
+    return plant(tmp_path_factory.mktemp("photos"), train=COUNT, val=COUNT, names=WNIDS)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_archives_become_folders_once_and_without_torch(
     said = [f"imagenet: {part}: 4 of 4 classes sorted" for part in ("train", "val")]
     assert (done.stdout.splitlines(), done.stderr) == ([*said, f"imagenet: ready in {root}"], "False\n")
     assert contents(root) == contents(tree) and (root / TRAIN).is_file() and (root / VAL).is_file()
-    numbers = {path.name for path in (root / "val" / "rocket").iterdir()}
+    numbers = {path.name for path in (root / "val" / WNIDS[3]).iterdir()}
     assert numbers == {f"ILSVRC2012_val_{number:08d}.JPEG" for number in (4, 8, 12)}
     sort(root)
     assert capsys.readouterr().out == f"imagenet: ready in {root}\n"
@@ -93,7 +93,7 @@ def test_archives_that_were_unpacked_by_hand_are_sorted(root: Path, tree: Path, 
         (root / name).unlink()
     sort(root)
     kept = list((root / val).glob("*.JPEG"))
-    assert len(kept) == (0 if val == "val" else COUNT * len(CLASSES))
+    assert len(kept) == (0 if val == "val" else COUNT * len(WNIDS))
     for _ in range(2):
         assert contents(root) == contents(tree)
         sort(root)
@@ -102,13 +102,13 @@ def test_archives_that_were_unpacked_by_hand_are_sorted(root: Path, tree: Path, 
 def test_existing_folders_do_not_change(root: Path, tree: Path) -> None:
     for part in ("train", "val"):
         shutil.copytree(tree / part, root / part)
-    (root / "train" / "coffee" / "0.JPEG").write_text("mine")
-    shutil.rmtree(root / "train" / "rocket")
+    (root / "train" / WNIDS[2] / "0.JPEG").write_text("mine")
+    shutil.rmtree(root / "train" / WNIDS[3])
     (root / DEVKIT).unlink()
-    (root / "train" / ".chelsea.tmp").mkdir()
+    (root / "train" / ".n00000002.tmp").mkdir()
     sort(root)
-    coffee = contents(tree)["train/coffee"]
-    assert contents(root) == contents(tree) | {"train/coffee": [b"mine", *coffee[1:]]}
+    coffee = contents(tree)[f"train/{WNIDS[2]}"]
+    assert contents(root) == contents(tree) | {f"train/{WNIDS[2]}": [b"mine", *coffee[1:]]}
 
 
 @pytest.mark.parametrize("left", [0.2, 0.5, 0.9, b"", b"<html>"])
@@ -126,14 +126,14 @@ def test_a_truncated_class_is_named_and_the_classes_before_it_stay(root: Path) -
         inside = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
     with tarfile.open(root / TRAIN, "w") as tar:
         for name, content in inside.items():
-            add(tar, name, content[: len(content) // 2] if name == "coffee.tar" else content)
-    with pytest.raises(DataError, match=f"{root / TRAIN}:coffee.tar: cannot be read: "):
+            add(tar, name, content[: len(content) // 2] if name == f"{WNIDS[2]}.tar" else content)
+    with pytest.raises(DataError, match=f"{root / TRAIN}:{WNIDS[2]}.tar: cannot be read: "):
         sort(root)
-    assert {path.name for path in (root / "train").glob("[a-z]*")} == {"astronaut", "chelsea"}
+    assert {path.name for path in (root / "train").glob("[a-z]*")} == {*WNIDS[:2]}
 
 
 def test_missing_files_and_disk_space_are_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    labels = [*range(len(CLASSES))] * COUNT
+    labels = [*range(len(WNIDS))] * COUNT
     write_devkit(root, [*labels, 0])
     with pytest.raises(DataError, match=rf"{VAL}: ILSVRC2012_val_00000013.JPEG is not there \(1 of 13 are not\)"):
         sort(root)
@@ -158,18 +158,19 @@ def test_missing_files_and_disk_space_are_named(root: Path, monkeypatch: pytest.
         sort(root)
 
 
-def test_names_in_archives_cannot_leave_the_folder(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_in_archives_cannot_leave_the_folder(root: Path, tmp_path: Path) -> None:
     inner = io.BytesIO()
     with tarfile.open(fileobj=inner, mode="w") as archive:
         add(archive, "../../../outside.JPEG", b"x")
+        add(archive, "../../../._outside.JPEG", b"Mac OS X")
     with tarfile.open(root / TRAIN, "w") as tar:
-        add(tar, "../n1.tar", inner.getvalue())
+        add(tar, "../n00000009.tar", inner.getvalue())
     sort(root)
-    assert [*tmp_path.rglob("outside*")] == [root / "train/n1/outside.JPEG"]
+    assert [*tmp_path.rglob("*outside*")] == [root / "train/n00000009/outside.JPEG"]
     for path in (root / "train", root / "val"):
         shutil.rmtree(path)
-    monkeypatch.setattr("helpers.containers.CLASSES", ["./../../evil", *CLASSES[1:]])
-    write_devkit(root, [*range(len(CLASSES))] * COUNT)
-    with pytest.raises(DataError, match=r"'\./\.\./\.\./evil' is no name of a class"):
-        sort(root)
+    for evil in ("./../../evil", "evil", "n0000000１"):  # the last has a digit that is not ASCII
+        write_devkit(root, [*range(len(WNIDS))] * COUNT, [evil, *WNIDS[1:]])
+        with pytest.raises(ConfigError, match=rf"wnid={evil}: allowed is n and eight digits"):
+            sort(root)
     assert not [*tmp_path.rglob("*evil*")]

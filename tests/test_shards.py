@@ -1,11 +1,13 @@
 """Shards: local or under URLs, listed, indexed, and refused if a sample is malformed."""
 
+import os
 import pickle
 import re
+import tarfile
 from pathlib import Path
 
 import pytest
-from helpers.containers import images, write_shards
+from helpers.containers import add, images, write_shards
 from helpers.downloads import Mirror
 from helpers.photographs import SMALL, plant, small
 from webdataset import TarWriter
@@ -13,6 +15,7 @@ from webdataset import TarWriter
 from roadmap.config.compose import compose
 from roadmap.data.inspect import inspect
 from roadmap.data.loader import load
+from roadmap.data.shards import find
 from roadmap.errors import ConfigError, DataError
 
 
@@ -81,3 +84,27 @@ def test_malformed_samples_are_refused(tmp_path: Path, sample: dict[str, object]
             tar.write({"__key__": f"{i}", **each})
     with pytest.raises(DataError, match=rf"train\.tar:{message}"):
         load(small(["data=webdataset", f"data.root={tmp_path}", f"data.cache={tmp_path}"]), train=True)
+
+
+def test_what_is_not_meant_in_a_shard_is_skipped_and_noted(tmp_path: Path) -> None:
+    """macOS packs a hidden file beside each file; a pipe called a shard would be read for ever."""
+    with tarfile.open(tmp_path / "train.tar", "w") as tar:
+        for name, content in (("./a.jpg", b"x"), ("./._a.jpg", b"Mac"), ("./a.cls", b"0"), ("__MACOSX/b.cls", b"0")):
+            add(tar, name, content)
+    (tmp_path / "._train.tar").write_bytes(b"Mac")
+    os.mkfifo(tmp_path / "train-2.tar")
+    words = ["data=webdataset", f"data.root={tmp_path}", f"data.cache={tmp_path / 'cache'}", "data.num_classes=1"]
+    for _ in range(2):  # the second time from the index
+        found = find(small(words).data, "train")
+        assert (found.names, found.labels.tolist(), found.errors) == (["./a.jpg"], [0], [])
+        skipped = "skipped, hidden or a file manager's: ./._a.jpg __MACOSX/b.cls"
+        assert [*found.notes] == [f"{tmp_path}/train.tar: {skipped}"]
+        assert [*found.others] == [f"{tmp_path}/._train.tar", f"{tmp_path}/train-2.tar"]
+
+
+def test_a_url_cannot_lead_out_of_the_cache(tmp_path: Path) -> None:
+    url = "https://host/../../evil-train.tar"
+    words = ["data=webdataset", "data.root=nowhere", f"data.train='{url}'", f"data.cache={tmp_path / 'a' / 'cache'}"]
+    with pytest.raises(ConfigError, match=rf"^{re.escape(url)}: allowed is a URL without '\.\.'"):
+        load(small(words), train=True)
+    assert not [*tmp_path.rglob("*")]

@@ -10,9 +10,9 @@ from typing import Any
 
 from roadmap.config.identity import flatten, under
 from roadmap.config.schema import ModelConfig, RecipeConfig, StepConfig
-from roadmap.config.values import NAME, Line, Name, conform
+from roadmap.config.values import Line, Name, conform
 from roadmap.config.yaml_files import CONF, Data, check_options, choices, read_yaml
-from roadmap.errors import ConfigError, require, require_one_of
+from roadmap.errors import ConfigError, require, require_one_of, require_plain_name
 
 FOLDER, OPTIONS = "ladder", "ladder"  # conf/ladder/NAME/ladder.yaml
 PARTS = {"model": ModelConfig, "recipe": RecipeConfig}
@@ -158,7 +158,7 @@ def _read_options(folder: str) -> LadderOptions:
 def _read_step(folder: str, name: str) -> StepFile:
     """A step's file on its own; without a group it has that of its parent, which is not known here."""
     file, raw = f"conf/{folder}/{name}.yaml", read_yaml(CONF / folder / f"{name}.yaml")
-    require(bool(NAME.fullmatch(name)), f"{file}: step.name", name, "letters, digits and _ . , = + -")
+    require_plain_name(f"{file}: step.name", name)
     for key in raw:
         require_one_of(f"{file}: key", key, ("step", "defaults", *PARTS))
     for part, kind in {"step": StepConfig, **PARTS}.items():

@@ -13,10 +13,8 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from roadmap.errors import ConfigError, one_line, require
+from roadmap.errors import PLAIN, PLAIN_NAME, ConfigError, one_line, require
 
-NAME = re.compile(r"[A-Za-z0-9][\w.,=+\[\]-]{0,198}")
-"""Of studies, steps and other things that name a directory or stand in a table."""
 LARGEST = 2**63 - 1
 WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
@@ -55,7 +53,7 @@ class Text:
         return self.words
 
 
-Name = Annotated[str, Text(NAME, "letters, digits and _ . , = + -")]
+Name = Annotated[str, Text(PLAIN_NAME, PLAIN)]
 Line = Annotated[str, Text(re.compile(r".{0,1000}"), "one line without control characters")]
 Share = Annotated[float, Range(0, 1)]
 

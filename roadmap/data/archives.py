@@ -6,7 +6,6 @@ that is renamed once it is complete, so work that was stopped or killed continue
 
 import io
 import os
-import re
 import shutil
 import tarfile
 import zlib
@@ -18,8 +17,8 @@ from typing import IO, Any, NamedTuple
 
 from rich.progress import track
 
-from roadmap.data.datasets import class_folders
-from roadmap.errors import DataError
+from roadmap.data.datasets import WNID, class_folders, meant
+from roadmap.errors import DataError, require_plain_name
 from roadmap.files import lock
 from roadmap.terminal import Terminal
 
@@ -46,8 +45,7 @@ def sort(root: Path) -> None:
         if train and not val and not class_folders(root / "val"):
             raise DataError(f"{root / VAL} is needed, or the images of the validation side by side in {root / 'val'}")
         for each in (*train, *val):
-            if not re.fullmatch(r"\w[\w-]*", each.wnid):  # it becomes a folder
-                raise DataError(f"{root}: {each.wnid!r} is no name of a class")
+            require_plain_name(f"{root}: wnid", each.wnid, pattern=WNID, allowed="n and eight digits")
         for part, classes in ((root / "train", train), (root / "val", val)):
             if classes:
                 with lock(root, wait=600.0):
@@ -61,6 +59,11 @@ def regular_files(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     tar.fileobj.seek(tar.offset)
     if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError(f"no end of archive after {tar.offset:,} bytes")
+
+
+def meant_member(name: str) -> bool:
+    """Whether a file in an archive is meant by its name and folders: macOS packs a hidden ._NAME beside each NAME."""
+    return all(meant(each) for each in PurePosixPath(name).parts if each not in ("/", ".."))
 
 
 def _write(part: Path, classes: list[Unsorted]) -> None:
@@ -91,7 +94,7 @@ def _train(root: Path, stack: ExitStack) -> list[Unsorted]:
             found[inner.stem] = Unsorted(inner.stem, inner.stat().st_size, write)
     if path.is_file():
         tar = stack.enter_context(_opened(path))
-        for member in regular_files(tar):
+        for member in filter(lambda each: meant_member(each.name), regular_files(tar)):
             wnid = PurePosixPath(member.name).stem
             write = partial(_extract_archive, f"{path}:{member.name}", partial(tar.extractfile, member))
             found[wnid] = Unsorted(wnid, member.size, write)
@@ -144,7 +147,7 @@ def _extract_archive(name: str, stream: Callable[[], Any], folder: Path) -> None
 
 def _extract(tar: tarfile.TarFile, members: Iterable[tarfile.TarInfo], folder: Path) -> None:
     """Extract files under their bare names, so that none can leave the folder."""
-    for member in members:
+    for member in filter(lambda each: meant_member(each.name), members):
         tar.extract(member.replace(name=PurePosixPath(member.name).name, deep=False), folder, filter="data")
 
 

@@ -4,7 +4,8 @@
 of torchvision that fits in memory, add an entry here and its file there.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,9 +73,33 @@ def dataset(name: str) -> DataSet:
     return DATASETS[name]
 
 
+WNID = re.compile(r"n[0-9]{8}")
+"""A class of ImageNet by its number in WordNet."""
+NOT_MEANT = {
+    "__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
+    "network trash folder", "temporary items", "lost+found",
+}  # fmt: skip
+"""Folders of file managers, file systems and network drives, in lower case; others of them are hidden."""
+
+
+def meant(name: str) -> bool:
+    """Whether a file or folder belongs to a data set by its name: it is not hidden and not a file manager's."""
+    return not name.startswith(".") and name.lower() not in NOT_MEANT
+
+
 def class_folders(part: Path) -> list[str]:
-    """Names of the folders in a part of a data set, one per class, sorted; hidden ones do not count."""
+    """Names of the folders in a part of a data set, one per class, in the order of their labels."""
     try:
-        return sorted(path.name for path in part.iterdir() if not path.name.startswith(".") and path.is_dir())
+        return in_order(path.name for path in part.iterdir() if meant(path.name) and path.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of classes in the order of their labels: sorted, as numbers if all of them are numbers.
+
+    timm's order of numbers; torchvision's ImageFolder sorts them as text.
+    """
+    known = sorted(names)
+    numbers = all(name.isascii() and name.isdecimal() for name in known)
+    return sorted(known, key=int) if numbers else known

@@ -20,6 +20,7 @@ from roadmap.cli import counted
 from roadmap.config.schema import DataConfig
 from roadmap.data import archives, records
 from roadmap.data.datasets import class_folders, dataset
+from roadmap.data.folders import require_wnids
 from roadmap.data.resize import finished_copy
 from roadmap.errors import ConfigError, DataError, Locked
 from roadmap.files import lock, write_atomic
@@ -72,6 +73,8 @@ def prepare(data: DataConfig) -> None:
             needed = f"{' and '.join(missing)} must hold a folder of images for every class: put or link them there"
             remedy = "or set data.root=..." + (f"; or put {names} there" if name == "imagenet" else "")
             raise DataError(f"{name}: {needed}, {remedy}")
+        for part in records.PARTS if name == "imagenet" else ():
+            require_wnids(root / part, class_folders(root / part))
         finished_copy(root)
     print(f"{name}: ready in {root}", flush=True)
 

@@ -48,6 +48,11 @@ class ImageFiles:
         """Names by label, as far as the files tell."""
         return self.records.classes
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was skipped or decided when the files were listed."""
+        return self.records.notes
+
     def to(self, device: torch.device) -> "ImageFiles":
         return replace(self, device=device)
 

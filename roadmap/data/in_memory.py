@@ -22,6 +22,7 @@ class Images:
     labels: Tensor
     classes: Sequence[str] = ()  # names by label, as far as the files tell
     skipped: Sequence[str] = ()
+    notes: Sequence[str] = ()
     records: None = None
 
     def __len__(self) -> int:

@@ -1,7 +1,6 @@
 """Decode every image of a data set and report what cannot be trained on, and what looks like a mistake."""
 
 import hashlib
-import re
 import warnings
 from array import array
 from collections import Counter, defaultdict
@@ -15,16 +14,13 @@ from typing import Any, NamedTuple
 from PIL import ExifTags, Image
 
 from roadmap.config.schema import DataConfig
-from roadmap.data.datasets import DATASETS, dataset
+from roadmap.data.datasets import DATASETS, WNID, dataset
 from roadmap.data.decoding import as_rgb, open_image, raise_shortage, reason
 from roadmap.data.fetch import prepare
 from roadmap.data.records import PARTS, Records, find
 from roadmap.data.resize import finished_copy
-from roadmap.data.test_sets import first_names
-from roadmap.errors import DataError, require
+from roadmap.errors import DataError, first_names, require
 from roadmap.terminal import Terminal
-
-WNID = re.compile(r"n\d{8}")
 
 
 class Inspected(NamedTuple):
@@ -103,7 +99,8 @@ def inspect(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Repor
         report.classes[part] = [*records.classes] or [str(label) for label in records.labels.unique().tolist()]
         report.errors += records.errors or ([] if len(records.labels) else [f"{records.where}: no images"])
     report.errors = [*dict.fromkeys(report.errors)]
-    report.notes += sorted({f"{path}: not used" for records in parts.values() for path in records.unused()})
+    report.notes += sorted({f"{path}: not used" for records in parts.values() for path in records.others})
+    report.notes += [note for records in parts.values() for note in records.notes]
     if copy := finished_copy(Path(data.root).expanduser()):
         report.notes.append(f"{data.root}: a resized copy ({copy})")
     done, total = 0, sum(len(records.labels) for records in parts.values())
@@ -177,8 +174,6 @@ def _contradictions(report: Report, data: DataConfig) -> Iterator[str]:
     named = data.name == "imagenet"
     if not named and (dataset(data.name).class_folders or data.num_classes != 1000):
         return  # for shards and tables of 1000 classes, ImageNet is assumed
-    if strange := [name for name in train if named and not WNID.fullmatch(name)]:
-        yield f"train: not names of ImageNet's classes (wnid): {first_names(strange)}"
     for part, count in zip(PARTS, DATASETS["imagenet"].images, strict=True):
         if report.images[part] != count:
             yield f"{part}: {report.images[part]:,} images, ImageNet-1K has {count:,}"

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from roadmap.config.schema import DataConfig
-from roadmap.data.datasets import class_folders, dataset
+from roadmap.data.datasets import class_folders, dataset, meant
 from roadmap.errors import DataError, require
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ class Records:
     labels: "Tensor"  # (N,) int64
     classes: Sequence[str] = ()  # names in the order of their labels; empty if classes are only numbers
     errors: Sequence[str] = ()  # what is wrong with the part as a whole; nothing is trained on such a part
-    others: Sequence[str] = ()  # files in the same place that belong to no part
+    others: Sequence[str] = ()  # files in the same place that are not used
+    notes: Sequence[str] = ()  # what was skipped or decided, for people
 
     def name(self, i: int) -> str:
         """File and name of an image, enough to find it."""
@@ -42,10 +43,6 @@ class Records:
 
     def read(self, i: int) -> bytes:
         raise NotImplementedError
-
-    def unused(self) -> Sequence[str]:
-        """Files in the same place that are not used."""
-        return self.others
 
 
 def find(data: DataConfig, part: str) -> Records:
@@ -104,9 +101,10 @@ def files_by_part(root: Path, suffix: str) -> dict[str, list[Path]]:
     for path in sorted([*root.glob(f"*.{suffix}"), *root.glob(f"*/*.{suffix}")]):
         name = str(path.relative_to(root)).lower()
         parts = [part for part, word in PARTS.items() if re.search(rf"(?<![a-z]){word}(?![a-z])", name)]
-        if not path.name.startswith("."):
-            for part in parts or [""]:
-                found[part].append(path)
+        pipe = path.exists() and not path.is_file()
+        unusable = pipe or not all(map(meant, path.relative_to(root).parts))
+        for part in [""] if unusable else parts or [""]:
+            found[part].append(path)
     return found
 
 

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,12 +20,13 @@ from torch import Tensor
 
 from roadmap.config.schema import DataConfig
 from roadmap.data import records
-from roadmap.data.archives import regular_files
-from roadmap.data.folders import EXTENSIONS
-from roadmap.errors import ConfigError, DataError, Locked, require
+from roadmap.data.archives import meant_member, regular_files
+from roadmap.data.folders import EXTENSIONS, HIDDEN
+from roadmap.errors import ConfigError, DataError, Locked, first_names, require
 from roadmap.files import lock, write_atomic
 
 SCHEMES = ("http", "https", "gs")
+FORMAT = 2  # of the index in data.cache
 Sample = tuple[str, int, int, int]  # name inside the shard, offset, bytes, label
 
 
@@ -57,14 +58,19 @@ def find(data: DataConfig, part: str) -> Shards:
     here = records.files_by_part(Path(data.root).expanduser(), "tar")
     paths = [_local(url, cache) for url in urls(data, part, here)]
     indexes = [_index(path, cache / "index") for path in paths]
-    found = [(shard, *sample) for shard, (samples, _) in enumerate(indexes) for sample in samples]
+    found = [(shard, *sample) for shard, (samples, *_) in enumerate(indexes) for sample in samples]
     return Shards(
         where=f"{part} of {data.root}",
         shards=[str(path) for path in paths],
         names=[name for _, name, *_ in found],
         spans=torch.tensor([(shard, offset, size) for shard, _, offset, size, _ in found]).view(-1, 3),
         labels=torch.tensor([label for *_, label in found], dtype=torch.int64),
-        errors=[error for _, errors in indexes for error in errors],
+        errors=[error for _, errors, _ in indexes for error in errors],
+        notes=[
+            f"{path}: skipped, {HIDDEN}: {first_names(hidden)}"
+            for path, (*_, hidden) in zip(paths, indexes, strict=True)
+            if hidden
+        ],
         others=[str(path) for path in here[""] if path not in paths],
     )
 
@@ -96,6 +102,8 @@ def _local(url: str, cache: Path) -> Path:
             raise DataError(f"{url}: no such shard")
         return Path(url)
     path = cache / "shards" / at.netloc / at.path.lstrip("/")
+    if ".." in path.relative_to(cache).parts:
+        raise ConfigError(f"{url}: allowed is a URL without '..', since its parts become folders of data.cache")
     if path.is_file():
         return path
     download = records.library("webdataset.cache", "webdataset").download
@@ -113,29 +121,36 @@ def _local(url: str, cache: Path) -> Path:
     return path
 
 
-def _index(shard: Path, folder: Path) -> tuple[list[Sample], list[str]]:
-    """The samples of a shard and its errors, read from a file in `folder` if the shard has not changed since."""
+def _index(shard: Path, folder: Path) -> tuple[list[Sample], list[str], list[str]]:
+    """The samples of a shard, its errors, and files that are not meant; from a file in `folder` if nothing changed."""
     state = shard.stat()
-    known = repr((str(shard.absolute()), state.st_size, state.st_mtime_ns)).encode()
+    known = repr((FORMAT, str(shard.absolute()), state.st_size, state.st_mtime_ns)).encode()
     kept = folder / f"{shard.stem}-{hashlib.blake2b(known, digest_size=8).hexdigest()}.json"
     with contextlib.suppress(OSError, ValueError):  # missing or damaged
-        listed, complaints = json.loads(kept.read_text())
-        return [(name, offset, size, label) for name, offset, size, label in listed], complaints
-    samples, errors = list[Sample](), list[str]()
+        listed, complaints, hidden = json.loads(kept.read_text())
+        return [(name, offset, size, label) for name, offset, size, label in listed], complaints, hidden
+    samples, errors, hidden = list[Sample](), list[str](), list[str]()
+
+    def files(tar: tarfile.TarFile) -> Iterator[dict[str, Any]]:
+        for member in regular_files(tar):
+            if meant_member(member.name):
+                yield {"fname": member.name, "data": member, "__url__": ""}
+            else:
+                hidden.append(member.name)
+
     group = records.library("webdataset.tariterators", "webdataset").group_by_keys
     try:
         with tarfile.open(shard, "r:") as tar, shard.open("rb") as stream:
-            named = ({"fname": member.name, "data": member, "__url__": ""} for member in regular_files(tar))
-            for files in group(named):
-                sample = _sample(files, f"{shard}:{files['__key__']}", stream)
+            for grouped in group(files(tar)):
+                sample = _sample(grouped, f"{shard}:{grouped['__key__']}", stream)
                 errors.append(sample) if isinstance(sample, str) else samples.append(sample)
     except (tarfile.TarError, OSError) as error:
         errors.append(f"{shard}: cannot be read: {error}")
     except ValueError as error:  # a duplicate name
         errors.append(f"{shard}: {error.args[0]}")
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(kept, json.dumps([samples, errors]))
-    return samples, errors
+    write_atomic(kept, json.dumps([samples, errors, hidden]))
+    return samples, errors, hidden
 
 
 def _sample(sample: dict[str, Any], name: str, stream: BinaryIO) -> Sample | str:

@@ -5,14 +5,14 @@ arXiv 1907.07174), -R (Hendrycks et al., arXiv 2006.16241), -Sketch (Wang et al.
 Dietterich, arXiv 1903.12261).
 """
 
-from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
 from roadmap.config.conf import reference
 from roadmap.config.schema import DataConfig
+from roadmap.data.datasets import class_folders
 from roadmap.data.folders import Folders, list_classes
-from roadmap.errors import DataError
+from roadmap.errors import DataError, first_names
 
 EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
 """Four corruptions for choosing between methods; not part of ImageNet-C's mean."""
@@ -33,16 +33,11 @@ def find(data: DataConfig, _part: str) -> Folders:
     """`records.find`, with labels of 0 to 999; a DataError if a folder is missing or not one of the test set's."""
     root, known = Path(data.root).expanduser(), folders(data.name)
     needed = f"{data.name} has a folder for each of {len(known)} classes"
-    found = {path.name for path in root.iterdir() if path.is_dir()}
+    found = {*class_folders(root)}
     for names, wrong in ((known.keys() - found, "missing"), (found - known.keys(), "not expected")):
         if names:
             raise DataError(f"{root}: {wrong}: {first_names(names)}: {needed}")
     return list_classes(root, known, classes=[])
-
-
-def first_names(names: Collection[str], most: int = 5) -> str:
-    """The first few of some names, and their number if there are more."""
-    return " ".join(sorted(names)[:most]) + (f" ({len(names)} in all)" if len(names) > most else "")
 
 
 @cache
@@ -56,7 +51,7 @@ def corruptions(root: Path) -> tuple[list[str], list[str]]:
     known = alexnet_errors()
     absent = {name: [f"{name}/{s}" for s in SEVERITIES if not (root / name / str(s)).is_dir()] for name in known}
     complete = [name for name in known if not absent[name]]
-    found = sorted(path.name for path in root.glob("*") if path.is_dir())
+    found = class_folders(root)
     others = [name for name in found if name not in known and name not in EXTRA]
     needed = f"imagenet_c has {' '.join(known)}, in each the folders 1 to 5, and may have {' '.join(EXTRA)}"
     if others:

@@ -61,6 +61,8 @@ def main(words: list[str]) -> int:
     images = None if corrupted else load(config, train=False).to(device)  # refused before anything is printed
     resizing = f"recipe.interpolation={config.recipe.interpolation} data.crop_pct={config.data.crop_pct:.4g}"
     console.print(f"{path}: {loaded.description}, {resizing}")
+    for note in images.notes if images else ():
+        console.print(note)
     network = loaded.network.to(device)
     if images is None:
         metrics = corruption_errors(network, config, device, console=console)

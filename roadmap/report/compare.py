@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roadmap.errors import ConfigError, require
+from roadmap.errors import ConfigError, require, require_plain_name
 from roadmap.files import write_atomic
 from roadmap.results import notes, paper
 from roadmap.results.markup import change_text, markdown, number, yes_no
@@ -126,11 +126,10 @@ def main(words: list[str]) -> int:
     Reads <results_dir>/<study>/ladder.csv, which scripts/collate.py writes; without it, the published table.
     """
     from roadmap.cli import options
-    from roadmap.config.values import NAME
 
     chosen = options(words, {"a": "", "b": paper.STUDY, "results_dir": "results"})
     for key in ("a", "b"):
-        require(bool(NAME.fullmatch(chosen[key])), key, chosen[key], "the name of a study: letters, digits and _.,=+-")
+        require_plain_name(key, chosen[key])
     for path in compare(chosen["a"], chosen["b"], Path(chosen["results_dir"])):
         print(path)
     return 0

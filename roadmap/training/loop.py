@@ -51,6 +51,8 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
     checkpointer = Checkpointer(directory=directory, config=config, world=world, progress=progress, data=data)
     state = checkpointer.begin(device)
     progress.begin(epochs * per_epoch, checkpointer.before or 0.0)
+    for note in (*training.notes, *test.notes):
+        progress.say(note)
     while len(state.history) < epochs:
         try:
             train_epoch(state, training, checkpointer, stop=stop)

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from scipy.io import savemat
 from webdataset import TarWriter
 
-from helpers.photographs import CLASSES
+from helpers.photographs import CLASSES, WNIDS
 
 LABEL = {"names": CLASSES, "_type": "ClassLabel"}
 FEATURES = json.dumps({"info": {"features": {"image": {"_type": "Image"}, "label": LABEL}}})
@@ -21,7 +22,8 @@ SOURCES = ("imagefolder", "imagenet", "webdataset", "parquet")
 
 def images(tree: Path, part: str) -> list[tuple[int, Path]]:
     """Label and path of every image of a part in the order of folders."""
-    return [(label, path) for label, name in enumerate(CLASSES) for path in sorted((tree / part / name).iterdir())]
+    folders = sorted((tree / part).iterdir())
+    return [(label, path) for label, folder in enumerate(folders) for path in sorted(folder.iterdir())]
 
 
 def pieces(tree: Path, part: str) -> list[list[tuple[int, Path]]]:
@@ -33,12 +35,12 @@ def write_originals(tree: Path, root: Path) -> Path:
     """ImageNet's archives: a tar of tars, validation images without classes, and the devkit."""
     root.mkdir(parents=True)
     with tarfile.open(root / "ILSVRC2012_img_train.tar", "w") as tar:
-        for name in CLASSES:
+        for wnid, folder in zip(WNIDS, sorted((tree / "train").iterdir()), strict=True):
             inner = io.BytesIO()
             with tarfile.open(fileobj=inner, mode="w") as archive:
-                for path in sorted((tree / "train" / name).iterdir()):
+                for path in sorted(folder.iterdir()):
                     archive.add(path, path.name)
-            add(tar, f"{name}.tar", inner.getvalue())
+            add(tar, f"{wnid}.tar", inner.getvalue())
     shuffled = sorted(images(tree, "val"), key=lambda image: image[1].name)  # classes alternate
     with tarfile.open(root / "ILSVRC2012_img_val.tar", "w") as tar:
         for number, (_, path) in enumerate(shuffled, start=1):
@@ -47,10 +49,10 @@ def write_originals(tree: Path, root: Path) -> Path:
     return root
 
 
-def write_devkit(root: Path, labels: list[int]) -> None:
+def write_devkit(root: Path, labels: list[int], wnids: Sequence[str] = WNIDS) -> None:
     """Ground truth with class numbers in reverse order; two synsets are not classes."""
-    number = {label: len(CLASSES) - label for label in range(len(CLASSES))}
-    synsets = [(number[i], name, 0) for i, name in enumerate(CLASSES)] + [(98, "n98", 3), (99, "n99", 2)]
+    number = {label: len(wnids) - label for label in range(len(wnids))}
+    synsets = [(number[i], name, 0) for i, name in enumerate(wnids)] + [(98, "n98", 3), (99, "n99", 2)]
     kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("num_children", "O")]
     meta = io.BytesIO()
     savemat(meta, {"synsets": np.array(synsets, dtype=kind).reshape(-1, 1)})

@@ -1,5 +1,6 @@
 """Cut-outs of real photographs in a folder per class."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from roadmap.config.schema import Config
 
 CLASSES = ("astronaut", "chelsea", "coffee", "rocket")
 """Photographs in scikit-image; each is a class, its cut-outs are the images."""
+WNIDS = tuple(f"n{number:08d}" for number in range(1, 1 + len(CLASSES)))
+"""Names of the same classes where they are to be ImageNet's."""
 SMALL = ["study=photos", "regime.img_size=32", "budget.epochs=1", "budget.batch_size=8", "budget.bn_batch_size=8"]
 
 
@@ -30,13 +33,13 @@ def photograph(name: str) -> Image.Image:
     return Image.open(path).convert("RGB")
 
 
-def plant(root: Path, *, train: int = 8, val: int = 4) -> Path:
-    """Write root/train and root/val with this many JPEGs per class; returns root."""
+def plant(root: Path, *, train: int = 8, val: int = 4, names: Sequence[str] = CLASSES) -> Path:
+    """Write root/train and root/val with this many JPEGs per class, in folders of these names; returns root."""
     chance = np.random.default_rng(0)
     for part, count in (("train", train), ("val", val)):
-        for name in CLASSES:
+        for called, name in zip(names, CLASSES, strict=True):
             whole = photograph(name)
-            folder = root / part / name
+            folder = root / part / called
             folder.mkdir(parents=True)
             for i in range(count):
                 left, top = (int(chance.integers(0, side - 250)) for side in whole.size)
