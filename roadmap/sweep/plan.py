@@ -18,8 +18,7 @@ from roadmap.config.overrides import parse_overrides, study_name
 from roadmap.config.schema import Config, Design, Device, Only, StepConfig, SweepOptions
 from roadmap.config.step_files import read_ladder
 from roadmap.config.steps import Step, steps
-from roadmap.config.values import NAME
-from roadmap.errors import require, require_one_of
+from roadmap.errors import PLAIN_NAME, require, require_one_of
 from roadmap.files import write_atomic
 from roadmap.sweep.cluster import ClusterConfig, Scheduler, read_cluster
 from roadmap.sweep.resources import gpus, parallel_runs
@@ -118,7 +117,7 @@ def own_steps(options: SweepOptions, first: Config, overrides: list[str]) -> dic
     study, files = runs.run_directory(first).parents[1], read_ladder(first.study.ladder).files
     found = {}
     for name in {*options.steps} - {*files}:
-        kept = sorted((study / name).glob(f"seed-*/{runs.CONFIG}")) if NAME.fullmatch(name) else []
+        kept = sorted((study / name).glob(f"seed-*/{runs.CONFIG}")) if PLAIN_NAME.fullmatch(name) else []
         if kept:
             frozen = load(kept[0])
             found[name] = replace(first, step=frozen.step, model=frozen.model, recipe=frozen.recipe)
