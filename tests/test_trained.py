@@ -68,6 +68,10 @@ def test_predict_names_the_classes_that_the_network_finds_likeliest(photos: Path
     code, output = inside("scripts/predict.py", f"run={photos}", "top=1", str(val))
     assert code == 0 and len(output.splitlines()) == 8
     (tmp_path / "torn.jpg").write_bytes(b"torn")
+    hostile = tmp_path / "\x1b]0;x\x07.jpg"
+    hostile.write_bytes(image.read_bytes())
+    code, output = inside("scripts/predict.py", f"run={photos}", "top=1", str(hostile))
+    assert code == 0 and output.startswith(f"{tmp_path}/\\x1b]0;x\\x07.jpg: "), output
     code, output = inside("scripts/predict.py", f"run={photos}", str(tmp_path / "torn.jpg"), str(image))
     assert code == 1 and f"{tmp_path / 'torn.jpg'}: cannot be read: " in output and listed in output
 

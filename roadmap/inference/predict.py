@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roadmap import cli
-from roadmap.errors import DataError, require
+from roadmap.errors import DataError, printable, require
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,10 +47,10 @@ def main(words: list[str]) -> int:
                 (guesses,) = predict(trained, [image], top=top)
         except Exception as error:  # Pillow's decoders raise nearly any type
             raise_shortage(error, str(path))
-            print(f"{path}: {reason(error)}", file=sys.stderr)
+            print(printable(f"{path}: {reason(error)}"), file=sys.stderr)
             unread += 1
             continue
-        print(f"{path}: {', '.join(f'{name} {100 * share:.1f} %' for name, share in guesses)}")
+        print(printable(f"{path}: {', '.join(f'{name} {100 * share:.1f} %' for name, share in guesses)}"))
     return 1 if unread else 0
 
 
