@@ -48,7 +48,7 @@ def our_step(config: Config, device: torch.device) -> Step:
     batches = repeat(random_batch(config, device, torch.channels_last))
 
     def step() -> None:
-        train_step(state, batches, config, per_epoch=1000)
+        train_step(state, batches, config, steps=1000 * config.recipe.epochs)
         state.ema.update()
         state.step += 1
 

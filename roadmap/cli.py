@@ -15,7 +15,7 @@ from typing import cast
 
 from roadmap.config.aliases import renamed_override
 from roadmap.config.conf import ladder_of, to_dict
-from roadmap.config.overrides import parse_overrides, refuse_hydras, study_name
+from roadmap.config.overrides import likely_option, parse_overrides, refuse_hydras, study_name
 from roadmap.config.schema import Config, SweepOptions
 from roadmap.config.step_files import read_ladder
 from roadmap.config.values import conform
@@ -100,7 +100,7 @@ def split(words: Iterable[str], own: Iterable[str], *, sweep: bool = True) -> tu
         key, equals, _ = word.partition("=")
         if not equals or not (key in own or key.lstrip("+~").partition(".")[0] in known):
             rest = f"{'words of a sweep' if sweep else 'options of conf/'} (study=..., recipe.lr=...)"
-            raise ConfigError(f"{word}: allowed is {_listed(own)}, and {rest}{did_you_mean(key, known)}")
+            raise ConfigError(f"{word}: allowed is {_listed(own)}, and {rest}{likely_option(key, known)}")
         found[key not in own].append(word)
     return found
 

@@ -25,7 +25,7 @@ def stepped(config: Config, plan: MemoryPlan) -> tuple[State, float]:
     state.plan = plan
     memory.apply(plan, state.model)
     batches = micro_batches(load(config, train=True), config.recipe, config.data, seed=0, epoch=0)
-    return state, train_step(state, batches, config, per_epoch=10)
+    return state, train_step(state, batches, config, steps=10 * config.recipe.epochs)
 
 
 def gradients(state: State) -> torch.Tensor:

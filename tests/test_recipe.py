@@ -23,14 +23,14 @@ def test_modern_rate_is_timms_over_three_hundred_epochs() -> None:
     for step in (*range(2 * STEPS), *range(2 * STEPS, total, 17), total - 1):
         cosine.step_update(step)
         theirs = optimizer.param_groups[0]["lr"]
-        assert learning_rate(MODERN, step=step, steps_per_epoch=STEPS) == pytest.approx(theirs, rel=1e-9, abs=1e-15)
-    assert learning_rate(MODERN, step=warmup // 2, steps_per_epoch=STEPS) == pytest.approx(2e-3)
+        assert learning_rate(MODERN, step=step, steps=total) == pytest.approx(theirs, rel=1e-9, abs=1e-15)
+    assert learning_rate(MODERN, step=warmup // 2, steps=total) == pytest.approx(2e-3)
 
 
 @pytest.mark.parametrize(("epoch", "rate"), [(0, 0.1), (29, 0.1), (30, 0.01), (59, 0.01), (60, 0.001), (89, 0.001)])
 def test_original_rate(epoch: int, rate: float) -> None:
     for step in (epoch * 5004, epoch * 5004 + 5003):
-        assert learning_rate(ORIGINAL, step=step, steps_per_epoch=5004) == pytest.approx(rate)
+        assert learning_rate(ORIGINAL, step=step, steps=90 * 5004) == pytest.approx(rate)
 
 
 def test_modern_optimizer_does_not_decay_vectors() -> None:

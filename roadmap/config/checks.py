@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection
 
 from roadmap.config.conf import to_dict
+from roadmap.config.length import images_used
 from roadmap.config.schema import Config, ModelConfig, RecipeConfig
 from roadmap.config.values import conform
 from roadmap.data.datasets import dataset
@@ -58,7 +59,7 @@ def _check_data(config: Config) -> None:
     if known.in_memory:
         enough = d.num_classes >= known.classes
         require(enough, "data.num_classes", d.num_classes, f"{known.classes} for {d.name}")
-        images = min(known.images[0], d.max_train or known.images[0])
+        images, _ = images_used(d, *known.images)
         require(r.batch_size <= images, "recipe.batch_size", r.batch_size, f"up to {images}, the training images")
     require(not d.resize or known.in_memory, "data.resize", d.resize, "unset, except for data held in memory")
     require(not d.resize or d.resize <= d.img_size, "data.resize", d.resize, f"up to data.img_size, {d.img_size}")

@@ -15,10 +15,15 @@ OLD_DEFAULTS = {
     "data.resize": None,
     "recipe.init_weights": None,
     "recipe.init_sha256": None,
+    "data.fraction": 1.0,
+    "data.holdout": 0.0,
+    "data.subset_seed": 0,
+    "training.max_steps": None,
 }
 OUTSIDE_IDENTITY = (
     "study", "training", "tracking", "runs_dir", *DATA_LOCATION, "budget", "regime", "step", "recipe.init_weights",
 )  # fmt: skip
+DECIDES = "training.max_steps"  # inside, although its group is outside
 NAMES = ("study.name", "step.name", "regime.name")  # all of these three groups that is part of it
 
 
@@ -30,7 +35,7 @@ def identity(config: dict[str, Any]) -> dict[str, Any]:
     kept = {
         key: value
         for key, value in flat.items()
-        if not under(key, OUTSIDE_IDENTITY) and OLD_DEFAULTS.get(key, ...) != value
+        if (key == DECIDES or not under(key, OUTSIDE_IDENTITY)) and OLD_DEFAULTS.get(key, ...) != value
     }
     return kept | {name: flat[name] for name in NAMES}
 

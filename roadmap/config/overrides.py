@@ -5,12 +5,13 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, get_origin
 
 from roadmap.config import schema
-from roadmap.config.identity import DATA_LOCATION, under
+from roadmap.config.identity import DATA_LOCATION, DECIDES, under
 from roadmap.config.schema import Design
 from roadmap.config.values import bare, conform, is_number, options
 from roadmap.errors import ConfigError, did_you_mean
@@ -88,6 +89,16 @@ def kinds() -> dict[str, Any]:
     return {key: bare(kind)[0] for key, kind in options(schema.Config).items()}
 
 
+def likely_option(word: str, allowed: Iterable[str]) -> str:
+    """A question to append to a refusal: the allowed word that was meant, or the option of that name in its group."""
+    name = word.lstrip("+~").rpartition(".")[2]
+    grouped = {key: key.rpartition(".")[2] for key in kinds() if "." in key}
+    same = [key for key, last in grouped.items() if last == name]
+    near = [] if same or did_you_mean(word, allowed) else get_close_matches(name, {*grouped.values()}, n=1)
+    meant = same or [key for key, last in grouped.items() if last in near]
+    return f" (did you mean {' or '.join(meant)}?)" if meant else did_you_mean(word, allowed)
+
+
 def with_placeholders(overrides: list[str]) -> tuple[list[str], dict[str, str]]:
     """Overrides with a placeholder for each path and each plain text, and the value of each placeholder.
 
@@ -119,7 +130,7 @@ def study_name(
     if (file := Path(given.get("recipe.init_weights", "")).expanduser()).is_file():
         given = {**given, "recipe.init_weights": sha256(file)[:8]}
     outside = [*OUTSIDE, *own_parts]
-    kept = [f"{k}={v}" for k, v in sorted(given.items()) if k == LADDER or not under(k, outside)]
+    kept = [f"{k}={v}" for k, v in sorted(given.items()) if k in (LADDER, DECIDES) or not under(k, outside)]
     name = re.sub(r"[^\w.,=+\[\]-]", "_", ",".join([study, *kept]))
     if len(name) >= 120:
         name = f"{study},{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:12]}"
@@ -143,7 +154,7 @@ def explain(error: BaseException, overrides: Sequence[str] = ()) -> str:
     owner = getattr(schema, unknown[2], None) if unknown else None
     if unknown and is_dataclass(owner):
         allowed = [field.name for field in fields(owner)]
-        text += f"\nallowed: {' '.join(allowed)}{did_you_mean(unknown[1], allowed)}"
+        text += f"\nallowed: {' '.join(allowed)}{likely_option(unknown[1], allowed)}"
     if references := [word for word in overrides if "${" in word and "nterpolation" in whole]:
         shells = 'a variable of the shell stands in double quotes, "key=$NAME"'
         text = f"{references[0]}: {text}\n${{...}} is another option, as in ${{recipe.lr}}; {shells}"

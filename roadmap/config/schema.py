@@ -172,6 +172,11 @@ class DataConfig:
     """For evaluation, the short side of an image file is resized to img_size / crop_pct and the center is cropped.
     From img_size 384 on, the whole image is resized instead."""
     on_error: OnError = OnError.stop  # for training images; a test image that cannot be read always stops the run
+    fraction: Annotated[float, Range(0, 1, above=True)] = 1.0  # share of the training images of each class, a part of any larger share
+    holdout: Annotated[float, Range(0, 1, below=True)] = 0.0
+    """Share of the training images of each class that is held out of training and evaluated instead of the test
+    images: to choose options without them (docs/studies.md)."""
+    subset_seed: Seed = 0  # of the images that fraction and holdout choose, whatever the seed of the run
     max_train: Images | None = None
     """Number of training images: the first ones of data in memory, evenly spread ones of files. Unset: all."""
     max_test: Images | None = None
@@ -241,7 +246,7 @@ class RecipeConfig:
 
 @dataclass
 class TrainingConfig:
-    """How a run is carried out; no option changes its outcome beyond rounding."""
+    """How a run is carried out; no option but max_steps changes its outcome beyond rounding."""
 
     device: Device = Device.auto
     threads: Annotated[int, Range(1, 1024)] | None = None  # CPU threads. Unset: all cores.
@@ -256,6 +261,9 @@ class TrainingConfig:
     checkpoint_minutes: Annotated[float, Range(0, 10**6)] = 5.0  # minutes between checkpoints within an epoch; 0: none
     checkpoint_epochs: Epochs = 1
     on_nonfinite: OnNonfinite = OnNonfinite.stop
+    max_steps: Annotated[int, Range(1, 10**12)] | None = None
+    """Optimizer steps after which a run ends, and its schedule with it. Unset: those of recipe.epochs, the most in any
+    case."""
     rollbacks: Annotated[int, Range(0, 1000)] = 3  # rollbacks that on_nonfinite=rollback allows per run
 
 

@@ -17,7 +17,9 @@ from roadmap.errors import require_one_of
 DECIDES_OUTCOME = (
     "recipe",
     "regime.name",
+    "training.max_steps",
     *(f"data.{key}" for key in ("name", "img_size", "max_train", "max_test", "crop_pct", "on_error")),
+    *(f"data.{key}" for key in ("fraction", "holdout", "subset_seed")),
 )
 
 Deviations = dict[str, tuple[object, object]]

@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 from roadmap.config.schema import DataConfig, OnError, RecipeConfig
 from roadmap.data.decoding import as_rgb, open_image, raise_shortage, reason
 from roadmap.data.image_transforms import Pipeline, eval_pipeline, train_pipeline
-from roadmap.data.records import Records, check, find
+from roadmap.data.records import Records, check, find, source_part
 from roadmap.data.rng import mix, preserved, reseed
+from roadmap.data.subset import subset
 from roadmap.errors import DataError
 
 CHUNK = 64  # images that a worker hands over at a time, whatever the batch size
@@ -87,14 +88,16 @@ class ImageFiles:
 
 
 def load(data: DataConfig, recipe: RecipeConfig, *, train: bool, workers: int = 0) -> ImageFiles:
-    """The images of a part by the reader of data.name; max_train and max_test choose evenly spaced ones."""
-    records = find(data, "train" if train else "val")
-    check(records, data, train=train)
-    n = len(records.labels)
+    """The images of a part by the reader of data.name; max_train and max_test choose evenly spaced ones of `subset`."""
+    part = source_part(data, train=train)
+    records = find(data, part)
+    check(records, data, train=part == "train")
+    chosen = subset(records.labels, data, train=train)
+    n = len(chosen)
     count = min(n, (data.max_train if train else data.max_test) or n)
     return ImageFiles(
         records=records,
-        chosen=torch.arange(count) * n // count,
+        chosen=chosen[torch.arange(count) * n // count],
         pipeline=train_pipeline(recipe, data) if train else eval_pipeline(recipe, data),
         shape=torch.Size((count, data.in_chans, data.img_size, data.img_size)),
         workers=workers,

@@ -11,6 +11,8 @@ from torch import Tensor
 from roadmap.config.schema import DataConfig, RecipeConfig
 from roadmap.data.datasets import dataset
 from roadmap.data.fetch import damaged_files, torchvision_class
+from roadmap.data.records import source_part
+from roadmap.data.subset import subset
 from roadmap.errors import DataError, require
 
 
@@ -51,12 +53,13 @@ class Images:
 
 
 def load(data: DataConfig, *, train: bool) -> Images:
-    """The first data.max_train or max_test images, `fitted`."""
+    """The first data.max_train or max_test images of the subset, `fitted`."""
     root = Path(data.root).expanduser()
     read = _read_idx if dataset(data.name).sha256 else _read_by_torchvision
-    images, labels, classes = read(data.name, root, train)
+    images, labels, classes = read(data.name, root, source_part(data, train=train) == "train")
     limit = data.max_train if train else data.max_test
-    images, labels = images[:limit], labels[:limit]
+    chosen = subset(labels, data, train=train)[:limit]
+    images, labels = images[chosen], labels[chosen]
     return Images(fitted(images, data), labels, classes)
 
 

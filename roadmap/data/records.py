@@ -71,6 +71,11 @@ def check(records: Records, data: DataConfig, *, train: bool) -> None:
         require(enough, key, given, f"{high + 1}, one more than the last class of {where}")
 
 
+def source_part(data: DataConfig, *, train: bool) -> str:
+    """The part that a run trains on or is evaluated on: with data.holdout, it is train for both."""
+    return "train" if train or data.holdout > 0 else "val"
+
+
 def fingerprint(training: "Part", test: "Part") -> dict[str, Any] | None:
     """The fingerprint of the image files of a run: counts, and a hash of labels and names in order; None in memory.
 
@@ -84,7 +89,9 @@ def fingerprint(training: "Part", test: "Part") -> dict[str, Any] | None:
 
 def listed(data: DataConfig) -> dict[str, Any] | None:
     """The fingerprint of the files on disk now; None for data sets that their name identifies."""
-    return None if dataset(data.name).named else {part: _of_part(find(data, part)) for part in PARTS}
+    if dataset(data.name).named:
+        return None
+    return {part: _of_part(find(data, source_part(data, train=part == "train"))) for part in PARTS}
 
 
 def _of_part(part: Records) -> dict[str, Any]:

@@ -21,6 +21,7 @@ class Stream(IntEnum):
     noise = 4
     mixup = 5
     randaugment = 6
+    subset = 7
 
 
 def mix(*integers: int) -> int:
@@ -32,6 +33,11 @@ def mix(*integers: int) -> int:
 def epoch_order(seed: int, epoch: int, n: int) -> Tensor:
     """The order of n images in an epoch: a permutation, (n,) int64, on the CPU."""
     return torch.randperm(n, generator=_generator(seed, epoch, Stream.order))
+
+
+def class_order(seed: int, label: int, n: int) -> Tensor:
+    """A permutation of the n images of a class, (n,) int64."""
+    return torch.randperm(n, generator=_generator(seed, label, Stream.subset))
 
 
 def epoch_uniforms(seed: int, epoch: int, n: int, *, k: int, stream: Stream) -> Tensor:

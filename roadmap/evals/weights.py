@@ -105,7 +105,12 @@ def overridden(config: Config, overrides: list[str]) -> Config:
         fits = test in TEST_SETS and config.data.name == "imagenet"
         require(fits, "data", test, f"one of {' '.join(TEST_SETS)}, for a run on imagenet")
         require("data.root" in given, "data.root", "", f"the folder of {test}")
-        plain["data"] |= {"name": test, "max_test": None, **(IMAGENET_C if test == "imagenet_c" else {})}
+        plain["data"] |= {
+            "name": test,
+            "max_test": None,
+            "holdout": 0.0,
+            **(IMAGENET_C if test == "imagenet_c" else {}),
+        }
     dotted = [word for word in overrides if not word.startswith("data=")]
     try:
         merged = OmegaConf.to_container(OmegaConf.merge(plain, OmegaConf.from_dotlist(dotted)))

@@ -204,8 +204,10 @@ def blank_rows(results: Sequence[Result]) -> list[Row]:
 
 def report(table: Sequence[Row], results: Sequence[Result]) -> str:
     """The table as a page of Markdown, with notes."""
+    held = results[0]["config"]["data"].get("holdout", 0.0)
+    which = f" that were held out of the training images ({held:.3g} of each class)" if held else ""
     lines = [
-        f"Top-1 on {results[0]['test_images']:,} images, raw weights, mean over n seeds; changes to the parent.",
+        f"Top-1 on {results[0]['test_images']:,} images{which}, raw weights, mean over n seeds; changes to the parent.",
         *([COMPARED[table[0].design]] if table[0].design in COMPARED else []),
         notes.intervals(table),
     ]

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from roadmap.config.checks import spell
-from roadmap.config.identity import difference, under
+from roadmap.config.identity import DECIDES, difference, under
 from roadmap.config.schema import Design, StudyConfig
 from roadmap.config.steps import steps
 from roadmap.errors import ConfigError
 from roadmap.runs import count_of
 
 Result = Mapping[str, Any]
-STUDY = ("study.name", "regime", "data", "budget")  # keys that all runs of a study share
+STUDY = ("study.name", "regime", "data", "budget", DECIDES)  # keys that all runs of a study share
 FREE = (
     "seed", "training", "tracking", "runs_dir", "study.seeds", "study.reuse_published", "data.root",
     "step.section", "step.group", "step.title", "recipe.init_weights",
@@ -54,7 +54,7 @@ def design_of(result: Result) -> Design:
 
 def _compare(a: Result, b: Result, parts: Sequence[str], *, why: str, declared: Set[str] = frozenset()) -> None:
     for key, (left, right) in sorted(difference(a["config"], b["config"]).items()):
-        if under(key, parts) and not under(key, FREE) and not under(key, list(declared)):
+        if under(key, parts) and (key == DECIDES or not under(key, FREE)) and not under(key, list(declared)):
             raise ConfigError(f"{key}: {spell(left)} in {_run(a)}, {spell(right)} in {_run(b)}: {why}")
 
 

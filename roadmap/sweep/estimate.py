@@ -1,6 +1,7 @@
 """The cost estimate of a sweep: time, disk, energy and money, from the speed of each step."""
 
 import heapq
+import math
 import multiprocessing
 import os
 import re
@@ -20,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from roadmap.cli import counted, duration, options, positive, split, whole
+from roadmap.config.length import images_used, run_steps
 from roadmap.config.schema import Config, Opt, Precision, Tracking
 from roadmap.data.datasets import dataset
 from roadmap.environment import child_environment
@@ -109,7 +111,7 @@ def image_counts(config: Config, stated: str = "") -> tuple[int, int]:
     else:
         train, test = count_images(data) or dataset(data.name).images
         require(train > 0, "images", "", f"TRAIN,TEST: the number of files, which {data.name} does not tell")
-    return min(train, data.max_train or train), min(test, data.max_test or test)
+    return images_used(data, train, test)
 
 
 def stated_speeds(plan: Plan, images_per_second: float) -> dict[str, Speed]:
@@ -176,10 +178,12 @@ def measured_startup(config: Config, jobs: int) -> float:
 def run_cost(config: Config, speed: Speed, images: tuple[int, int], startup: float = 0.0) -> RunCost:
     """The cost of a run that evaluates raw and averaged weights after every epoch."""
     recipe, (train, test) = config.recipe, images
-    trained = train // recipe.batch_size * recipe.batch_size * recipe.epochs
-    work = trained / speed.training + 2 * test * recipe.epochs / speed.evaluation
+    per_epoch = max(1, train // recipe.batch_size)
+    steps = run_steps(config, per_epoch)
+    epochs = math.ceil(steps / per_epoch)
+    work = steps * recipe.batch_size / speed.training + 2 * test * epochs / speed.evaluation
     copies = 3 if recipe.opt is Opt.sgd else 4
-    return RunCost(config.step.name, recipe.epochs, startup, work, copies * 4 * speed.params)
+    return RunCost(config.step.name, epochs, startup, work, copies * 4 * speed.params)
 
 
 def ends(costs: Iterable[RunCost], devices: int) -> Iterator[float]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from roadmap.config.capacity import refuse_oversized
+from roadmap.config.length import run_steps
 from roadmap.config.schema import Config, OnNonfinite, RecipeConfig
 from roadmap.data import loader
 from roadmap.data.records import fingerprint
@@ -46,12 +47,14 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
         progress.say(warning)
     training, test = (loader.load(config, train=part).to(device) for part in (True, False))
     config = replace(config, training=replace(config.training, compile=compiles(config, len(training), device)))
-    epochs, per_epoch = config.recipe.epochs, loader.batches_per_epoch(training, config.recipe)
+    per_epoch = loader.batches_per_epoch(training, config.recipe)
+    steps = run_steps(config, per_epoch)
+    epochs = math.ceil(steps / per_epoch)
     data = fingerprint(training, test)
     checkpointer = Checkpointer(directory=directory, config=config, world=world, progress=progress, data=data)
     state = checkpointer.begin(device)
-    progress.begin(epochs * per_epoch, checkpointer.before or 0.0)
-    for note in (*training.notes, *test.notes):
+    progress.begin(steps, epochs, checkpointer.before or 0.0)
+    for note in dict.fromkeys([*training.notes, *test.notes]):
         progress.say(note)
     while len(state.history) < epochs:
         try:
@@ -67,7 +70,7 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
             state = checkpointer.begin(device)
             state.rollbacks = rollbacks
             continue
-        state.history.append(end_epoch(state, test, config, per_epoch=per_epoch))
+        state.history.append(end_epoch(state, test, config, per_epoch=per_epoch, steps=steps))
         state.loss_sum, state.skipped, state.clock = 0.0, 0, Clock()
         progress.epoch(state.history[-1])
         if len(state.history) % config.training.checkpoint_epochs == 0 or len(state.history) == epochs:
@@ -86,9 +89,10 @@ def train_epoch(state: State, training: loader.Part, checkpointer: Checkpointer,
     seeds = {"seed": config.seed, "epoch": epoch, "start": first}
     share = world.rank, world.size
     batches = _timed(loader.micro_batches(training, config.recipe, config.data, **seeds, share=share), clock)
-    for index in range(first, per_epoch):
+    steps = run_steps(config, per_epoch)
+    for index in range(first, min(per_epoch, steps - epoch * per_epoch)):
         started, waited = time.perf_counter(), clock.data
-        loss = train_step(state, batches, config, per_epoch=per_epoch)
+        loss = train_step(state, batches, config, steps=steps)
         done = time.perf_counter()
         if config.training.compile and epoch == 0 and index == first:
             progress.say(f"first step, including compilation: {done - started:.1f} s")
@@ -110,11 +114,11 @@ def train_epoch(state: State, training: loader.Part, checkpointer: Checkpointer,
         clock.other += time.perf_counter() - done
 
 
-def train_step(state: State, batches: Iterator[loader.Batch], config: Config, *, per_epoch: int) -> float:
-    """One optimizer step on this process's micro-batches; returns the mean loss over the whole batch, if finite."""
+def train_step(state: State, batches: Iterator[loader.Batch], config: Config, *, steps: int) -> float:
+    """One of a run's optimizer steps on this process's micro-batches; returns the mean loss of the batch, if finite."""
     recipe, where = config.recipe, f"at step {state.step} of {config.step.name}"
     for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(recipe, step=state.step, steps_per_epoch=per_epoch)
+        group["lr"] = learning_rate(recipe, step=state.step, steps=steps)
     state.model.train()
     state.optimizer.zero_grad()
     state.replica.begin()
@@ -174,9 +178,9 @@ def backward(state: State, chunk: Chunk, recipe: RecipeConfig) -> float:
     return loss.item()
 
 
-def end_epoch(state: State, test: loader.Part, config: Config, *, per_epoch: int) -> dict[str, Any]:
+def end_epoch(state: State, test: loader.Part, config: Config, *, per_epoch: int, steps: int) -> dict[str, Any]:
     """Evaluate raw and averaged weights; returns the epoch's line of metrics.jsonl."""
-    started = time.perf_counter()
+    started, done = time.perf_counter(), state.step - len(state.history) * per_epoch
     size = state.plan.eval_batch_size or config.training.eval_batch_size
     batches = loader.evaluation_batches(test, config.data, size, share=(state.world.rank, state.world.size))
     found = evaluate([state.model, state.ema.module], batches, num_classes=config.data.num_classes)
@@ -190,12 +194,12 @@ def end_epoch(state: State, test: loader.Part, config: Config, *, per_epoch: int
     return {
         "epoch": len(state.history) + 1,
         "step": state.step,
-        "loss": state.loss_sum / per_epoch,
-        "lr": learning_rate(recipe, step=state.step - 1, steps_per_epoch=per_epoch),
+        "loss": state.loss_sum / done,
+        "lr": learning_rate(recipe, step=state.step - 1, steps=steps),
         "skipped_images": state.skipped,
         "test_images": total,
         **accuracies,
-        "images_per_second": per_epoch * recipe.batch_size / clock.training(),
+        "images_per_second": done * recipe.batch_size / clock.training(),
         "data_share": clock.data / clock.training(),
         "overhead_share": (clock.data + clock.other) / clock.training(),
         "training_seconds": clock.training(),

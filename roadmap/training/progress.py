@@ -33,7 +33,7 @@ class Progress:
         self._name = f"{config.step.name} seed {config.seed}"
         self._task = self._bar.add_task(self._name, total=None, note="")
         self._filed = self._printed = self._last = time.monotonic()
-        self._steps, self._rate, self._begun = 0, 0.0, self._last
+        self._steps, self._epochs, self._rate, self._begun = 0, config.recipe.epochs, 0.0, self._last
         self._top1: float | None = None
 
     def __enter__(self) -> Self:
@@ -43,9 +43,9 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def begin(self, steps: int, seconds: float = 0.0) -> None:
-        """Set the number of steps of the whole run, and the seconds that earlier processes worked on it."""
-        self._steps, self._last = steps, time.monotonic()
+    def begin(self, steps: int, epochs: int, seconds: float = 0.0) -> None:
+        """Set the steps and epochs of the whole run, and the seconds that earlier processes worked on it."""
+        self._steps, self._epochs, self._last = steps, epochs, time.monotonic()
         self._begun = self._last - seconds
         self._bar.update(self._task, total=steps)
 
@@ -67,8 +67,8 @@ class Progress:
             content = {
                 "step": step,
                 "steps": self._steps,
-                "epoch": (step - 1) // max(1, self._steps // self._recipe.epochs),
-                "epochs": self._recipe.epochs,
+                "epoch": (step - 1) // max(1, self._steps // self._epochs),
+                "epochs": self._epochs,
                 "loss": loss,
                 "images_per_second": self._rate,
                 "top1": self._top1,
@@ -84,6 +84,6 @@ class Progress:
         """Report an epoch by its line of metrics.jsonl."""
         self._top1 = line["top1"]
         self.say(
-            f"epoch {line['epoch']}/{self._recipe.epochs}  loss {line['loss']:.4f}  top-1 {line['top1']:.2f}  "
+            f"epoch {line['epoch']}/{self._epochs}  loss {line['loss']:.4f}  top-1 {line['top1']:.2f}  "
             f"(EMA {line['ema_top1']:.2f})  {line['images_per_second']:,.0f} images/s"
         )

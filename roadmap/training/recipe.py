@@ -23,14 +23,18 @@ def make_optimizer(model: nn.Module, recipe: RecipeConfig) -> optim.Optimizer:
     return optim.AdamW(groups, recipe.lr, (first, second), recipe.opt_eps, weight_decay=decay, fused=True)
 
 
-def learning_rate(recipe: RecipeConfig, *, step: int, steps_per_epoch: int) -> float:
-    """Learning rate of optimizer step `step`, counted from 0: linear warmup from 0, then the schedule."""
-    total, warmup = recipe.epochs * steps_per_epoch, recipe.warmup_epochs * steps_per_epoch
+def learning_rate(recipe: RecipeConfig, *, step: int, steps: int) -> float:
+    """Learning rate of optimizer step `step` of `steps`, counted from 0: linear warmup from 0, then the schedule.
+
+    Lengths in epochs are shares of recipe.epochs, so a run with fewer steps has the whole schedule in them.
+    """
+    per_epoch = steps / recipe.epochs
+    warmup = recipe.warmup_epochs * per_epoch
     if step < warmup:
         return recipe.lr * step / warmup
     if recipe.sched is Sched.step:
-        return recipe.lr * recipe.decay_rate ** int(step / (recipe.decay_epochs * steps_per_epoch))
-    done = (step - warmup) / (total - warmup)
+        return recipe.lr * recipe.decay_rate ** int(step / (recipe.decay_epochs * per_epoch))
+    done = (step - warmup) / (steps - warmup)
     return recipe.min_lr + (recipe.lr - recipe.min_lr) * (1 + math.cos(math.pi * done)) / 2
 
 

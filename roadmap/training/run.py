@@ -128,7 +128,7 @@ def make_result(
         "params": size.params,
         "macs": size.macs,
         "stages": [stage._asdict() for stage in size.stages],
-        "epochs": config.recipe.epochs,
+        "epochs": len(history),
         "wall_seconds": state.seconds,
         "images_per_second": config.recipe.batch_size * state.step / training,
         "overhead_share": overhead / training,

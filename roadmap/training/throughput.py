@@ -37,7 +37,7 @@ def measure(config: Config) -> tuple[float, float, int]:
 
     def train() -> None:
         batches = micro_batches(images, recipe, data, seed=0, epoch=state.step)
-        train_step(state, batches, config, per_epoch=1000)
+        train_step(state, batches, config, steps=1000 * recipe.epochs)
         state.ema.update()
         state.step += 1
 
