@@ -4,7 +4,7 @@ from roadmap.config.schema import Config, DataConfig
 
 
 def images_used(data: DataConfig, train: int, test: int) -> tuple[int, int]:
-    """About how many images a run trains on and is evaluated on, of those that there are."""
+    """About how many images are trained on and evaluated on in a run, of those that there are."""
     held = round(data.holdout * train)
     train, test = round(data.fraction * (train - held)), held or test
     return min(train, data.max_train or train), min(test, data.max_test or test)

@@ -14,7 +14,7 @@ from roadmap.config import schema
 from roadmap.config.identity import DATA_LOCATION, DECIDES, under
 from roadmap.config.schema import Design
 from roadmap.config.values import bare, conform, is_number, options
-from roadmap.errors import ConfigError, did_you_mean
+from roadmap.errors import ConfigError
 from roadmap.files import sha256
 
 PATHS = ("runs_dir", *DATA_LOCATION, "recipe.init_weights")
@@ -93,10 +93,11 @@ def likely_option(word: str, allowed: Iterable[str]) -> str:
     """A question to append to a refusal: the allowed word that was meant, or the option of that name in its group."""
     name = word.lstrip("+~").rpartition(".")[2]
     grouped = {key: key.rpartition(".")[2] for key in kinds() if "." in key}
-    same = [key for key, last in grouped.items() if last == name]
-    near = [] if same or did_you_mean(word, allowed) else get_close_matches(name, {*grouped.values()}, n=1)
-    meant = same or [key for key, last in grouped.items() if last in near]
-    return f" (did you mean {' or '.join(meant)}?)" if meant else did_you_mean(word, allowed)
+    meant = [*get_close_matches(name, [*allowed], n=1), *(key for key, last in grouped.items() if last == name)]
+    if not meant:
+        near = get_close_matches(name, {*grouped.values()}, n=1)
+        meant = [key for key, last in grouped.items() if last in near]
+    return f" (did you mean {' or '.join(meant)}?)" if meant else ""
 
 
 def with_placeholders(overrides: list[str]) -> tuple[list[str], dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Which training images a run uses: a fraction of each class, and a part held out of training; nested and seeded."""
+"""The training images of a run: a fraction of each class, and a part held out of training; nested and seeded."""
 
 import torch
 from torch import Tensor
