@@ -112,6 +112,9 @@ def sweep_words(words: Iterable[str]) -> tuple[SweepOptions, list[str], list[str
 
     own, rest = split(words, SWEEP_KEYS)
     own = [_names(word) if word.startswith("steps=") else word for word in own]
+    tunings = [word.partition("=")[2] for word in own if word.startswith("tune=")]  # not in Hydra's grammar
+    require(len(tunings) < 2, "tune", " ".join(tunings), "one option")
+    own = [word for word in own if not word.startswith("tune=")]
     given = parse_overrides([*own, *rest])
     for key in {"seed", "step"} & given.keys():
         allowed = "seeds=N and steps=[NAME,...] in a sweep, or +step=NAME step.name=... for a step of your own"
@@ -125,6 +128,7 @@ def sweep_words(words: Iterable[str]) -> tuple[SweepOptions, list[str], list[str
         raise ConfigError(f"{' '.join(own)}: {str(error).splitlines()[0]}") from error
     conform(to_dict(chosen), SweepOptions, "")
     require(chosen.jobs == "auto" or isinstance(chosen.jobs, int), "jobs", chosen.jobs, "auto, or a whole number")
+    chosen.tune = "".join(tunings)
     return chosen, of_cluster, overrides
 
 
@@ -149,7 +153,7 @@ def name_of_study(words: Iterable[str]) -> str:
     if "step.name" in given:  # options that make a step of one's own are no part of the name
         of_study = [f"study={base}"] if base in choices("study") else []
         changes = read_ladder(ladder_of([*overrides, *of_study])).options.changes
-    return study_name(study, given, chosen.design, changes)
+    return study_name(study, given, design=chosen.design, own_parts=changes, tune=chosen.tune)
 
 
 def choice(chosen: Mapping[str, str], key: str, allowed: Sequence[str]) -> str:

@@ -29,6 +29,7 @@ DATA = "data.json"  # fingerprint of the images, for data sets whose name does n
 JOB = "job.json"  # cluster job, until the sweep has seen its end
 PUBLISHED = "published"  # directory of committed results in results/, one directory per study
 TRACKING = "tracking"  # directory of the tracker's files and of its process's log
+TUNING = "tuning.json"  # of a tuned study, in its directory: the setting chosen for each step, and why
 EXIT = "exit.json"  # how the training command of a job ended
 
 CHECKSUM = "checksum"

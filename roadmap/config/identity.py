@@ -19,6 +19,7 @@ OLD_DEFAULTS = {
     "data.holdout": 0.0,
     "data.subset_seed": 0,
     "training.max_steps": None,
+    "study.tune": "",
 }
 OUTSIDE_IDENTITY = (
     "study", "training", "tracking", "runs_dir", *DATA_LOCATION, "budget", "regime", "step", "recipe.init_weights",

@@ -17,6 +17,7 @@ from roadmap.config.values import bare, conform, is_number, options
 from roadmap.errors import ConfigError
 from roadmap.files import sha256
 
+SPECIAL = re.compile(r"[^\w.,=+\[\]-]")  # characters that names do not have
 PATHS = ("runs_dir", *DATA_LOCATION, "recipe.init_weights")
 LADDER = "study.ladder"  # decides which steps are composed
 OUTSIDE = ("study", "step", "seed", "training", "tracking", "runs_dir", *DATA_LOCATION, "data.num_classes")
@@ -121,9 +122,14 @@ def with_placeholders(overrides: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def study_name(
-    study: str, given: Mapping[str, str], design: Design = Design.ladder, own_parts: Sequence[str] = ()
+    study: str,
+    given: Mapping[str, str],
+    *,
+    design: Design = Design.ladder,
+    own_parts: Sequence[str] = (),
+    tune: str = "",
 ) -> str:
-    """The name of the study that overrides and a design make of `study`, such as `smoke,recipe.lr=0.1`.
+    """The name of the study that overrides, a design or a tuning make of `study`, such as `smoke,recipe.lr=0.1`.
 
     Overrides that change nothing a run computes are left out, and those under `own_parts`, which make a step of one's
     own. A file of weights is named by its content: recipe.init_weights=3f2a9c1b.
@@ -132,11 +138,12 @@ def study_name(
         given = {**given, "recipe.init_weights": sha256(file)[:8]}
     outside = [*OUTSIDE, *own_parts]
     kept = [f"{k}={v}" for k, v in sorted(given.items()) if k in (LADDER, DECIDES) or not under(k, outside)]
-    name = re.sub(r"[^\w.,=+\[\]-]", "_", ",".join([study, *kept]))
+    name = SPECIAL.sub("_", ",".join([study, *kept]))
     if len(name) >= 120:
         name = f"{study},{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:12]}"
     name = given.get("study.name", name).strip("'\"")
-    return name if design is Design.ladder else f"{name},design={design.value}"
+    name = name if design is Design.ladder else f"{name},design={design.value}"
+    return f"{name},tune={SPECIAL.sub('_', tune)}" if tune else name
 
 
 def explain(error: BaseException, overrides: Sequence[str] = ()) -> str:

@@ -172,7 +172,9 @@ class DataConfig:
     """For evaluation, the short side of an image file is resized to img_size / crop_pct and the center is cropped.
     From img_size 384 on, the whole image is resized instead."""
     on_error: OnError = OnError.stop  # for training images; a test image that cannot be read always stops the run
-    fraction: Annotated[float, Range(0, 1, above=True)] = 1.0  # share of the training images of each class, a part of any larger share
+    fraction: Annotated[float, Range(0, 1, above=True)] = (
+        1.0  # share of the training images of each class, a part of any larger share
+    )
     holdout: Annotated[float, Range(0, 1, below=True)] = 0.0
     """Share of the training images of each class that is held out of training and evaluated instead of the test
     images: to choose options without them (docs/studies.md)."""
@@ -275,6 +277,7 @@ class StudyConfig:
     seeds: Seeds = 1  # seeds 0 to seeds - 1 are a full sweep
     ladder: Name = "network"  # a folder of conf/ladder
     design: Design = Design.ladder  # set by the option design=... of a sweep
+    tune: str = ""  # set by the option tune=... of a sweep
     reuse_published: bool = False
     """Whether a sweep takes runs with a published result (results/published) as finished."""
 
@@ -313,4 +316,7 @@ class SweepOptions:
     steps: list[str] = field(default_factory=list)  # only these steps; empty: all of `only`
     only: Only = Only.all
     design: Design = Design.ladder
+    tune: str = ""
+    """An option and settings, as recipe.lr:[0.5,1,2] (factors) or recipe.lr=[0.001,0.002]: every step is trained at
+    each and takes its best, chosen by training images that are held out (docs/statistics.md)."""
     cluster: str = "local"  # a file of conf/cluster. Options of a cluster are set as cluster.partition=gpu.

@@ -18,7 +18,7 @@ from roadmap.errors import ConfigError
 from roadmap.report.drawings import drawings
 from roadmap.report.figure import title_of
 from roadmap.report.style import group, groups
-from roadmap.results import collate, curves
+from roadmap.results import collate, curves, tuned
 from roadmap.results.markup import change_text, further, gflops, metric_text, p_value, rate
 from roadmap.results.paper import deviations
 from roadmap.results.statistics import LEVEL
@@ -47,6 +47,8 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
         raise ConfigError(f"study={study}: no result beside {path}; first run: python scripts/collate.py study={study}")
     first, metrics, facts = table[0], further(table), collate.facts(table, results)
     facts.pop(collate.DEVIATIONS, None)
+    if record := tuned.recorded([path.with_name("runs")]):
+        facts["Tuned"] = tuned.note(record)
     agreement = next((key for key in facts if key.startswith("Agreement")), None)
     return {
         "study": study,

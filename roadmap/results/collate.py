@@ -10,12 +10,12 @@ from roadmap.config.step_files import read_ladder
 from roadmap.config.steps import steps
 from roadmap.errors import ConfigError, require
 from roadmap.files import write_atomic
-from roadmap.results import curves, notes
+from roadmap.results import curves, notes, tuned
 from roadmap.results.compatibility import design_of, ladder_of, refuse_incompatible
 from roadmap.results.markup import page, to_latex
 from roadmap.results.paper import agreement, deviations, reference_regime, with_paper
 from roadmap.results.table import Row, long_rows, summarize, to_csv
-from roadmap.runs import PUBLISHED, RESULT, find_results, read_result
+from roadmap.runs import PUBLISHED, RESULT, TUNING, find_results, read_result
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -125,14 +125,17 @@ def keep(found: Found, directory: Path) -> None:
 
 def tables(found: Found, places: Sequence[Path]) -> dict[str, str]:
     """The files that results make: name and text; no text if there is nothing to write."""
-    results = [*found.values()]
+    results, record = [*found.values()], tuned.recorded(places)
     table = rows(results)
+    if record:
+        table = tuned.beside_untuned(table, record)
     return {
         "ladder.csv": to_csv(table),
-        "ladder.md": report(table, results),
+        "ladder.md": report(table, results, record),
         "ladder.tex": to_latex(table),
         "runs.csv": long_rows(results).to_csv(index=False, lineterminator="\n"),
         curves.CURVES: curves.to_csv(_curves(found, places)),
+        TUNING: tuned.text_of(record) if record else "",
     }
 
 
@@ -202,13 +205,14 @@ def blank_rows(results: Sequence[Result]) -> list[Row]:
     return blank
 
 
-def report(table: Sequence[Row], results: Sequence[Result]) -> str:
-    """The table as a page of Markdown, with notes."""
+def report(table: Sequence[Row], results: Sequence[Result], record: Mapping[str, Any] | None = None) -> str:
+    """The table as a page of Markdown, with notes; `record` is that of a tuned study."""
     held = results[0]["config"]["data"].get("holdout", 0.0)
     which = f" that were held out of the training images ({held:.3g} of each class)" if held else ""
     lines = [
         f"Top-1 on {results[0]['test_images']:,} images{which}, raw weights, mean over n seeds; changes to the parent.",
         *([COMPARED[table[0].design]] if table[0].design in COMPARED else []),
+        *([f"Tuned: {tuned.note(record)}."] if record else []),
         notes.intervals(table),
     ]
     return page(results[0]["study"], lines, table, facts(table, results))

@@ -7,6 +7,7 @@ from roadmap.config.checks import spell
 from roadmap.config.identity import DECIDES, difference, under
 from roadmap.config.schema import Design, StudyConfig
 from roadmap.config.steps import steps
+from roadmap.config.tuning import parse_tuning
 from roadmap.errors import ConfigError
 from roadmap.runs import count_of
 
@@ -34,7 +35,7 @@ def refuse_incompatible(results: Sequence[Result]) -> None:
         same_step, same_recipe = by_step.setdefault(step, result), by_recipe.setdefault(recipe, result)
         _compare(results[0], result, STUDY, why="one table is one study")
         _compare(same_step, result, list(config), why="runs of one step differ in their seed alone")
-        _compare(same_recipe, result, ["recipe"], why=f"both call their recipe {recipe}")
+        _compare(same_recipe, result, ["recipe"], why=f"both call their recipe {recipe}", declared=tuned_option(result))
         _refuse_other_deviations(same_recipe, result)
         _refuse_other_deviations(results[0], result, only=("augmentation", "data.resized"))
         _refuse_other_images(results[0], result)
@@ -52,6 +53,12 @@ def design_of(result: Result) -> Design:
     return Design[result["config"]["study"].get("design", Design.ladder.name)]
 
 
+def tuned_option(result: Result) -> set[str]:
+    """The option that a tuned study chose for each step."""
+    text = result["config"]["study"].get("tune", "")
+    return {parse_tuning(text).key} if text else set()
+
+
 def _compare(a: Result, b: Result, parts: Sequence[str], *, why: str, declared: Set[str] = frozenset()) -> None:
     for key, (left, right) in sorted(difference(a["config"], b["config"]).items()):
         if under(key, parts) and (key == DECIDES or not under(key, FREE)) and not under(key, list(declared)):
@@ -64,7 +71,7 @@ def _refuse_other_deviations(a: Result, b: Result, only: Sequence[str] = ()) -> 
     if ours is None or theirs is None:
         return
     for key in only or sorted(ours.keys() | theirs.keys()):
-        if ours.get(key) != theirs.get(key) and not under(key, FREE):
+        if ours.get(key) != theirs.get(key) and not under(key, [*FREE, *tuned_option(a)]):
             left, right = (spell(pair[0]) if pair else "as in the paper" for pair in (ours.get(key), theirs.get(key)))
             why = "they deviate from the paper differently"
             raise ConfigError(f"{key}: {left} in {_run(a)}, {right} in {_run(b)}: {why}")
@@ -83,7 +90,7 @@ def _refuse_undeclared(present: Mapping[str, Result], ladder: str) -> None:
     """Compare each step with its nearest ancestor that has results; the steps between them declare what may change."""
     known = {step.name: step for step in steps(ladder=ladder)}
     for name in [step for step in known if step in present]:
-        declared, parent = set(known[name].declares), known[name].parent
+        declared, parent = tuned_option(present[name]) | known[name].declares, known[name].parent
         while parent is not None and parent not in present:
             declared |= known[parent].declares
             parent = known[parent].parent

@@ -84,6 +84,7 @@ class Plan:
 def make_plan(words: Sequence[str]) -> Plan:
     """The plan for words such as `study=smoke seeds=3 jobs=2 steps=[gelu,layer_norm]` (ConfigError: bad words)."""
     options, of_cluster, overrides = sweep_words(words)
+    require(not options.tune, "tune", options.tune, "in scripts/sweep.py, and where a study is named")
     cluster = read_cluster(options.cluster, of_cluster)
     of_step, rest = split_own(overrides)
     first, skipped = compose(rest), dict[str, str]()
@@ -163,7 +164,7 @@ def compose_design(
     by_name = {step.name: step for step in ladder}
     models = cache(lambda name: _compose(by_name[name], overrides).model)
     with_recipe = cache(lambda recipe: _compose(base, [f"recipe={recipe}", *overrides]))
-    study = replace(first.study, name=study_name(first.study.name, {}, design), design=design)
+    study = replace(first.study, name=study_name(first.study.name, {}, design=design), design=design)
     configs, skipped = [replace(_compose(base, overrides), study=study)], {}
     for each in (variant(design, step, ladder, models) for step in changes):
         if each.model is None:

@@ -19,6 +19,7 @@ from roadmap.sweep.local import Local
 from roadmap.sweep.plan import Plan, make_plan
 from roadmap.sweep.slurm import Slurm, cancel
 from roadmap.sweep.status import UNDONE, Phase, RunState, error_file, reasons, status, summary, table
+from roadmap.sweep.tuning_stages import Stages, choose, make_stages
 from roadmap.terminal import Terminal
 
 
@@ -31,6 +32,7 @@ def main(words: list[str]) -> int:
         python scripts/sweep.py only=main_sequence           without the side steps
         python scripts/sweep.py design=leave_one_out         the last network without each change (docs/designs.md)
         python scripts/sweep.py design=add_one               the first network with each change alone
+        python scripts/sweep.py tune=recipe.lr:[0.5,1,2]     every step at its best of three rates (docs/statistics.md)
         python scripts/sweep.py recipe.epochs=4              a study of its own, named after the option
         python scripts/sweep.py cluster=slurm cluster.partition=gpu cluster.gpus_per_node=8   SLURM jobs
         python scripts/sweep.py status study=smoke           the state of each run
@@ -44,25 +46,54 @@ def main(words: list[str]) -> int:
     console = Terminal()
     dry_run, words = "--dry-run" in words, [word for word in words if word != "--dry-run"]
     command = words.pop(0) if words[:1] in (["status"], ["cancel"]) else ""
-    plan = make_plan(words)
-    for name, why in plan.skipped.items():
+    stages = make_stages(words) if any(word.startswith("tune=") for word in words) else None
+    plans = [stages.untuned, stages.held_out, stages.tuned] if stages else [make_plan(words)]
+    for name, why in plans[0].skipped.items():
         console.print(f"{name} does not apply: {why}")
-    if dry_run:
-        console.print(f"{counted(len(plan.runs), 'run')}, {plan.jobs} at a time")
-        for run, config in zip(plan.runs, plan.configs, strict=True):
-            reused = config.study.reuse_published and runs.published(config)
-            phase = "finished" if runs.finished(run.directory) else "published" if reused else "to do"
-            console.print(f"{phase:9} {run.directory}")
-    elif command == "status":
-        states = status(plan)
-        console.print(table(states, plan.jobs, height=len(states) + 6))
-        for line in reasons(states):
-            console.print(line)
-    elif command == "cancel":
-        console.print(f"{counted(cancel(plan.runs), 'job')} cancelled: {plan.study}")
-    else:
-        return _sweep(plan, console)
+    if not (dry_run or command):
+        return _tune(stages, console) if stages else _sweep(plans[0], console)
+    for plan in plans:
+        if dry_run:
+            _show(plan, console, chosen=not stages or plan is not stages.tuned)
+        elif command == "status":
+            states = status(plan)
+            console.print(table(states, plan.jobs, height=len(states) + 6))
+            for line in reasons(states):
+                console.print(line)
+        else:
+            console.print(f"{counted(cancel(plan.runs), 'job')} cancelled: {plan.study}")
     return 0
+
+
+def _show(plan: Plan, console: Console, *, chosen: bool) -> None:
+    """Print the runs of a plan, and refuse what its sweep would refuse; tuned ones are not known before the choice."""
+    console.print(f"{counted(len(plan.runs), 'run')}, {plan.jobs} at a time")
+    configs = plan.configs if chosen else []
+    published = {
+        config.step.name + f"/{config.seed}"
+        for config in configs
+        if config.study.reuse_published and runs.published(config)
+    }
+    for run in plan.runs:
+        reused = f"{run.step}/{run.seed}" in published
+        phase = "finished" if runs.finished(run.directory) else "published" if reused else "to do"
+        console.print(f"{phase:9} {run.directory}")
+
+
+def _tune(stages: Stages, console: Console) -> int:
+    """The sweeps of a tuned study, one after another; the second may have runs whose loss diverged."""
+    codes = list[int]()
+    for plan in (stages.untuned, stages.held_out):
+        codes.append(_sweep(plan, console))
+        if codes[-1] > 1:
+            return codes[-1]
+    lines, whole = choose(stages)
+    for line in lines:
+        console.print(line)
+    if not whole:
+        console.print("a step has no choice: once its runs can finish, the same command continues")
+        return 1
+    return max(codes[0], _sweep(stages.tuned, console))
 
 
 def _sweep(plan: Plan, console: Console) -> int:
