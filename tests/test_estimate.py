@@ -103,7 +103,7 @@ def test_impossible_words_are_refused() -> None:
         ("devices=0", "devices=0: allowed is 1 to 1000000"),
         ("watts=many", "watts=many: allowed is more than 0, up to 1e+15"),
         ("budget=48", "budget=48: allowed is a time with its unit: 48h, 90min, 2d"),
-        ("device=8", "(did you mean devices?)"),
+        ("device=8", "(did you mean devices or training.device?)"),
     ):
         code, output = inside("scripts/plan.py", "study=smoke", "steps=gelu", "images_per_second=100", word)
         assert code == 2 and message in output
