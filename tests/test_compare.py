@@ -88,7 +88,7 @@ def test_studies_may_be_named_with_commas_and_equals_signs(results: Path) -> Non
     [
         (["a=smoke", "b=smoke"], "b=smoke: allowed is another study than a"),
         (["a=smoke", "b=nothing"], "study=nothing: no "),
-        (["a=../smoke"], "a=../smoke: allowed is the name of a study"),
+        (["a=../smoke"], "a=../smoke: allowed is letters, digits and _"),
         (["smoke", "paper"], "smoke: allowed is a=... b=... results_dir=..."),
         (["a=single"], "a=single b=paper: no step has a change in both"),
     ],
