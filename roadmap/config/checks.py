@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from roadmap.config.conf import to_dict
 from roadmap.config.length import images_used
-from roadmap.config.schema import Config, ModelConfig, RecipeConfig
+from roadmap.config.schema import Config, ModelConfig, OnError, RecipeConfig
 from roadmap.config.values import conform
 from roadmap.data.datasets import dataset
 from roadmap.errors import ConfigError, require, require_one_of
@@ -61,7 +61,10 @@ def _check_data(config: Config) -> None:
         require(enough, "data.num_classes", d.num_classes, f"{known.classes} for {d.name}")
         images, _ = images_used(d, *known.images)
         require(r.batch_size <= images, "recipe.batch_size", r.batch_size, f"up to {images}, the training images")
-    require(not d.resize or known.in_memory, "data.resize", d.resize, "unset, except for data held in memory")
+    held = known.in_memory or d.in_memory
+    require(not d.resize or held, "data.resize", d.resize, "unset for image files without data.in_memory=true")
+    stops = d.on_error is OnError.stop
+    require(not d.in_memory or stops, "data.on_error", d.on_error.name, "stop with data.in_memory=true")
     require(not d.resize or d.resize <= d.img_size, "data.resize", d.resize, f"up to data.img_size, {d.img_size}")
 
 

@@ -13,6 +13,7 @@ OLD_DEFAULTS = {
     "recipe.precision": "float32",
     "recipe.sync_bn": False,
     "data.resize": None,
+    "data.in_memory": False,
     "recipe.init_weights": None,
     "recipe.init_sha256": None,
     "data.fraction": 1.0,

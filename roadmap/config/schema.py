@@ -168,6 +168,9 @@ class DataConfig:
     """Height and width. Smaller images in memory are padded with zeros on all sides before normalization."""
     resize: Annotated[int, Range(1, 2**14)] | None = None
     """Height and width that images in memory are scaled to, bicubically, before they are padded. Unset: theirs."""
+    in_memory: bool = False
+    """Whether image files, all of one size, are decoded once, when a run begins. They are then augmented by batches, as
+    data sets in memory are."""
     crop_pct: Annotated[float, Range(0, 1, above=True)] = 0.875
     """For evaluation, the short side of an image file is resized to img_size / crop_pct and the center is cropped.
     From img_size 384 on, the whole image is resized instead."""

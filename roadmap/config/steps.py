@@ -18,7 +18,7 @@ DECIDES_OUTCOME = (
     "recipe",
     "regime.name",
     "training.max_steps",
-    *(f"data.{key}" for key in ("name", "img_size", "max_train", "max_test", "crop_pct", "on_error")),
+    *(f"data.{key}" for key in ("name", "img_size", "resize", "max_train", "max_test", "crop_pct", "on_error")),
     *(f"data.{key}" for key in ("fraction", "holdout", "subset_seed")),
 )
 
@@ -119,7 +119,7 @@ def deviations(config: Config) -> Deviations:
     words = [f"study={ladder.study(config.regime.name)}", f"study.ladder={ladder.name}", f"+step={step}", *own_recipe]
     found = difference(to_dict(config), composed(words))
     library = f"timm {version('timm')}, Pillow {version('pillow')}"
-    augmentation = "by batches" if dataset(config.data.name).in_memory else library
+    augmentation = "by batches" if dataset(config.data.name).in_memory or config.data.in_memory else library
     found.pop("recipe.init_weights", None)  # its hash decides, not where it lies
     listed = {key: pair for key, pair in sorted(found.items()) if under(key, DECIDES_OUTCOME)}
     return listed | {"augmentation": (augmentation, "timm 0.3.2")}  # the version that the paper's code requires

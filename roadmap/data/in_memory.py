@@ -1,8 +1,12 @@
-"""Small data sets held in memory as tensors."""
+"""Small data sets held in memory as tensors: those of torchvision, and image files that are decoded once."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +14,15 @@ from torch import Tensor
 
 from roadmap.config.schema import DataConfig, RecipeConfig
 from roadmap.data.datasets import dataset
+from roadmap.data.decoding import open_image
 from roadmap.data.fetch import damaged_files, torchvision_class
 from roadmap.data.records import source_part
 from roadmap.data.subset import subset
 from roadmap.errors import DataError, require
+
+if TYPE_CHECKING:
+    from roadmap.data.image_files import ImageFiles
+    from roadmap.data.records import Records
 
 
 @dataclass(frozen=True)
@@ -25,12 +34,12 @@ class Images:
     classes: Sequence[str] = ()  # names by label, as far as the files tell
     skipped: Sequence[str] = ()
     notes: Sequence[str] = ()
-    records: None = None
+    records: Records | None = None  # of image files
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def to(self, device: torch.device | str) -> "Images":
+    def to(self, device: torch.device | str) -> Images:
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
     @property
@@ -61,6 +70,37 @@ def load(data: DataConfig, *, train: bool) -> Images:
     chosen = subset(labels, data, train=train)[:limit]
     images, labels = images[chosen], labels[chosen]
     return Images(fitted(images, data), labels, classes)
+
+
+def decoded(files: ImageFiles, data: DataConfig) -> Images:
+    """Image files decoded once, by the workers, and `fitted`.
+
+    A DataError if one cannot be read or has another size than the first.
+    """
+    from torchvision.transforms.functional import pil_to_tensor
+
+    threads = torch.get_num_threads()
+    whole = replace(files, pipeline=pil_to_tensor, workers=files.workers or (threads if threads > 1 else 0))
+    try:
+        ((images, labels),) = whole.batches([torch.arange(len(files))], seed=0)
+    except RuntimeError as error:  # images of two sizes cannot be stacked
+        _refuse_sizes(files)
+        raise error
+    return Images(fitted(images, data), labels, files.classes, records=files.records)
+
+
+def _refuse_sizes(files: ImageFiles) -> None:
+    """Refuse the first image that has another size than the one before it."""
+    first = None
+    for chosen in files.chosen.tolist():
+        with suppress(Exception), open_image(files.records.read(chosen)) as image:  # Pillow raises nearly any type
+            size = image.size
+        first = first or size
+        if size != first:
+            other, (width, height) = files.records.name(chosen), size
+            raise DataError(
+                f"{other}: {width}x{height} pixels, others {first[0]}x{first[1]}: data.in_memory=false takes any sizes"
+            )
 
 
 def fitted(images: Tensor, data: DataConfig) -> Tensor:

@@ -37,7 +37,8 @@ def load(config: Config, *, train: bool) -> Part:
         return in_memory.load(data, train=train)
     from roadmap.data import image_files  # timm and torchvision take seconds to import
 
-    return image_files.load(data, config.recipe, train=train, workers=config.training.workers)
+    files = image_files.load(data, config.recipe, train=train, workers=config.training.workers)
+    return in_memory.decoded(files, data) if data.in_memory else files
 
 
 def batches_per_epoch(images: Part, recipe: RecipeConfig) -> int:

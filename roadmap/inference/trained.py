@@ -72,8 +72,9 @@ def preprocessing(recipe: RecipeConfig, data: DataConfig) -> Callable[[Image.Ima
     For data held in memory, an image of another size than theirs is cropped to a square and resized to it.
     """
     entry = dataset(data.name)
-    if entry.in_memory:
-        fit: Callable[[Image.Image], Any] = lambda image: fitted(_pixels(image, entry.size)[None], data)[0]  # noqa: E731
+    if entry.in_memory or data.in_memory:
+        size = entry.size or data.resize or data.img_size
+        fit: Callable[[Image.Image], Any] = lambda image: fitted(_pixels(image, size)[None], data)[0]  # noqa: E731
     else:
         from roadmap.data.image_transforms import eval_pipeline
 
