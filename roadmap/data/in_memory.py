@@ -79,8 +79,7 @@ def decoded(files: ImageFiles, data: DataConfig) -> Images:
     """
     from torchvision.transforms.functional import pil_to_tensor
 
-    threads = torch.get_num_threads()
-    whole = replace(files, pipeline=pil_to_tensor, workers=files.workers or (threads if threads > 1 else 0))
+    whole = replace(files, pipeline=pil_to_tensor)
     try:
         ((images, labels),) = whole.batches([torch.arange(len(files))], seed=0)
     except RuntimeError as error:  # images of two sizes cannot be stacked
