@@ -8,6 +8,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from roadmap.config.length import images_used
 from roadmap.config.schema import Config, Opt, Precision
 from roadmap.data.datasets import dataset
 from roadmap.errors import ConfigError
@@ -39,8 +40,7 @@ def least_memory(config: Config) -> dict[str, float]:
     pixels = 4.0 * data.in_chans * data.img_size**2
     micro_batch, images = min(recipe.bn_batch_size, recipe.batch_size), 0
     if known.in_memory:
-        images = min(known.images[0], data.max_train or known.images[0])
-        images += min(known.images[1], data.max_test or known.images[1])
+        images = sum(images_used(data, *known.images))
     chunk, evaluated = (micro_batch, training.eval_batch_size) if training.memory_gb is None else (1, 1)
     evaluated = min(evaluated, data.max_test or known.images[1] or evaluated)
     return {
