@@ -4,6 +4,7 @@ SEEDS ?=
 JOBS ?=
 STEPS ?=
 ROOT ?=
+LADDER ?=
 CLUSTER ?=
 DESIGN ?=
 OPTIONS ?=
@@ -13,7 +14,7 @@ STEP ?=
 WITH ?=
 CPU ?=
 LOCK ?=
-unexport STUDY SEEDS JOBS STEPS ROOT CLUSTER DESIGN OPTIONS TRACKING N STEP WITH CPU LOCK  # to export is to expand
+unexport STUDY SEEDS JOBS STEPS ROOT LADDER CLUSTER DESIGN OPTIONS TRACKING N STEP WITH CPU LOCK  # to export is to expand
 PYTHON ?= python3
 BIN := .venv/bin
 # A variable as one word of the shell, and each word of one, whatever they hold: nothing in them is run.
@@ -22,7 +23,7 @@ options = $(foreach item,$(value $(1)),'$(subst ','\'',$(item))')
 FILES = $(call option,data.root,ROOT) $(call options,OPTIONS)
 STUDY_WORD = $(call option,study,STUDY)
 WORDS = $(STUDY_WORD) $(call option,seeds,SEEDS) $(call option,jobs,JOBS) $(call option,steps,STEPS) $(call option,cluster,CLUSTER) \
-  $(call option,design,DESIGN) $(call option,tracking,TRACKING) $(FILES)
+  $(call option,study.ladder,LADDER) $(call option,design,DESIGN) $(call option,tracking,TRACKING) $(FILES)
 SLURM := slurmctld slurmd slurm-client munge
 INSTALL = $(BIN)/python -m pip install $(if $(value LOCK),-c requirements.lock)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
@@ -35,7 +36,7 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 help: ## show this list
 	grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 	echo "  Variables: STUDY=imagenet SEEDS=3 JOBS=2 STEPS=gelu,layer_norm ROOT=/path/to/images CLUSTER=slurm"
-	echo "  DESIGN=add_one TRACKING=wandb OPTIONS=\"key=value ...\" WITH=slurm,wandb CPU=1 LOCK=1"
+	echo "  LADDER=mobile DESIGN=add_one TRACKING=wandb OPTIONS=\"key=value ...\" WITH=slurm,wandb CPU=1 LOCK=1"
 
 # LOCK=1: the versions behind the committed results.
 setup: .venv/installed ## install into .venv what running needs (CPU=1: without CUDA; WITH=slurm,wandb,...)

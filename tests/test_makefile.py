@@ -9,10 +9,12 @@ from helpers.smoke import ROOT
 
 
 def test_make_passes_the_same_words_to_all_commands() -> None:
-    asked = ["STUDY=photos", "ROOT=Anna's (2024)", "OPTIONS=data.num_classes=4", "DESIGN=add_one", "TRACKING=wandb"]
+    asked = ["STUDY=photos", "ROOT=Anna's (2024)", "OPTIONS=data.num_classes=4", "LADDER=mobile"]
+    asked += ["DESIGN=add_one", "TRACKING=wandb"]
     make = ["make", "-n", "-o", ".venv/installed", *asked, "roadmap", "collate", "plot", "push", "view"]
     said = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    words = r"'study=photos' 'design=add_one' 'tracking=wandb' 'data.root=Anna'\''s (2024)' 'data.num_classes=4'"
+    words = "'study=photos' 'study.ladder=mobile' 'design=add_one' 'tracking=wandb' "
+    words += r"'data.root=Anna'\''s (2024)' 'data.num_classes=4'"
     for script, times in (("sweep", 1), ("collate", 2), ("plot", 2), ("push", 2), ("view", 1)):
         assert " ".join(said.split()).count(f"scripts/{script}.py {words}") == times, script
 
@@ -28,6 +30,7 @@ def test_make_runs_nothing_that_its_variables_hold(attack: str, tmp_path: Path) 
         "LOCK",
         "STUDY",
         "SEEDS",
+        "LADDER",
         "JOBS",
         "STEPS",
         "ROOT",

@@ -137,7 +137,8 @@ def study_name(
     if (file := Path(given.get("recipe.init_weights", "")).expanduser()).is_file():
         given = {**given, "recipe.init_weights": sha256(file)[:8]}
     outside = [*OUTSIDE, *own_parts]
-    kept = [f"{k}={v}" for k, v in sorted(given.items()) if k in (LADDER, DECIDES) or not under(k, outside)]
+    kept = [f"{key}={value}" for key, value in sorted(given.items()) if key == DECIDES or not under(key, outside)]
+    kept += [f"ladder={given[LADDER]}"] if LADDER in given else []
     name = SPECIAL.sub("_", ",".join([study, *kept]))
     if len(name) >= 120:
         name = f"{study},{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:12]}"

@@ -23,8 +23,6 @@ from roadmap.networks.convert import from_library, recognise
 from roadmap.networks.ladder import build
 from roadmap.networks.weight_files import weights_of
 
-PUBLISHED = ("resnet50", "convnext_tiny", "convnext_small", "convnext_base", "convnext_large")
-"""Networks of torchvision whose files have a hash in their names, and whose accuracy is in torchvision's tables."""
 IMAGENET_C = {"crop_pct": 1.0}
 """Options that conf/data/imagenet_c.yaml fixes, whatever a library or a run does with larger images."""
 
@@ -124,5 +122,6 @@ def overridden(config: Config, overrides: list[str]) -> Config:
 def published(path: Path) -> Any | None:
     """torchvision's entry for a file, known by its SHA-256, with transforms and accuracy; None for other files."""
     name = sha256(path)[:8]
-    entries = (entry for network in PUBLISHED for entry in torchvision.models.get_model_weights(network))
+    networks = torchvision.models.list_models(torchvision.models)
+    entries = (entry for network in networks for entry in torchvision.models.get_model_weights(network))
     return next((entry for entry in entries if f"-{name}." in entry.url), None)

@@ -1,14 +1,16 @@
-"""Weights of other libraries for the two ends of the ladder: ResNets with bottlenecks and ConvNeXts of any size."""
+"""Weights of other libraries for steps that they have as well: ResNets with bottlenecks and ConvNeXts of any size."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
+import yaml
 from torch import Tensor
 
 from roadmap.config.schema import ModelConfig
 from roadmap.config.steps import model_config
+from roadmap.config.yaml_files import CONF
 from roadmap.errors import require
 from roadmap.networks.ladder import build
 
@@ -25,7 +27,7 @@ class Layout:
     layers: dict[str, str]
     downsample: str = ""
     downsample_layers: tuple[str, str] = ("0", "1")  # norm and conv
-    scale_shape: tuple[int, ...] = (-1,)  # shape of a layer scale
+    scale_shape: Sequence[int] = (-1,)  # shape of a layer scale
 
     def name(self, key: str) -> str:
         """The library's name for a key of our state dict."""
@@ -47,44 +49,16 @@ class Layout:
         return 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
 
 
-def _convnext(ends: str, block: str, layers: str, downsample: str, scale_shape: tuple[int, ...] = (-1,)) -> Layout:
-    stem_and_head = ["stem.patchify", "stem.norm", "head.norm", "head.linear"]
-    ours = ["branch.dwconv", "branch.norm", "branch.pw_hidden", "branch.pw_stream", "branch.layer_scale.gamma"]
-    named = dict(zip(stem_and_head, ends.split(), strict=True))
-    return Layout(named, block, dict(zip(ours, layers.split(), strict=True)), downsample, scale_shape=scale_shape)
+def _read_layouts() -> dict[tuple[str, str], Layout]:
+    found: dict[tuple[str, str], Layout] = {}
+    for entry in yaml.safe_load((CONF.with_name("reference") / "layouts.yaml").read_text()):
+        step, libraries = entry.pop("step"), entry.pop("libraries")
+        found |= {(step, library): Layout(**entry) for library in libraries}
+    return found
 
 
-RESNET = Layout(
-    {"stem.stem_conv": "conv1", "stem.norm": "bn1", "head.linear": "fc"},
-    "layer{next}.{block}.",
-    {"branch.pw_hidden": "conv1", "branch.conv": "conv2", "branch.pw_stream": "conv3"}
-    | {"branch.norm": "bn1", "branch.norm_2": "bn2", "branch.norm_3": "bn3"}
-    | {"shortcut.0": "downsample.0", "shortcut.1": "downsample.1"},
-)
-LAYOUTS = {
-    ("resnet", "torchvision"): RESNET,
-    ("resnet", "timm"): RESNET,
-    ("layer_scale", "torchvision"): _convnext(
-        "features.0.0 features.0.1 classifier.0 classifier.2",
-        "features.{odd}.{block}.",
-        "block.0 block.2 block.3 block.5 layer_scale",
-        "features.{even}.",
-        scale_shape=(-1, 1, 1),
-    ),
-    ("layer_scale", "timm"): _convnext(
-        "stem.0 stem.1 head.norm head.fc",
-        "stages.{stage}.blocks.{block}.",
-        "conv_dw norm mlp.fc1 mlp.fc2 gamma",
-        "stages.{stage}.downsample.",
-    ),
-    ("layer_scale", "authors"): _convnext(
-        "downsample_layers.0.0 downsample_layers.0.1 norm head",
-        "stages.{stage}.{block}.",
-        "dwconv norm pwconv1 pwconv2 gamma",
-        "downsample_layers.{stage}.",
-    ),
-}
-"""By step and library; `authors`: the files that the paper's authors released."""
+LAYOUTS = _read_layouts()
+"""By step and library, from roadmap/reference/layouts.yaml."""
 
 
 class Recognised(NamedTuple):
@@ -113,7 +87,7 @@ def recognise(state: State) -> Recognised:
 
 
 def from_library(state: State, library: str, *, step: str, model: ModelConfig) -> dict[str, Tensor]:
-    """The state dict of a library's ResNet (step resnet) or ConvNeXt (layer_scale) as one of ours.
+    """The state dict of a library's network of a step as one of ours.
 
     A KeyError names keys that are missing or not expected; a ConfigError if the library has no such step.
     """

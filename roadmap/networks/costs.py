@@ -9,22 +9,12 @@ from rich.table import Table
 
 from roadmap import cli
 from roadmap.config.conf import reference
-from roadmap.config.schema import ModelConfig
+from roadmap.config.schema import ModelConfig, StudyConfig
+from roadmap.config.step_files import Ladder, ladders, read_ladder
 from roadmap.config.steps import model_config, regimes, steps
 from roadmap.errors import require_one_of
 from roadmap.terminal import Terminal
 
-FAMILY = {
-    "convnext_tiny": ([3, 3, 9, 3], 96),
-    "convnext_small": ([3, 3, 27, 3], 96),
-    "convnext_base": ([3, 3, 27, 3], 128),
-    "convnext_large": ([3, 3, 27, 3], 192),
-    "convnext_xlarge": ([3, 3, 27, 3], 256),
-    "convnext_isotropic_small": ([18], 384),
-    "convnext_isotropic_base": ([18], 768),
-    "convnext_isotropic_large": ([36], 1024),
-}
-"""Depths and width of the paper's other networks: ConvNeXt (Table 1) and isotropic ConvNeXt (Table 2)."""
 FOOTNOTE = "* does not follow from the network that the paper describes: docs/faithfulness.md"
 ROUNDING = 0.0105  # largest difference that two printed decimals explain, in GFLOPs
 
@@ -71,44 +61,49 @@ def cost(model: ModelConfig, *, num_classes: int = 1000, in_chans: int = 3, img_
 
 
 def family_config(name: str) -> ModelConfig:
-    """One of the paper's other networks (ConfigError: an unknown name).
+    """One of the paper's other networks, a row of convnext_family.csv (ConfigError: an unknown name).
 
-    ConvNeXt is the last step of the ladder; isotropic ConvNeXt (section 3.3) has one stage of its blocks, without
-    layer scale, on patches of 16 pixels.
+    ConvNeXts have four stages; isotropic ConvNeXt (section 3.3) has one, on patches of 16 pixels.
     """
-    require_one_of("model", name, FAMILY)
-    depths, width = FAMILY[name]
-    if len(depths) > 1:
-        return replace(model_config("layer_scale"), depths=depths, width=width)
-    blocks = model_config("separate_downsampling")
-    return replace(blocks, stem=["patchify"], downsample=[], patch_size=16, depths=depths, width=width)
+    family = {row["model"]: row for row in reference("convnext_family")}
+    require_one_of("model", name, family)
+    row = family[name]
+    depths = [int(depth) for depth in row["depths"].split()]
+    model = replace(model_config(row["step"]), depths=depths, width=int(row["width"]))
+    return model if len(depths) > 1 else replace(model, stem=["patchify"], downsample=[], patch_size=16)
 
 
 def main(words: list[str]) -> int:
     """Print parameters and multiply-adds of every step, with the GFLOPs that the paper prints.
 
-    python scripts/costs.py                  both regimes of the paper
+    python scripts/costs.py                  the ladder's regimes, of the paper
     python scripts/costs.py regime=micro     any regime, for images of 224 pixels
+    python scripts/costs.py ladder=mobile    another ladder
     python scripts/costs.py regime=family    the paper's other ConvNeXts
     """
-    chosen = cli.options(words, {"regime": "resnet50,resnet200"})["regime"].split(",")
+    given = cli.options(words, {"regime": "", "ladder": StudyConfig.ladder})
+    ladder = read_ladder(cli.choice(given, "ladder", ladders()))
+    chosen = given["regime"].split(",") if given["regime"] else [*ladder.options.studies]
     for regime in chosen:
         cli.choice({"regime": regime}, "regime", [*regimes(), "family"])
     console = Terminal(soft_wrap=False)
     if not console.is_terminal:
         console.width = 120  # at rich's default, the names of steps would be cut
     for regime in chosen:
-        console.print(_family_table() if regime == "family" else _table(regime, console))
+        console.print(_family_table() if regime == "family" else _table(regime, ladder, console))
     return 0
 
 
-def _table(regime: str, console: Console) -> Table:
-    paper = {row["step"]: float(row["gflops"]) for row in reference("convnext_paper") if row["regime"] == regime}
+def _table(regime: str, ladder: Ladder, console: Console) -> Table:
+    source = ladder.options.reference
+    rows = {row["step"]: row for row in (reference(source.table) if source else []) if row["regime"] == regime}
+    names = {name: (source.steps if source else {}).get(name, name) for name in ladder.files}
+    paper = {name: float(rows[row]["gflops"]) for name, row in names.items() if row in rows}
     table = Table("step", title=regime, title_justify="left", caption_justify="left")
     for column in ("parameters", "multiply-adds", "GFLOPs", "paper", "difference"):
         table.add_column(column, justify="right")
-    for step in track(steps(regime), description=f"counting {regime}", console=console, transient=True):
-        found = cost(model_config(step.name, regime))
+    for step in track(steps(regime, ladder.name), description=f"counting {regime}", console=console, transient=True):
+        found = cost(model_config(step.name, regime, ladder.name))
         row = [step.name, f"{found.params:,}", f"{found.macs:,}", f"{found.macs / 1e9:.2f}"]
         if step.name in paper:
             difference = found.macs / 1e9 - paper[step.name]

@@ -19,7 +19,7 @@ from roadmap.report.drawings import drawings
 from roadmap.report.figure import title_of
 from roadmap.report.style import group, groups
 from roadmap.results import collate, curves, tuned
-from roadmap.results.markup import change_text, further, gflops, metric_text, p_value, rate
+from roadmap.results.markup import change_text, compared, further, gflops, metric_text, p_value, rate
 from roadmap.results.paper import deviations
 from roadmap.results.statistics import LEVEL
 from roadmap.results.table import Row, read_csv, table_of
@@ -64,6 +64,7 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
         "metrics": metrics,
         "steps": _records(table, results, metrics),
         "curves": curves.read(path.with_name(curves.CURVES)),
+        "compared": compared(table),
         "agreement": [agreement, facts.pop(agreement)] if agreement else None,
         "deviations": [list(line) for line in deviations(results)],
         "facts": facts,

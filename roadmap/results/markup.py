@@ -15,10 +15,10 @@ def page(title: str, lines: Sequence[str], rows: Sequence[Row], facts: Mapping[s
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    more = further(rows)
+    more, paper = further(rows), compared(rows)
     headings = (
         *("step", "n", "top-1 %", "std", "change [95 % CI]", "p, Holm", "significant", "parameters", "GFLOPs"),
-        *("images/s", "paper top-1 %", "paper change", *more),
+        *("images/s", *(("paper top-1 %", "paper change") if paper else ()), *more),
     )
     cells = [
         [
@@ -32,8 +32,7 @@ def to_markdown(rows: Sequence[Row]) -> str:
             number(row.params, ","),
             "" if row.gflops is None else gflops(row.gflops),
             "" if row.images_per_second is None else rate(row.images_per_second),
-            number(row.paper_top1, ".2f"),
-            number(row.paper_change, "+.2f"),
+            *([number(row.paper_top1, ".2f"), number(row.paper_change, "+.2f")] if paper else []),
             *(metric_text(row, name) for name in more),
         ]
         for row in rows
@@ -52,20 +51,20 @@ def to_latex(rows: Sequence[Row]) -> str:
     r"""Rows as a `tabular` for \input into a paper: significant changes bold, side steps indented, gaps by group."""
     import pandas
 
-    more = further(rows)
+    more, paper = further(rows), compared(rows)
     # Text before the first cell of a row: pandas knows neither rules below some columns nor gaps between rows.
     spanning = (
-        r" & & \multicolumn{2}{c}{change} & & \multicolumn{2}{c}{paper}" + " &" * len(more) + " \\\\\n"
-        "\\cmidrule(lr){3-4} \\cmidrule(lr){6-7}\nstep"
+        r" & & \multicolumn{2}{c}{change} &" + r" & \multicolumn{2}{c}{paper}" * paper + " &" * len(more) + " \\\\\n"
+        "\\cmidrule(lr){3-4}" + " \\cmidrule(lr){6-7}" * paper + "\nstep"
     )
-    headings = [r"top-1, \%", r"mean", r"95\,\% interval", r"GFLOPs", r"top-1, \%", r"change"]
+    headings = [r"top-1, \%", r"mean", r"95\,\% interval", r"GFLOPs", *([r"top-1, \%", r"change"] if paper else [])]
     cells: list[list[str]] = []
     for _, members in groupby(rows, lambda row: row.group):
-        lines = [_latex_cells(row, more) for row in members]
+        lines = [_latex_cells(row, more, paper) for row in members]
         lines[0][0] = "\\addlinespace\n" * bool(cells) + lines[0][0]
         cells += lines
     frame = pandas.DataFrame(cells, columns=[spanning, *headings, *map(escape, more)])
-    body: str = frame.to_latex(index=False, escape=False, column_format="lrrcrrr" + "r" * len(more))
+    body: str = frame.to_latex(index=False, escape=False, column_format="lrrcr" + "rr" * paper + "r" * len(more))
     return f"% The ladder of study {rows[0].study}. Needs \\usepackage{{booktabs}}.\n{body}"
 
 
@@ -105,6 +104,11 @@ def change_text(row: Row) -> str:
     return number(row.change, "+.2f") + (f" [{row.change_low:+.2f}, {row.change_high:+.2f}]" if known else "")
 
 
+def compared(rows: Iterable[Row]) -> bool:
+    """Whether a table has published numbers, which have columns of their own."""
+    return any(row.paper_top1 is not None for row in rows)
+
+
 def further(rows: Iterable[Row]) -> list[str]:
     """Metrics with columns in Markdown and LaTeX, besides top-1."""
     return [name for name in dict.fromkeys(name for row in rows for name in row.metrics) if name not in CSV_ONLY]
@@ -116,7 +120,7 @@ def metric_text(row: Row, name: str, form: str = "{} ± {}") -> str:
     return number(mean, ".4g") if std is None else form.format(number(mean, ".4g"), number(std, ".2g"))
 
 
-def _latex_cells(row: Row, more: Sequence[str]) -> list[str]:
+def _latex_cells(row: Row, more: Sequence[str], paper: bool) -> list[str]:
     def math(text: str) -> str:
         return f"${text}$" if text else ""
 
@@ -128,7 +132,6 @@ def _latex_cells(row: Row, more: Sequence[str]) -> list[str]:
         math(f"\\mathbf{{{change}}}" if row.significant else change),
         math(interval),
         "" if row.gflops is None else gflops(row.gflops),
-        math(number(row.paper_top1, ".2f")),
-        math(number(row.paper_change, "+.2f")),
+        *([math(number(row.paper_top1, ".2f")), math(number(row.paper_change, "+.2f"))] if paper else []),
         *(math(metric_text(row, name, "{} \\pm {}")) for name in more),
     ]
