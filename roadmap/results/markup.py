@@ -3,6 +3,7 @@ r"""The table of a study as Markdown and as LaTeX, and how numbers are written t
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+from roadmap.config.step_files import read_ladder
 from roadmap.results.table import Row
 
 CSV_ONLY = ("top5", "ema_top1", "ema_top5", "train_loss")  # metrics of every run that these tables leave out
@@ -104,9 +105,9 @@ def change_text(row: Row) -> str:
     return number(row.change, "+.2f") + (f" [{row.change_low:+.2f}, {row.change_high:+.2f}]" if known else "")
 
 
-def compared(rows: Iterable[Row]) -> bool:
-    """Whether a table has published numbers, which have columns of their own."""
-    return any(row.paper_top1 is not None for row in rows)
+def compared(rows: Sequence[Row]) -> bool:
+    """Whether the ladder of a table has published numbers, which have columns of their own."""
+    return read_ladder(rows[0].ladder).options.reference is not None
 
 
 def further(rows: Iterable[Row]) -> list[str]:
