@@ -49,7 +49,9 @@ def test_safetensors_hold_the_weights_and_the_card_says_what_they_are(undisturbe
         "raw weights",
     ):
         assert text in card
-    assert "| `recipe.epochs` | 2 | 300 |" in card and "`model.act` from relu to gelu" in card
+    assert "| `recipe.epochs` | 2 | 300 |" in card and "| `data.max_test` | 70 | none |" in card
+    assert "| `recipe.ratio` | 0.9375, 1.083 | 0.75, 1.333 |" in card
+    assert "`model.act` from relu to gelu" in card
     exported(undisturbed, tmp_path, "ema=true")
     assert not torch.equal(load_file(tmp_path / "model.safetensors")["head.linear.weight"], network.head.linear.weight)
     assert "averaged weights" in (tmp_path / "README.md").read_text()

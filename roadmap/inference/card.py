@@ -39,7 +39,8 @@ def card(trained: Trained, *, file: str, usage: str, checked: str) -> str:
     """The model card as Markdown: step, study, accuracy with its interval, deviations from the paper, license."""
     config, result = trained.config, trained.result
     facts = _origin(trained) | _use(trained) | {"Checked": f"`{file}` against the network: {checked}"}
-    deviations = [f"| `{key}` | {here} | {paper} |" for key, (here, paper) in result.get("deviations", {}).items()]
+    pairs = {key: map(_written, pair) for key, pair in result.get("deviations", {}).items()}
+    deviations = [f"| `{key}` | {here} | {paper} |" for key, (here, paper) in pairs.items()]
     return "\n".join(
         [
             f"# {config.step.title}, {config.study.name}\n",
@@ -51,6 +52,13 @@ def card(trained: Trained, *, file: str, usage: str, checked: str) -> str:
             "",
         ]
     )
+
+
+def _written(value: Any) -> str:
+    """A value for people."""
+    if isinstance(value, list):
+        return ", ".join(map(_written, value))
+    return "none" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _origin(trained: Trained) -> dict[str, str]:

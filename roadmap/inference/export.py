@@ -122,7 +122,9 @@ def dump_torch_export(trained: "Trained", images: "Tensor") -> bytes:
     import torch
 
     stream = io.BytesIO()
-    torch.export.save(_program(trained, images), stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the archive's own layout
+        torch.export.save(_program(trained, images), stream)
     return stream.getvalue()
 
 
