@@ -69,7 +69,7 @@ def test_a_limit_takes_images_of_every_class(photographs: Path) -> None:
         (["data.crop_pct=1.5"], "data.crop_pct=1.5: allowed is more than 0, up to 1"),
         (["data.in_chans=1", "data.mean=[0.5]", "data.std=[0.2]"], "data.in_chans=1: allowed is 3 for imagefolder"),
         (["data.train=train.tar"], "data.train=train.tar: allowed is unset, except for data=webdataset"),
-        (["training.workers=-1"], "training.workers=-1: allowed is 0 or more"),
+        (["training.workers=-1"], "training.workers=-1: allowed is 0 to 256"),
     ],
 )
 def test_options_that_image_files_refuse(words: list[str], message: str) -> None:

@@ -9,9 +9,8 @@ from helpers.smoke import inside
 from helpers.synthetic import ROOT, ladder, result, write
 
 from roadmap.errors import ConfigError
-from roadmap.files import write_atomic
 from roadmap.report.publish import publish
-from roadmap.results.collate import collate, read
+from roadmap.results.collate import read
 from roadmap.results.table import read_csv
 
 
@@ -78,17 +77,6 @@ def test_without_an_own_result_nothing_is_published(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"study=smoke: no finished run in .*runs/smoke"):
         go(tmp_path)
     assert not (tmp_path / "results").exists()
-
-
-def test_the_published_tables_are_those_of_the_published_results(tmp_path: Path) -> None:
-    for study in ("fashion_mnist", "fashion_mnist_recipe"):
-        there = ROOT / "results" / "published" / study
-        for path in (*there.glob("runs/*/*/result.json"), *there.glob("curves.csv")):
-            copy = tmp_path / "published" / path.relative_to(there.parent)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(copy, path.read_bytes())
-        for table in collate(study, tmp_path / "runs", tmp_path):
-            assert table.read_text() == (there / table.name).read_text()
 
 
 def test_no_other_command_changes_what_git_tracks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def identity(config: dict[str, Any]) -> dict[str, Any]:
         for key, value in flat.items()
         if (key == DECIDES or not under(key, OUTSIDE_IDENTITY)) and OLD_DEFAULTS.get(key, ...) != value
     }
-    return kept | {name: flat[name] for name in NAMES}
+    return kept | {name: flat[name] for name in NAMES if name in flat}
 
 
 def digest(config: dict[str, Any]) -> str:
