@@ -185,6 +185,13 @@ def flag(chosen: Mapping[str, str], key: str) -> bool:
     return choice(chosen, key, ("true", "false")) == "true"
 
 
+def warned(lines: Sequence[str]) -> int:
+    """The exit code of a command that has done its work without some bad files, which these lines name."""
+    for line in lines:
+        print(printable(line), file=sys.stderr)
+    return 1 if lines else 0
+
+
 def counted(number: float, thing: str) -> str:
     """A number of things: 1 run, 2 runs."""
     return f"{number:,g} {thing}{'' if number == 1 else 's'}"

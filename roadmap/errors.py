@@ -2,7 +2,11 @@
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+
+Report = Callable[[str], object]
+"""What takes a line for people, such as `print`."""
 
 
 class ConfigError(ValueError):
@@ -92,6 +96,17 @@ def shortage(error: BaseException) -> str:
 def first_names(names: Collection[str], most: int = 5) -> str:
     """The first few of some names, and their number if there are more."""
     return " ".join(sorted(names)[:most]) + (f" ({len(names)} in all)" if len(names) > most else "")
+
+
+@contextmanager
+def left_out(name: Report | None) -> Iterator[None]:
+    """One bad file among many: its ConfigError is named and the others are used; without `name` it is raised."""
+    try:
+        yield
+    except ConfigError as error:
+        if name is None:
+            raise
+        name(f"left out: {error}")
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:

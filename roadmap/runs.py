@@ -12,9 +12,11 @@ from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest, identity, listed_difference
 from roadmap.config.schema import Config
 from roadmap.config.steps import Deviations, deviations
+from roadmap.config.values import Name, conform
 from roadmap.config.yaml_files import CONF
-from roadmap.errors import ConfigError
+from roadmap.errors import ConfigError, one_line, require
 from roadmap.files import in_use, write_atomic
+from roadmap.run_files import DeviationsFile, EpochLine, FailureFile, Fingerprint, Metric, ResultFile
 
 CONFIG = "config.yaml"
 DEVIATIONS = "deviations.json"
@@ -33,11 +35,6 @@ TUNING = "tuning.json"  # of a tuned study, in its directory: the setting chosen
 EXIT = "exit.json"  # how the training command of a job ended
 
 CHECKSUM = "checksum"
-REQUIRED = (
-    "study", "regime", "step", "parent", "title", "seed", "metrics", "counts", "test_images", "params", "macs",
-    "wall_seconds", "config_hash", "config",
-)  # fmt: skip
-"""Keys without which a file is not a result."""
 
 
 def run_directory(config: Config) -> Path:
@@ -82,7 +79,7 @@ def refuse_other_run(config: Config, data: dict[str, Any] | None = None) -> None
             "give this one a study of its own (study.name=...), or move the old directory away"
         )
     if begun(directory):
-        refuse_other_data(directory, read_json(directory / DATA), data)
+        refuse_other_data(directory, read_json(directory / DATA, dict[Name, Fingerprint]), data)
 
 
 def _worked(directory: Path) -> bool:
@@ -137,24 +134,61 @@ def read_deviations(directory: Path, config: Config) -> Deviations | None:
 
 
 def _stored_deviations(directory: Path, config: Config) -> Deviations | None:
-    stored = read_json(directory / DEVIATIONS) or {}
-    if stored.get("config_hash") != digest(to_dict(config)):
+    stored = read_json(directory / DEVIATIONS, DeviationsFile)
+    if stored is None or stored["config_hash"] != digest(to_dict(config)):
         return None
     return {key: (here, paper) for key, (here, paper) in stored["deviations"].items()}
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object from a file; None if there is no file or no whole object in it."""
+def read_json(path: Path, kind: Any = dict[str, Any]) -> dict[str, Any] | None:
+    """A JSON object of a kind from a file; None if there is no file or no whole object in it.
+
+    A ConfigError names a key whose value is not of the kind.
+    """
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        return None
+    checked(content, kind, path)
+    return content
+
+
+def checked(content: Any, kind: Any, where: object) -> None:
+    """`conform`, with the name of the file that the content is from."""
+    try:
+        conform(content, kind, "")
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file, none without a file; a ConfigError names a line that is wrong."""
+    lines = []
+    for number, text in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
+        where = f"{path}: line {number}"
+        try:
+            lines.append(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{where}: not metrics: {one_line(text.decode(errors='replace')[:60])}") from error
+        checked(lines[-1], EpochLine, where)
+        checked(lines[-1], dict[Metric, float], where)
+    return lines
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object atomically."""
     write_atomic(path, json.dumps(content, indent=1) + "\n")
+
+
+def failure_reason(directory: Path) -> str:
+    """The error that a run recorded when it failed; empty if it recorded none."""
+    try:
+        failure = read_json(directory / FAILURE, FailureFile)
+    except ConfigError as error:
+        return str(error)
+    return str(failure["error"]) if failure else ""
 
 
 def json_lines(rows: list[dict[str, Any]]) -> str:
@@ -177,22 +211,36 @@ def write_result(path: Path, result: dict[str, Any]) -> dict[str, Any]:
 
 def read_result(path: Path) -> dict[str, Any]:
     """A result, in the names of today whenever it was written; a ConfigError if it is not whole or was changed."""
-    written = read_json(path)
+    written = read_json(path, dict[str, Any])
     if written is None:
         raise ConfigError(f"{path}: not a result: no whole JSON object")
     try:
-        result = renamed_result(written)
-        sound = digest(written["config"]) == written["config_hash"]
-    except (KeyError, TypeError, AttributeError):
-        result, sound = written, False
-    missing = [key for key in REQUIRED if key not in result]
-    if missing:
-        raise ConfigError(f"{path}: not a result: {', '.join(missing[:3])} missing")
-    if not sound:
-        raise ConfigError(f"{path}: damaged: config_hash does not belong to its config")
-    if written.get(CHECKSUM) != checksum(written):
-        raise ConfigError(f"{path}: damaged: its checksum is not that of its content")
+        config = written.get("config")
+        result = renamed_result(written) if isinstance(config, dict) else written
+        checked(result, ResultFile, f"{path}: not a result")
+        for key, found in (("config_hash", digest(written["config"])), (CHECKSUM, checksum(written))):
+            if written.get(key) != found:
+                raise ConfigError(f"{path}: damaged: its {key} is not that of its content")
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not a result: nested too deeply") from error
+    _refuse_contradictions(result, path)
     return result
+
+
+def _refuse_contradictions(result: dict[str, Any], path: Path) -> None:
+    """Refuse a result whose parts contradict each other."""
+    config, images = result["config"], result["test_images"]
+    for key in ("study", "regime", "step"):
+        there = config[key]["name"]
+        require(result[key] == there, f"{path}: {key}", result[key], f"{there}, as in its config")
+    require(result["seed"] == config["seed"], f"{path}: seed", result["seed"], f"{config['seed']}, as in its config")
+    require("top1" in result["metrics"], f"{path}: metrics", " ".join(result["metrics"]), "top1 and others")
+    for name, count in result["counts"].items():
+        require(count <= images, f"{path}: counts.{name}", count, f"up to test_images={images}")
+        share, stated = 100 * count / images, result["metrics"].get(name, 100 * count / images)
+        require(
+            abs(share - stated) < 1e-6, f"{path}: metrics.{name}", stated, f"{share:.6g}, by counts and test_images"
+        )
 
 
 def finished(directory: Path, config: Config | None = None) -> bool:

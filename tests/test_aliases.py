@@ -33,7 +33,7 @@ def test_an_old_result_is_read_by_its_own_checksums_and_a_changed_number_refused
     with pytest.raises(ConfigError, match="damaged: its checksum"):
         read_result(path)
     write_json(path, old | {"config": old["config"] | {"seed": 7}})
-    with pytest.raises(ConfigError, match="damaged: config_hash"):
+    with pytest.raises(ConfigError, match="damaged: its config_hash"):
         read_result(path)
     old["config"]["recipe"]["sync_bn"] = 8  # a number of processes at that time
     old["config_hash"] = "82fb2cc77c4dfacc"  # by the code of that time
@@ -67,7 +67,7 @@ def test_a_written_result_is_read_as_it_was_written_and_what_is_not_whole_refuse
     assert read_result(path) == written == result | {"checksum": written["checksum"]}
     for key in ("step", "metrics", "counts", "test_images"):
         write_result(path, {name: value for name, value in result.items() if name != key})
-        with pytest.raises(ConfigError, match=f"not a result: {key} missing"):
+        with pytest.raises(ConfigError, match=f"not a result: {key} is missing"):
             read_result(path)
     for text in ("", "[]", '{"step": "gelu"}'):
         path.write_text(text)

@@ -174,3 +174,15 @@ def test_names_in_archives_cannot_leave_the_folder(root: Path, tmp_path: Path) -
         with pytest.raises(ConfigError, match=rf"wnid={evil}: allowed is n and eight digits"):
             sort(root)
     assert not [*tmp_path.rglob("*evil*")]
+
+
+@pytest.mark.parametrize("meta", [b"", b"MATLAB 5.0 MAT-file", b"\x00" * 200])
+def test_a_devkit_that_is_no_devkit_is_refused_by_name(meta: bytes, tmp_path: Path) -> None:
+    for name in ("val", "train/n01440764"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG").write_bytes(b"x")
+    with tarfile.open(tmp_path / DEVKIT, "w:gz") as tar:
+        add(tar, "kit/data/meta.mat", meta)
+        add(tar, "kit/data/ILSVRC2012_validation_ground_truth.txt", b"1\n")
+    with pytest.raises(DataError, match=rf"^{tmp_path / DEVKIT}: cannot be read: "):
+        sort(tmp_path)

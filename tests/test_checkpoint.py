@@ -20,8 +20,16 @@ from roadmap.networks.weight_files import read
 from roadmap.training import checkpoint
 from roadmap.training.run import execute
 
-FIRST, SECOND = ({"step": step, "model": {"weight": torch.full((40,), float(step))}} for step in (1, 2))
-SMALL = {"seed": 0, "step": {"name": "gelu"}, "regime": {"name": "micro"}, "recipe": {"lr": 0.1}}
+REST = dict.fromkeys(("loss_sum", "skipped", "rollbacks", "seconds"), 0) | {"history": [], "processes": 1}
+REST |= {"clock": dict.fromkeys(("compute", "data", "other", "evaluation"), 0.0), "ema": {}, "optimizer": {}}
+FIRST, SECOND = (REST | {"step": step, "model": {"weight": torch.full((40,), float(step))}} for step in (1, 2))
+SMALL = {
+    "seed": 0,
+    "study": {"name": "small"},
+    "step": {"name": "gelu"},
+    "regime": {"name": "micro"},
+    "recipe": {"lr": 0.1},
+}
 
 
 class Harm:

@@ -64,13 +64,13 @@ def test_a_result_that_is_damaged_or_in_the_wrong_place_is_refused_by_name(tmp_p
     study = write(tmp_path, [result("gelu", 1), result("resnet")])
     copy = shutil.copytree(study / "gelu" / "seed-1", study / "gelu" / "seed-2") / "result.json"
     with pytest.raises(ConfigError, match=r"gelu/seed-2/result.json: holds the result of gelu/seed-1"):
-        read(study)
+        read(study, "smoke")
     copy.write_text(copy.read_text()[:-30])
     with pytest.raises(ConfigError, match=r"gelu/seed-2/result.json: not a result"):
-        read(study)
+        read(study, "smoke")
     copy.unlink()
     study.rename(tmp_path / "other")
-    with pytest.raises(ConfigError, match=r"result.json=smoke: allowed is a result of the study other"):
+    with pytest.raises(ConfigError, match=r"result.json: study=smoke: allowed is other, of which"):
         collate("other", tmp_path, tmp_path / "results")
 
 

@@ -47,7 +47,7 @@ def test_damaged_metrics_and_curves_are_refused_before_anything_is_written(tmp_p
     study = write(tmp_path / "runs", [result("gelu")])
     for line in ("{", '{"epoch": 1}', "[]", '{"epoch": 1, "loss": null, "top1": 1, "ema_top1": 1}'):
         (study / "gelu" / "seed-0" / "metrics.jsonl").write_text(line + "\n")
-        with pytest.raises(ConfigError, match=r"gelu/seed-0/metrics.jsonl: not metrics: "):
+        with pytest.raises(ConfigError, match=r"gelu/seed-0/metrics.jsonl: line 1: "):
             collate("smoke", tmp_path / "runs", tmp_path / "results")
     assert not (tmp_path / "results").exists()
     for text in ("", "step,seed\n", "step,seed,epoch,loss,top1,ema_top1\ngelu,0,1,2.0\n"):

@@ -7,16 +7,16 @@ import pytest
 from helpers.synthetic import ladder, result
 
 from roadmap.results.collate import report, rows
-from roadmap.results.markup import escape, rate, to_latex, to_markdown
+from roadmap.results.markup import escape, inline, page, rate, to_latex, to_markdown
 from roadmap.results.table import read_csv
 
 RESULTS = Path(__file__).parents[1] / "results" / "published" / "fashion_mnist"
 
 
 def test_one_seed_has_blanks_and_the_page_says_so() -> None:
-    page = report(rows(ladder()), ladder())
-    assert "One seed: no intervals" in page
-    assert "| gelu | 1 | 86.00 |  | +1.50 |  |  | 1,640,000 | 0.0123 | 1,000 | 80.62 | +0.05 |\n" in page
+    text = report(rows(ladder()), ladder())
+    assert "One seed: no intervals" in text
+    assert "| gelu | 1 | 86.00 |  | +1.50 |  |  | 1,640,000 | 0.0123 | 1,000 | 80.62 | +0.05 |\n" in text
     some = [result("resnet", 0), result("resnet", 1), result("training_recipe")]
     assert "One seed, no interval: training_recipe." in report(rows(some), some)
 
@@ -64,3 +64,12 @@ def test_titles_are_no_latex_commands() -> None:
 @pytest.mark.parametrize(("value", "text"), [(0.4321, "0.43"), (1.26, "1.3"), (9.96, "10"), (1512.9, "1,513")])
 def test_slow_networks_have_a_rate_too(value: float, text: str) -> None:
     assert rate(value) == text
+
+
+def test_nothing_in_a_result_ends_a_line_or_a_cell_or_makes_html_or_a_link_in_markdown() -> None:
+    hostile = "a|b\n- c <script> </b> [x](javascript:1) \x1b[2J <0.001 [0.08, 1.0]"
+    shown = r"a\|b\n- c \<script> \</b> [x]\(javascript:1) \x1b[2J <0.001 [0.08, 1.0]"
+    assert inline(hostile) == shown
+    table = rows([result("gelu")])
+    text = page("smoke", [], table, {"Hardware": hostile})
+    assert text.endswith(f"\n- Hardware: {shown}\n") and len(text.splitlines()) == len(table) + 7

@@ -1,6 +1,7 @@
 """The report as an HTML file; test_view.py opens it in a browser."""
 
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +12,7 @@ from helpers.report import RESULTS, drawn, gathered
 from helpers.synthetic import run
 
 from roadmap.errors import ConfigError
-from roadmap.report.page import build, render
+from roadmap.report.page import _script, build, render
 
 pytestmark = pytest.mark.xdist_group("report")
 
@@ -92,3 +93,8 @@ def test_nothing_is_written_for_an_unknown_study(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         build("smoke", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_is_given_json_without_numbers_that_no_browser_reads() -> None:
+    given = _script({"a": [math.nan, math.inf, -math.inf, 1.5], "b": "NaN </script>"})
+    assert given == '{"a": [null, null, null, 1.5], "b": "NaN \\u003c/script>"}'

@@ -50,7 +50,7 @@ def test_fewer_seeds_than_published_are_refused_unless_told(tmp_path: Path) -> N
         go(tmp_path)
     assert published(tmp_path) == before
     assert "left out: recipe.lr" in go(tmp_path, fewer=True)[1]
-    assert len(read(tmp_path / "results" / "published" / "smoke" / "runs")) == 2
+    assert len(read(tmp_path / "results" / "published" / "smoke" / "runs", "smoke")) == 2
 
 
 def test_two_results_of_one_run_are_refused_unless_their_numbers_are_equal(tmp_path: Path) -> None:

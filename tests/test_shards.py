@@ -62,7 +62,7 @@ def test_shards_under_urls_are_downloaded_once(tmp_path: Path, monkeypatch: pyte
     assert not list((tmp_path / "cache").rglob("*validation*"))
 
 
-@pytest.mark.parametrize("listed", ["pipe:touch here", "train-{0.."])
+@pytest.mark.parametrize("listed", ["pipe:touch here", "train-{0..", "http://[::1/a.tar", "http:///x.tar"])
 def test_malformed_lists_of_shards_are_refused(listed: str) -> None:
     refusal = f"data.train={listed}: allowed is names, or URLs of http https gs"
     with pytest.raises(ConfigError, match=re.escape(refusal)):
@@ -75,7 +75,9 @@ def test_malformed_lists_of_shards_are_refused(listed: str) -> None:
         ({"pyd": pickle.dumps(1), "cls": b"0"}, r"1: one image .* and its class .* needed, there is \.cls \.pyd"),
         ({"jpg": b"x"}, r"1: one image .* needed, there is \.jpg"),
         ({"jpg": b"x", "png": b"x", "cls": b"0"}, r"1: one image .* needed"),
-        ({"jpg": b"x", "cls": b"tench"}, r"1\.cls: allowed is a number from 0 on, not 'tench'"),
+        ({"jpg": b"x", "cls": b"tench"}, r"1\.cls: allowed is a number from 0 to 999999, not 'tench'"),
+        ({"jpg": b"x", "cls": b"9" * 30}, r"1\.cls: allowed is a number from 0 to 999999, not '9{20}'"),
+        ({"jpg": b"x", "cls": b"1234567"}, r"1\.cls: allowed is a number from 0 to 999999, not '1234567'"),
     ],
 )
 def test_malformed_samples_are_refused(tmp_path: Path, sample: dict[str, object], message: str) -> None:

@@ -14,7 +14,7 @@ ROWS = [
     ["errors", "signals", "files", "terminal"],
     ["networks.ops", "networks.layers", "networks.depthwise", "data.datasets"],
     ["config"],
-    ["runs", "cli", "environment"],
+    ["runs", "run_files", "cli", "environment"],
     ["networks", "data"],
     ["tracking", "training", "evals"],
     ["results"],

@@ -1,5 +1,6 @@
 """The rows of a study and the CSV file they are kept in."""
 
+import csv
 import math
 from pathlib import Path
 from statistics import fmean, stdev
@@ -100,4 +101,28 @@ def test_tables_in_old_names_are_read() -> None:
 def test_a_damaged_csv_is_refused(tmp_path: Path, spoil: Any, message: str) -> None:
     (tmp_path / "a.csv").write_text(spoil(to_csv(rows(ladder()))))
     with pytest.raises(ConfigError, match=message):
+        read_csv(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("title", ["=HYPERLINK(1)", "+1", "-x", "@SUM(A1)", "'=1", "'quoted'", "plain"])
+def test_a_title_is_no_formula_of_a_spreadsheet_and_comes_back_as_it_was(tmp_path: Path, title: str) -> None:
+    table = rows([result("mine", like="gelu", step__title=title)])
+    (tmp_path / "ladder.csv").write_text(to_csv(table))
+    cells = [line["title"] for line in csv.DictReader(to_csv(table).splitlines())]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    assert [row.title for row in read_csv(tmp_path / "ladder.csv")] == [row.title for row in table]
+    assert title in [row.title for row in table]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("80.0", "nan", "line 2: top1=nan: allowed is a number or null"),
+        ("80.0", "1e999", "line 2: top1=inf: allowed is a number or null"),
+        ("resnet", "<b>", "line 2: step=<b>: allowed is letters"),
+    ],
+)
+def test_a_table_with_wrong_values_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
+    (tmp_path / "a.csv").write_text(to_csv(rows([result("resnet")])).replace(f",{old},", f",{new},", 1))
+    with pytest.raises(ConfigError, match=rf"a\.csv: {said}"):
         read_csv(tmp_path / "a.csv")

@@ -135,5 +135,5 @@ def test_data_of_another_kind_is_refused_with_key_value_and_what_is_allowed(chan
 
 
 def test_a_key_without_a_default_is_needed() -> None:
-    with pytest.raises(ConfigError, match=r"^f\.inner: is missing$"):
+    with pytest.raises(ConfigError, match=r"^f\.inner is missing$"):
         conform({"name": "a"}, Outer, "f")

@@ -15,7 +15,7 @@ from roadmap.config.overrides import explain, parse_overrides, study_name
 from roadmap.config.schema import MISSING, Config, RecipeConfig, StepConfig, Tracking
 from roadmap.config.step_files import Ladder, naming_file, read_ladder
 from roadmap.config.steps import regimes
-from roadmap.config.yaml_files import Data
+from roadmap.config.yaml_files import Data, parse_yaml
 from roadmap.data.datasets import class_folders
 from roadmap.errors import ConfigError, printable, require, require_one_of
 from roadmap.files import sha256
@@ -98,10 +98,12 @@ def load(path: Path) -> Config:
     try:
         text = path.read_text()
         require("${" not in text, str(path), "${...}", "plain data, without interpolations")
-        config = parse(renamed(yaml.safe_load(text)))
-    except (OSError, ValueError, AttributeError, yaml.YAMLError, OmegaConfBaseException) as error:
+        config = parse(renamed(parse_yaml(text)))
+        check(config)
+    except RecursionError as error:
+        raise ConfigError(f"{path}: nested too deeply") from error
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{path}: {explain(error)}") from error
-    check(config)
     return config
 
 

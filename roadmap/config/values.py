@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import EnumType
 from functools import cache
+from itertools import repeat
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -75,10 +76,12 @@ def conform(value: Any, kind: Any, key: str) -> None:
             if name in value:
                 conform(value[name], hint, f"{key}.{name}".lstrip("."))
             elif needed:
-                raise ConfigError(f"{key}.{name}".lstrip(".") + ": is missing")
-    elif get_origin(inner) is list:
-        for each in value:
-            conform(each, get_args(inner)[0], key)
+                raise ConfigError(f"{key}.{name}".lstrip(".") + " is missing")
+    elif get_origin(inner) in (list, tuple):
+        first, *others = get_args(inner)
+        kinds = repeat(first) if others in ([], [...]) else (first, *others)
+        for each, of in zip(value, kinds, strict=False):
+            conform(each, of, key)
     elif get_origin(inner) is dict:
         names, values = get_args(inner)
         for name, each in value.items():
@@ -114,7 +117,9 @@ def _of_type(value: Any, kind: Any) -> bool:
         return isinstance(value, str) and value in kind.__members__
     if is_dataclass(kind) or get_origin(kind) is dict:
         return isinstance(value, Mapping)
-    return type(value) is (get_origin(kind) or kind)
+    if get_origin(kind) in (list, tuple):
+        return isinstance(value, list | tuple)
+    return type(value) is kind
 
 
 def bare(kind: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -143,7 +148,7 @@ def _spelled(kind: Any) -> str:
     kind, rules = bare(kind)
     if isinstance(kind, EnumType):
         return f"one of {' '.join(kind.__members__)}"
-    if get_origin(kind) is list:
+    if get_origin(kind) in (list, tuple):
         return f"a list: {_spelled(get_args(kind)[0])}"
     word = "null" if kind is type(None) else WORDS.get(kind, "named values")
     return ", ".join([word, *map(str, rules)])
@@ -155,4 +160,4 @@ def _shown(value: Any) -> str:
 
 
 def _plain(number: float) -> str:
-    return f"{number:g}" if isinstance(number, float) or abs(number) < 1e6 else f"{number}"
+    return f"{number:g}" if isinstance(number, float) or abs(number) > 1e15 else f"{number}"

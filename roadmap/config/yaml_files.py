@@ -55,11 +55,16 @@ def shown(path: Path) -> str:
     return f"conf/{path.relative_to(CONF)}"
 
 
+def parse_yaml(text: str) -> Any:
+    """YAML as plain data, without aliases and repeated keys (yaml.YAMLError, ValueError, RecursionError)."""
+    return _Loader(text).get_single_data()
+
+
 def read_yaml(path: Path) -> Data:
     """The content of a file of conf/ (ConfigError: it is none, too large, or not keys with values)."""
     try:
         size = path.stat().st_size
-        content = _Loader(path.read_text(encoding="utf-8")).get_single_data() if size <= LARGEST else {}
+        content = parse_yaml(path.read_text(encoding="utf-8")) if size <= LARGEST else {}
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise ConfigError(f"{shown(path)}: {where}{error.problem}") from error

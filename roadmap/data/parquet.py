@@ -31,7 +31,7 @@ class Parquet(records.Records):
     def name(self, i: int) -> str:
         file = bisect_right(self.ends, i)
         row = i - (self.ends[file - 1] if file else 0)
-        return f"{self.files[file]}:{row}:{self.table[i]['image']['path'] or ''}".rstrip(":")
+        return f"{self.files[file]}:{row}:{(self.table[i]['image'] or {}).get('path') or ''}".rstrip(":")
 
     def relative_names(self) -> Iterable[str]:
         """Paths in the tables, read without the images' bytes."""
@@ -39,7 +39,7 @@ class Parquet(records.Records):
         return (f"{path or ''}" for chunk in chunks for path in chunk.field("path").to_pylist())
 
     def read(self, i: int) -> bytes:
-        return self.table[i]["image"]["bytes"] or b""
+        return (self.table[i]["image"] or {}).get("bytes") or b""  # null: an image that cannot be read
 
 
 def find(data: DataConfig, part: str) -> Parquet:

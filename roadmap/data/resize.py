@@ -17,10 +17,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from PIL import Image
 
+from roadmap.config.values import Range, conform
 from roadmap.data.decoding import FORMATS, as_rgb, raise_shortage
 from roadmap.data.folders import image_paths
 from roadmap.data.records import PARTS
@@ -37,10 +38,10 @@ class Resized:
     """The content of a copy's manifest."""
 
     source: str
-    short_side: int  # pixels; smaller images keep their size
-    quality: int  # of JPEG, 1 to 95
+    short_side: Annotated[int, Range(1, 4096)]  # pixels; smaller images keep their size
+    quality: Annotated[int, Range(1, 95)]  # of JPEG, 1 to 95
     parts: tuple[str, ...]  # resized parts; the others are links to the source
-    images: int | None = None  # images in these parts; None: the copy is not finished
+    images: Annotated[int, Range(1, 10**9)] | None = None  # images in these parts; None: the copy is not finished
     unreadable: tuple[str, ...] = ()  # files, relative to source, that cannot be read and are left out
 
     def __str__(self) -> str:
@@ -140,11 +141,12 @@ def read_manifest(root: Path) -> Resized | None:
     path = root / MANIFEST
     try:
         read = json.loads(path.read_text())
+        conform(read, Resized, "")
         fields: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in read.items()}
         return Resized(**fields)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}: damaged: {error}") from error
 
 

@@ -8,17 +8,19 @@ one by one and an epoch has the same order and the same bits as from folders.
 import contextlib
 import hashlib
 import json
+import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor
 
 from roadmap.config.schema import DataConfig
+from roadmap.config.values import Range, conform
 from roadmap.data import records
 from roadmap.data.archives import meant_member, regular_files
 from roadmap.data.folders import EXTENSIONS, HIDDEN
@@ -28,6 +30,8 @@ from roadmap.files import lock, write_atomic
 SCHEMES = ("http", "https", "gs")
 FORMAT = 2  # of the index in data.cache
 Sample = tuple[str, int, int, int]  # name inside the shard, offset, bytes, label
+Number = Annotated[int, Range(0, 2**62)]
+INDEX = tuple[list[tuple[str, Number, Number, Number]], list[str], list[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +87,19 @@ def urls(data: DataConfig, part: str, here: Mapping[str, Sequence[Path]]) -> lis
     if pattern is None:
         return [str(path) for path in here[part]]
     expand = records.library("webdataset.shardlists", "webdataset").expand_urls
-    base = data.root if urlsplit(data.root).scheme else str(Path(data.root).expanduser())
     allowed = f"names, or URLs of {' '.join(SCHEMES)}, with {{000..146}} for many"
     try:
-        expanded = expand(pattern)
-    except (AssertionError, ValueError) as error:
+        base = data.root if urlsplit(data.root).scheme else str(Path(data.root).expanduser())
+        whole = [
+            url if urlsplit(url).scheme or url.startswith("/") else f"{base.rstrip('/')}/{url}"
+            for url in expand(pattern)
+        ]
+        parts = [urlsplit(url) for url in whole]
+    except (AssertionError, ValueError) as error:  # ValueError: a malformed URL
         raise ConfigError(f"data.{part}={pattern}: allowed is {allowed}: {error}") from error
-    whole = [url if urlsplit(url).scheme or url.startswith("/") else f"{base.rstrip('/')}/{url}" for url in expanded]
-    for url in whole:  # webdataset would run what follows pipe:
-        require(urlsplit(url).scheme in ("", *SCHEMES), f"data.{part}", pattern, allowed)
+    for at in parts:  # webdataset would run what follows pipe:
+        require(at.scheme in ("", *SCHEMES), f"data.{part}", pattern, allowed)
+        require(not at.scheme or bool(at.netloc), f"data.{part}", pattern, f"{allowed}, with a host")
     return whole
 
 
@@ -126,8 +134,9 @@ def _index(shard: Path, folder: Path) -> tuple[list[Sample], list[str], list[str
     state = shard.stat()
     known = repr((FORMAT, str(shard.absolute()), state.st_size, state.st_mtime_ns)).encode()
     kept = folder / f"{shard.stem}-{hashlib.blake2b(known, digest_size=8).hexdigest()}.json"
-    with contextlib.suppress(OSError, ValueError):  # missing or damaged
-        listed, complaints, hidden = json.loads(kept.read_text())
+    with contextlib.suppress(OSError, ValueError, RecursionError):  # missing, damaged or wrong
+        conform(read := json.loads(kept.read_text()), INDEX, kept.name)
+        listed, complaints, hidden = read
         return [(name, offset, size, label) for name, offset, size, label in listed], complaints, hidden
     samples, errors, hidden = list[Sample](), list[str](), list[str]()
 
@@ -162,6 +171,6 @@ def _sample(sample: dict[str, Any], name: str, stream: BinaryIO) -> Sample | str
         return f"{name}: one image (.jpg, .png, ...) and its class (.cls) are needed, there is {there}"
     stream.seek(files["cls"].offset_data)
     text = stream.read(min(files["cls"].size, 20)).decode("ascii", "replace").strip()
-    if not text.isdecimal():
-        return f"{name}.cls: allowed is a number from 0 on, not {text!r}"
+    if not re.fullmatch(r"\d{1,6}", text) or files["cls"].size > 20:
+        return f"{name}.cls: allowed is a number from 0 to 999999, not {text!r}"
     return images[0].name, images[0].offset_data, images[0].size, int(text)

@@ -14,7 +14,7 @@ from roadmap.config.identity import difference
 from roadmap.config.schema import Design, ModelConfig
 from roadmap.config.step_files import read_ladder
 from roadmap.config.steps import model_config, steps
-from roadmap.errors import ConfigError
+from roadmap.errors import ConfigError, Report, left_out
 from roadmap.report.drawings import drawings
 from roadmap.report.figure import title_of
 from roadmap.report.style import group, groups
@@ -39,10 +39,13 @@ SIGNIFICANCE = {  # classes of changes: title and explanation
 }
 
 
-def gather(study: str, results_dir: Path = Path("results")) -> Data:
-    """The report of a study as data for JSON (ConfigError: it has no table yet, or a file beside it is damaged)."""
+def gather(study: str, results_dir: Path = Path("results"), bad: Report | None = None) -> Data:
+    """The report of a study as data for JSON (ConfigError: it has no table yet); `left_out`: bad files beside it."""
     path = table_of(study, results_dir)
-    table, results = read_csv(path), [*collate.joined(study, collate.sources(study, results_dir)).values()]
+    table, points = read_csv(path), list[curves.Point]()
+    results = [*collate.joined(study, collate.sources(study, results_dir), bad=bad).values()]
+    with left_out(bad):
+        points = curves.read(path.with_name(curves.CURVES))
     if not results:
         raise ConfigError(f"study={study}: no result beside {path}; first run: python scripts/collate.py study={study}")
     first, metrics, facts = table[0], further(table), collate.facts(table, results)
@@ -63,7 +66,7 @@ def gather(study: str, results_dir: Path = Path("results")) -> Data:
         "finished_at": max(result["finished_at"] for result in results),
         "metrics": metrics,
         "steps": _records(table, results, metrics),
-        "curves": curves.read(path.with_name(curves.CURVES)),
+        "curves": points,
         "compared": compared(table),
         "agreement": [agreement, facts.pop(agreement)] if agreement else None,
         "deviations": [list(line) for line in deviations(results)],

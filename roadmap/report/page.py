@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from roadmap.errors import ConfigError
+from roadmap.errors import ConfigError, Report
 from roadmap.files import write_atomic
 
 
-def build(study: str, results_dir: Path = Path("results")) -> Path:
+def build(study: str, results_dir: Path = Path("results"), bad: Report | None = None) -> Path:
     """Write <results_dir>/<study>/index.html from the table and results of the study; returns its path.
 
     Errors: see `gather`.
@@ -24,7 +24,7 @@ def build(study: str, results_dir: Path = Path("results")) -> Path:
     from roadmap.report.charts import charts
     from roadmap.report.content import gather
 
-    report = gather(study, results_dir)
+    report = gather(study, results_dir, bad)
     path = results_dir / study / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, render(report, charts(report), vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")))
@@ -61,7 +61,8 @@ def render(report: dict[str, Any], drawn: dict[str, Any], library: str) -> str:
 
 def _script(content: Any) -> str:
     """JSON that may stand in a script element."""
-    return json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
+    finite = json.loads(json.dumps(content), parse_constant=lambda _: None)  # no browser reads NaN
+    return json.dumps(finite, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
 
 
 @contextmanager
@@ -111,13 +112,14 @@ def main(words: list[str]) -> int:
         python scripts/view.py screenshot=docs/report.png   a picture of the page; needs chromium and playwright
 
     Reads <results_dir>/<study>, which scripts/collate.py writes, at any moment of a sweep; without it, the published
-    results.
+    results. Exit code: 0 all files used, 1 some are damaged or wrong and were left out, 2 refused.
     """
-    from roadmap.cli import study_options
+    from roadmap.cli import study_options, warned
     from roadmap.results.table import table_of
 
     chosen = study_options(words, {"screenshot": ""})
-    page = build(chosen["study"], Path(chosen["results_dir"]))
+    bad = list[str]()
+    page = build(chosen["study"], Path(chosen["results_dir"]), bad.append)
     print(table_of(chosen["study"], Path(chosen["results_dir"])).with_suffix(".md").read_text())
     if chosen["screenshot"]:
         with chromium() as browser:
@@ -126,4 +128,4 @@ def main(words: list[str]) -> int:
     elif sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         webbrowser.open(page.resolve().as_uri())
     print(page.resolve())  # last, after all that a browser says
-    return 0
+    return warned(bad)

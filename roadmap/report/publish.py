@@ -31,7 +31,7 @@ def publish(
     from roadmap.report.plot import plot
 
     *own, published = collate.sources(study, results_dir, runs_dir)
-    mine, theirs = collate.joined(study, own), collate.read(published)
+    mine, theirs = collate.joined(study, own), collate.read(published, study)
     if not mine:
         raise ConfigError(f"study={study}: no finished run in {own[0]}; first run: python scripts/sweep.py")
     equal = _equal(mine, theirs, replace=replace)
@@ -45,7 +45,7 @@ def publish(
     for path in theirs:
         if path.relative_to(published) not in kept:
             path.unlink()
-    contents = collate.tables(collate.read(published), [published, *own])
+    contents = collate.tables(collate.read(published, study), [published, *own])
     tables = collate.write_tables(contents, published.parent)
     return [*tables, *plot(study, results_dir / PUBLISHED)]
 

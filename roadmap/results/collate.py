@@ -1,6 +1,6 @@
 """From the result files of a study to its table, and the notes on it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ from roadmap.config.designs import base_of, variants
 from roadmap.config.schema import Design, StepConfig
 from roadmap.config.step_files import read_ladder
 from roadmap.config.steps import steps
-from roadmap.errors import ConfigError, require
+from roadmap.errors import ConfigError, Report, left_out, require
 from roadmap.files import write_atomic
 from roadmap.results import curves, notes, tuned
 from roadmap.results.compatibility import design_of, ladder_of, refuse_incompatible
@@ -36,17 +36,20 @@ def collate(
     study: str,
     runs_dir: Path = Path("runs"),
     results_dir: Path = Path("results"),
-    say: Callable[[str], object] = lambda _line: None,
+    say: Report = lambda _line: None,
+    *,
+    bad: Report | None = None,
 ) -> list[Path]:
     """Write ladder.csv, .md and .tex of a study to <results_dir>/<study>, and beside them runs.csv and curves.csv.
 
     Reads the `sources` of the study. The results of <runs_dir>/<study> are copied to <results_dir>/<study>/runs, where
     they outlive the runs. Returns the paths of the tables.
-    A ConfigError if there is no finished run, a damaged result, or runs that do not belong into one table.
+    A ConfigError if there is no finished run, or if there are runs that do not belong into one table. A file that is
+    damaged or wrong is left out if `bad` takes a line about it, else it is a ConfigError too.
     """
     places = sources(study, results_dir, runs_dir)
-    found = finished_results(study, places, say)
-    contents, directory = tables(found, places), results_dir / study
+    found = finished_results(study, places, say, bad=bad)
+    contents, directory = tables(found, places, bad), results_dir / study
     keep({path: result for path, result in found.items() if path.is_relative_to(places[0])}, directory / "runs")
     return write_tables(contents, directory)
 
@@ -59,9 +62,11 @@ def tidy(study: str, runs_dir: Path, results_dir: Path) -> "DataFrame":
     return frame.astype({"seed": int, "value": float})
 
 
-def finished_results(study: str, places: Sequence[Path], say: Callable[[str], object] = lambda _line: None) -> Found:
+def finished_results(
+    study: str, places: Sequence[Path], say: Report = lambda _line: None, *, bad: Report | None = None
+) -> Found:
     """`joined`, or a ConfigError if no run is finished."""
-    found = joined(study, places, say)
+    found = joined(study, places, say, bad=bad)
     if not found:
         words = f"study={study}" if "," not in study else "with the words that name it"
         first = f"first run: python scripts/sweep.py {words}"
@@ -75,7 +80,7 @@ def sources(study: str, results_dir: Path, runs_dir: Path | None = None) -> list
     return [runs_dir / study, *copies] if runs_dir else copies
 
 
-def joined(study: str, places: Sequence[Path], say: Callable[[str], object] = lambda _line: None) -> Found:
+def joined(study: str, places: Sequence[Path], say: Report = lambda _line: None, *, bad: Report | None = None) -> Found:
     """The results of a study from several directories by step and seed, of each run the first.
 
     A directory whose results do not belong into one table with those before it is left out, and the reason is said.
@@ -83,9 +88,8 @@ def joined(study: str, places: Sequence[Path], say: Callable[[str], object] = la
     """
     found: Found = {}
     for source in places:
-        new = {path: each for path, each in read(source).items() if place(each) not in map(place, found.values())}
-        for path, result in new.items():
-            require(result["study"] == study, str(path), result["study"], f"a result of the study {study}")
+        there, known = read(source, study, bad), {place(each) for each in found.values()}
+        new = {path: each for path, each in there.items() if place(each) not in known}
         try:
             refuse_incompatible([*found.values(), *new.values()])
         except ConfigError as error:
@@ -99,13 +103,16 @@ def joined(study: str, places: Sequence[Path], say: Callable[[str], object] = la
     return dict(sorted(found.items(), key=lambda item: place(item[1])))
 
 
-def read(directory: Path) -> Found:
-    """All results in the directory of a study, by step and seed (ConfigError: one is damaged or in the wrong place)."""
+def read(directory: Path, study: str, bad: Report | None = None) -> Found:
+    """All results in a directory of a study, by step and seed; `left_out`: damaged ones, and those of another place."""
     results = {}
     for path in find_results(directory):
-        results[path] = read_result(path)
-        if path.relative_to(directory) != place(results[path]):
-            raise ConfigError(f"{path}: holds the result of {place(results[path]).parent}")
+        with left_out(bad):
+            result = read_result(path)
+            require(result["study"] == study, f"{path}: study", result["study"], f"{study}, of which it is a result")
+            if path.relative_to(directory) != place(result):
+                raise ConfigError(f"{path}: holds the result of {place(result).parent}")
+            results[path] = result
     return results
 
 
@@ -123,7 +130,7 @@ def keep(found: Found, directory: Path) -> None:
             write_atomic(copy, content)
 
 
-def tables(found: Found, places: Sequence[Path]) -> dict[str, str]:
+def tables(found: Found, places: Sequence[Path], bad: Report | None = None) -> dict[str, str]:
     """The files that results make: name and text; no text if there is nothing to write."""
     results, record = [*found.values()], tuned.recorded(places)
     table = rows(results)
@@ -134,7 +141,7 @@ def tables(found: Found, places: Sequence[Path]) -> dict[str, str]:
         "ladder.md": report(table, results, record),
         "ladder.tex": to_latex(table),
         "runs.csv": long_rows(results).to_csv(index=False, lineterminator="\n"),
-        curves.CURVES: curves.to_csv(_curves(found, places)),
+        curves.CURVES: curves.to_csv(_curves(found, places, bad)),
         TUNING: tuned.text_of(record) if record else "",
     }
 
@@ -150,7 +157,7 @@ def write_tables(contents: Mapping[str, str], directory: Path) -> list[Path]:
     return [directory / name for name in contents if name.startswith("ladder.")]
 
 
-def _curves(found: Found, places: Sequence[Path]) -> list[curves.Point]:
+def _curves(found: Found, places: Sequence[Path], bad: Report | None) -> list[curves.Point]:
     """The curves of results, each from the first directory that has them for this result, to the byte."""
     points: list[curves.Point] = []
     for source in places:
@@ -160,7 +167,7 @@ def _curves(found: Found, places: Sequence[Path]) -> list[curves.Point]:
             for path, result in found.items()
             if (result["step"], result["seed"]) not in known and _same(source / place(result), path)
         ]
-        points += curves.from_runs(source, here) or curves.of_results(source.with_name(curves.CURVES), here)
+        points += curves.from_runs(source, here, bad) or curves.of_results(source.with_name(curves.CURVES), here, bad)
     return sorted(points, key=lambda point: (place(point), point["epoch"]))
 
 
@@ -244,10 +251,12 @@ def main(words: list[str]) -> int:
     Reads <runs_dir>/<study>, at any moment of a sweep. Results are copied to <results_dir>/<study>/runs, so that the
     table can be made again without the runs; those of <results_dir>/published/<study> are joined in. To leave a run
     out, remove its directory from both places. runs.csv has every metric of every run.
+    Exit code: 0 all files used, 1 some are damaged or wrong and were left out, 2 refused.
     """
-    from roadmap.cli import study_options
+    from roadmap.cli import study_options, warned
 
     chosen = study_options(words, {})
-    for path in collate(chosen["study"], Path(chosen["runs_dir"]), Path(chosen["results_dir"]), print):
+    runs_dir, results_dir, bad = Path(chosen["runs_dir"]), Path(chosen["results_dir"]), list[str]()
+    for path in collate(chosen["study"], runs_dir, results_dir, print, bad=bad.append):
         print(path)
-    return 0
+    return warned(bad)

@@ -1,13 +1,14 @@
 """The training curves of a study as one CSV file, kept when the metrics files of the runs are gone."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from roadmap.config.aliases import COLUMNS
-from roadmap.errors import ConfigError
-from roadmap.runs import METRICS
+from roadmap.config.values import conform
+from roadmap.errors import ConfigError, Report, left_out
+from roadmap.run_files import CurvePoint
+from roadmap.runs import METRICS, read_metrics
 
 CURVES = "curves.csv"
 # Per epoch of a run: the mean training loss, and the top-1 in percent on the test set.
@@ -15,16 +16,14 @@ KINDS = {"step": str, "seed": int, "epoch": int, "loss": float, "top1": float, "
 Point = dict[str, Any]
 
 
-def from_runs(study: Path, results: Iterable[Mapping[str, Any]]) -> list[Point]:
-    """The epochs of the runs of these results, of those that have a metrics file (ConfigError: a damaged line)."""
-    points = []
+def from_runs(study: Path, results: Iterable[Mapping[str, Any]], bad: Report | None = None) -> list[Point]:
+    """The epochs of the runs of these results, of those that have a metrics file; `left_out` if a line is wrong."""
+    points: list[Point] = []
     for result in results:
-        path = study / result["step"] / f"seed-{result['seed']}" / METRICS
-        for line in path.read_text().splitlines() if path.exists() else ():
-            try:
-                points.append(_point({**json.loads(line), "step": result["step"], "seed": result["seed"]}))
-            except (ValueError, KeyError, TypeError) as error:
-                raise ConfigError(f"{path}: not metrics: {line[:60]}") from error
+        own = {"step": result["step"], "seed": result["seed"]}
+        with left_out(bad):
+            lines = read_metrics(study / result["step"] / f"seed-{result['seed']}" / METRICS)
+            points += [_point(line | own) for line in lines]
     return points
 
 
@@ -44,15 +43,20 @@ def read(path: Path) -> list[Point]:
         return []
     try:
         frame = pandas.read_csv(path, dtype=str, keep_default_na=False).rename(columns=COLUMNS)
-        return [_point(line) for line in frame[list(KINDS)].to_dict("records")]
-    except (KeyError, ValueError) as error:
+        points = [_point(line) for line in frame[list(KINDS)].to_dict("records")]
+        for point in points:
+            conform(point, CurvePoint, "")
+        return points
+    except (KeyError, ValueError, OverflowError) as error:
         raise ConfigError(f"{path}: not curves with the columns {','.join(KINDS)}: {error}") from error
 
 
-def of_results(path: Path, results: Iterable[Mapping[str, Any]]) -> list[Point]:
-    """The points of these results in a CSV file."""
-    wanted = {(result["step"], result["seed"]) for result in results}
-    return [point for point in (read(path) if wanted else ()) if (point["step"], point["seed"]) in wanted]
+def of_results(path: Path, results: Iterable[Mapping[str, Any]], bad: Report | None = None) -> list[Point]:
+    """The points of these results in a CSV file; `left_out` if it is wrong."""
+    wanted, points = {(result["step"], result["seed"]) for result in results}, list[Point]()
+    with left_out(bad):
+        points = read(path) if wanted else []
+    return [point for point in points if (point["step"], point["seed"]) in wanted]
 
 
 def _point(line: Mapping[Any, Any]) -> Point:

@@ -1,9 +1,11 @@
 r"""The table of a study as Markdown and as LaTeX, and how numbers are written there."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from roadmap.config.step_files import read_ladder
+from roadmap.errors import one_line
 from roadmap.results.table import Row
 
 CSV_ONLY = ("top5", "ema_top1", "ema_top5", "train_loss")  # metrics of every run that these tables leave out
@@ -11,7 +13,7 @@ CSV_ONLY = ("top5", "ema_top1", "ema_top5", "train_loss")  # metrics of every ru
 
 def page(title: str, lines: Sequence[str], rows: Sequence[Row], facts: Mapping[str, str]) -> str:
     """A table as a page of Markdown, with lines above it and notes by heading below."""
-    notes = [f"- {heading}: {text}" for heading, text in facts.items()]
+    notes = [f"- {inline(heading)}: {inline(text)}" for heading, text in facts.items()]
     return "\n".join([f"# The ladder: {title}", "", *lines, "", to_markdown(rows), *notes]) + "\n"
 
 
@@ -44,8 +46,13 @@ def to_markdown(rows: Sequence[Row]) -> str:
 def markdown(headings: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
     """A Markdown table: the first column to the left, `significant` centred, all others to the right."""
     rule = ["---", *(":-:" if heading == "significant" else "--:" for heading in headings[1:])]
-    lines = [f"| {' | '.join(headings)} |", f"|{'|'.join(rule)}|", *(f"| {' | '.join(line)} |" for line in cells)]
-    return "\n".join(lines) + "\n"
+    rows = [f"| {' | '.join(map(inline, line))} |" for line in (headings, *cells)]
+    return "\n".join([rows[0], f"|{'|'.join(rule)}|", *rows[1:]]) + "\n"
+
+
+def inline(text: str) -> str:
+    """Text in a line or a cell of Markdown: it can end neither of them, and make neither HTML nor a link."""
+    return re.sub(r"\||<(?=[A-Za-z/!?])|(?<=\])\(", r"\\\g<0>", one_line(text))
 
 
 def to_latex(rows: Sequence[Row]) -> str:

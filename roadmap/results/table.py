@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from roadmap.config.aliases import COLUMN_VALUES, COLUMNS
 from roadmap.config.schema import Design
+from roadmap.config.values import Line, Name
 from roadmap.errors import ConfigError
 from roadmap.results.statistics import LEVEL, Sample, deviation, holm, one_run, pooled, seeds_needed, welch
-from roadmap.runs import PUBLISHED
+from roadmap.run_files import Metric
+from roadmap.runs import PUBLISHED, checked
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # half a second to import: inside functions
 
 LONG = ("study", "step", "seed", "metric", "value")
+FORMULA = ("=", "+", "-", "@")
+"""Beginnings of texts that a spreadsheet computes; an apostrophe before them says that they are text."""
 COSTS = ("params", "macs", "images_per_second", "wall_seconds")  # no metrics, but rows of their own all the same
 
 
@@ -25,14 +29,14 @@ COSTS = ("params", "macs", "images_per_second", "wall_seconds")  # no metrics, b
 class Row:
     """A step. Accuracies are in percent, of the raw weights; unknown values are None."""
 
-    study: str
-    ladder: str
-    regime: str
-    data: str
-    step: str
-    parent: str | None
-    group: str
-    title: str
+    study: Name
+    ladder: Name
+    regime: Name
+    data: Name
+    step: Name
+    parent: Name | None
+    group: Name
+    title: Line
     main_sequence: bool
     n: int = 0  # seeds
     top1: float | None = None  # mean over the seeds
@@ -165,6 +169,8 @@ def read_csv(path: Path) -> list[Row]:
             raise ConfigError(f"{path}: line {number}: {error}") from error
         metrics = {name: (values[name], values.get(f"{name}_std")) for name in means if values[name] is not None}
         rows.append(Row(**known, metrics=metrics))
+        checked(vars(rows[-1]), Row, f"{path}: line {number}")
+        checked(values, dict[Metric, float | None], f"{path}: line {number}")
     return rows
 
 
@@ -181,6 +187,8 @@ def _measured(row: Row, values: Mapping[str, list[Any]]) -> Row:
 def _text(value: Any) -> Any:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, str) and value.lstrip("'")[:1] in FORMULA:
+        return f"'{value}"
     return round(value, 6) if isinstance(value, float) else value
 
 
@@ -190,4 +198,6 @@ def _value(text: object, kind: Any) -> Any:
     known, *optional = get_args(kind) or (kind,)
     if optional and not text:
         return None
+    if known is str and text[:1] == "'" and text.lstrip("'")[:1] in FORMULA:
+        return text[1:]
     return {"yes": True, "no": False}[text] if known is bool else known(text)

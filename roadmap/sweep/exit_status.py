@@ -48,8 +48,8 @@ def exit_status(directory: Path, end: Exit) -> tuple[ExitStatus, str]:
         return ExitStatus.retry, RETRIED_STATES[job_state]
     if job_state in FINAL_STATES:
         return ExitStatus.failed, FINAL_STATES[job_state]
-    if failure := runs.read_json(directory / runs.FAILURE):
-        return ExitStatus.failed, str(failure.get("error"))
+    if failure := runs.failure_reason(directory):
+        return ExitStatus.failed, failure
     if code in RESUMABLE_CODES:
         return ExitStatus.retry, f"stopped by {signal.Signals(code - 128 if code > 0 else -code).name}"
     if job_state == "TIMEOUT":

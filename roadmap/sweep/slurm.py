@@ -3,12 +3,14 @@
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from roadmap import runs
 from roadmap.environment import outside_of_jobs
 from roadmap.errors import ConfigError, require
+from roadmap.run_files import ExitFile, JobFile
 from roadmap.sweep.cluster import ClusterConfig
 from roadmap.sweep.exit_status import ACTIVE_STATES, WORKING_STATES, Exit, checkpoint_time, job_states
 from roadmap.sweep.launcher import reset
@@ -33,7 +35,7 @@ class Job:
 
 def saved_job(state: RunState) -> Job | None:
     """The job recorded in a run's directory; restores the number of tries."""
-    if (content := runs.read_json(state.run.directory / runs.JOB)) is None:
+    if (content := runs.read_json(state.run.directory / runs.JOB, JobFile)) is None:
         return None
     state.tries = content["tries"]
     return Job(state, content["job"], content["submitted"], content["found"])
@@ -84,8 +86,9 @@ class Slurm:
                 elif job.state.phase is not Phase.running:
                     job.state.phase, job.state.started = Phase.running, time.monotonic()
             elif current or time.time() - job.submitted > 60:  # a younger job may not be in squeue's list yet
-                directory = job.state.run.directory
-                code = (runs.read_json(directory / runs.EXIT) or {}).get("code")
+                directory, code = job.state.run.directory, None
+                with suppress(ConfigError):  # no code that a process ends with
+                    code = (runs.read_json(directory / runs.EXIT, ExitFile) or {}).get("code")
                 exits.append((job.state, Exit(code, current, job.checkpoint != checkpoint_time(directory))))
                 self._jobs.remove(job)
                 (directory / runs.JOB).unlink(missing_ok=True)

@@ -9,7 +9,9 @@ from rich.table import Column, Table
 
 from roadmap import runs
 from roadmap.cli import counted, duration
+from roadmap.errors import Report, left_out
 from roadmap.files import in_use
+from roadmap.run_files import JobFile, ProgressFile
 from roadmap.sweep.exit_status import ACTIVE_STATES, WORKING_STATES, job_states
 from roadmap.sweep.plan import Plan, Run
 
@@ -46,9 +48,14 @@ class RunState:
     def name(self) -> str:
         return f"{self.run.step} seed {self.run.seed}"
 
-    def refresh(self) -> None:
-        """Read progress or result from the run's files."""
-        if self.phase is Phase.running and (progress := runs.read_json(self.run.directory / runs.PROGRESS)):
+    def refresh(self, bad: Report = lambda _line: None) -> None:
+        """Read progress or result from the run's files; `left_out` if they are wrong."""
+        with left_out(bad):
+            self._refresh()
+
+    def _refresh(self) -> None:
+        path = self.run.directory / runs.PROGRESS
+        if self.phase is Phase.running and (progress := runs.read_json(path, ProgressFile)):
             self.epoch, self.top1 = f"{progress['epoch']}/{progress['epochs']}", progress["top1"]
             self.share, self.seconds = progress["step"] / progress["steps"], progress.get("seconds", 0.0)
             if self.seen == (0.0, 0.0):
@@ -60,17 +67,24 @@ class RunState:
             self.epoch, self.parent = f"{result['epochs']}/{result['epochs']}", result["parent"]
 
 
-def status(plan: Plan) -> list[RunState]:
+def status(plan: Plan, bad: Report = lambda _line: None) -> list[RunState]:
     """State of every run of a plan from its files, this machine's processes and SLURM; changes nothing.
 
-    A waiting run may belong to an open sweep that has not come to it yet, or to none.
+    A waiting run may belong to an open sweep that has not come to it yet, or to none. Wrong files are `left_out`.
     """
-    states = [RunState(run) for run in plan.runs]
-    jobs = [runs.read_json(state.run.directory / runs.JOB) for state in states]
-    of_slurm = (job_states() or {}) if any(jobs) else {}
-    for state, job in zip(states, jobs, strict=True):
-        state.phase = _phase(state.run, of_slurm.get(job["job"]) if job else None)
-        state.refresh()
+    states, jobs = [RunState(run) for run in plan.runs], dict[Run, str]()
+    for run in plan.runs:
+        with left_out(bad):
+            if job := runs.read_json(run.directory / runs.JOB, JobFile):
+                jobs[run] = job["job"]
+    of_slurm = (job_states() or {}) if jobs else {}
+    for state in states:
+        state.phase = _phase(state.run, of_slurm.get(jobs.get(state.run, "")))
+        state.refresh(bad)
+        result = state.run.directory / runs.RESULT
+        if state.phase is not Phase.finished and result.exists():
+            with left_out(bad):
+                runs.read_result(result)
     return states
 
 
@@ -138,8 +152,7 @@ def reasons(states: list[RunState]) -> list[str]:
     found: dict[str, list[RunState]] = {}
     for state in states:
         if state.phase is Phase.failed:
-            failure = runs.read_json(state.run.directory / runs.FAILURE) or {}
-            reason = state.reason or str(failure.get("error", "no reason known"))
+            reason = state.reason or runs.failure_reason(state.run.directory) or "no reason known"
             found.setdefault(" ".join(reason.split()), []).append(state)
     return [
         f"failed: {', '.join(state.name for state in failed)}: {reason} (see {error_file(failed[0].run)})"

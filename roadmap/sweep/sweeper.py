@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from roadmap import runs
-from roadmap.cli import counted, duration
+from roadmap.cli import counted, duration, warned
 from roadmap.files import lock
 from roadmap.signals import Interrupted, caught
 from roadmap.sweep.cluster import Scheduler
@@ -52,17 +52,18 @@ def main(words: list[str]) -> int:
         console.print(f"{name} does not apply: {why}")
     if not (dry_run or command):
         return _tune(stages, console) if stages else _sweep(plans[0], console)
+    bad = list[str]()
     for plan in plans:
         if dry_run:
             _show(plan, console, chosen=not stages or plan is not stages.tuned)
         elif command == "status":
-            states = status(plan)
+            states = status(plan, bad.append)
             console.print(table(states, plan.jobs, height=len(states) + 6))
             for line in reasons(states):
                 console.print(line)
         else:
             console.print(f"{counted(cancel(plan.runs), 'job')} cancelled: {plan.study}")
-    return 0
+    return warned(bad)
 
 
 def _show(plan: Plan, console: Console, *, chosen: bool) -> None:

@@ -1,7 +1,6 @@
 """Mirror the files of a run or of a study to a tracker, while it trains or at any later time."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,8 +79,7 @@ def mirror_run(
     logged, last = 0, False
     while not last:
         last = over(POLL_SECONDS)
-        path = directory / runs.METRICS
-        for line in map(json.loads, path.read_text().splitlines() if path.exists() else ()):
+        for line in runs.read_metrics(directory / runs.METRICS):
             # A run that resumes repeats epochs after its last checkpoint, with the same numbers.
             if line["epoch"] > logged:
                 tracker.epoch(line)

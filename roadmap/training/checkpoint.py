@@ -16,6 +16,7 @@ from roadmap.errors import ConfigError, require
 from roadmap.files import write_atomic
 from roadmap.networks.device import out_of_memory
 from roadmap.networks.weight_files import initial_weights
+from roadmap.run_files import CheckpointFile
 from roadmap.runs import CHECKPOINT, PREVIOUS_CHECKPOINT
 from roadmap.training.diagnosis import nonfinite_parameter
 from roadmap.training.distributed import World
@@ -53,7 +54,7 @@ class Checkpointer:
             count = saved.get("processes")
             same = not config.recipe.sync_bn or count == self.world.size
             require(same, "recipe.sync_bn", True, f"{count} processes, as the run began, not {self.world.size}")
-            load_state(state, saved)
+            self._load(state, saved)
             self.progress.say(f"resumed at step {state.step}")
         elif config.recipe.init_weights:
             weights, said = initial_weights(config)
@@ -65,6 +66,16 @@ class Checkpointer:
         if self.before is None:
             self.before = state.seconds
         return state
+
+    def _load(self, state: State, saved: dict[str, Any]) -> None:
+        """`load_state`; a ConfigError if the tensors of the checkpoint are not those of this run."""
+        try:
+            load_state(state, saved)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            if out_of_memory(error):
+                raise
+            why = " ".join(str(error).split())[:200]
+            raise ConfigError(f"{self.directory / CHECKPOINT}: not a state of this run: {why}") from error
 
     def save(self, state: State) -> None:
         """Write a checkpoint, unless a weight is not finite: the next step will fail on it."""
@@ -120,6 +131,7 @@ def restore(directory: Path, config: dict[str, Any]) -> dict[str, Any] | None:
                 f"{path}: a checkpoint of format {found}, but this version reads {FORMAT}: "
                 "finish the run with the version that began it, or move the file away to start again"
             )
+        runs.checked(state, CheckpointFile, path)
         if state["config_hash"] != digest(config):
             keys = listed_difference(state["identity"], identity(config))
             raise ConfigError(f"{path}: a checkpoint of another run: {keys}: move it away to start again")

@@ -53,6 +53,10 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
     data = fingerprint(training, test)
     checkpointer = Checkpointer(directory=directory, config=config, world=world, progress=progress, data=data)
     state = checkpointer.begin(device)
+    done = state.step - len(state.history) * per_epoch
+    allowed = f"a step of epoch {len(state.history) + 1} of {epochs}, with {per_epoch} steps each"
+    possible = state.step == steps or (0 <= done <= per_epoch and state.step < steps)
+    require(possible, f"{directory}: step", state.step, allowed)
     progress.begin(steps, epochs, checkpointer.before or 0.0)
     for note in dict.fromkeys([*training.notes, *test.notes]):
         progress.say(note)
