@@ -42,7 +42,7 @@ def test_wrong_options_are_refused() -> None:
     for word, message in (
         ("precision=float16", "precision=float16: allowed is float32 or bfloat16"),
         ("regime=mikro", "regime=mikro: allowed is one of micro nano resnet200 resnet50 (did you mean micro?)"),
-        ("batch=0", "batch=0: allowed is a whole number more than 0"),
+        ("batch=0", "batch=0: allowed is 1 to 1000000"),
         ("--show", "--show: allowed is regime=... steps=..."),
         ("precison=float32", "(did you mean precision?)"),
     ):

@@ -45,7 +45,7 @@ def test_pairs_in_the_order_of_the_first_study_and_their_agreement_by_hand() -> 
 
 
 def test_the_committed_study_and_the_paper(committed: Path, tmp_path: Path) -> None:
-    table = committed / "results" / "fashion_mnist" / "ladder.csv"
+    table = committed / "results" / "published" / "fashion_mnist" / "ladder.csv"
     shutil.copytree(table.parent, tmp_path / "fashion_mnist")
     code, said = inside("scripts/compare.py", "a=fashion_mnist", "b=paper", f"results_dir={tmp_path}")
     base = tmp_path / "compare" / "fashion_mnist--paper"

@@ -54,7 +54,7 @@ def test_the_table_has_the_change_and_says_how_many_rows_it_hides() -> None:
 def test_time_means_the_same_while_a_run_works_and_when_it_is_finished(tmp_path: Path, data_root: Path) -> None:
     directory = prepared(tmp_path, data_root)
     with Progress(load(directory / runs.CONFIG), directory) as progress:
-        progress.begin(10, seconds=3600)
+        progress.begin(10, 1, seconds=3600)
         progress.step(10, loss=1.0, lr=0.1)
     state = RunState(Run("gelu", 0, directory), Phase.running, started=time.monotonic() - 1000)
     state.refresh()

@@ -82,7 +82,7 @@ def test_what_a_person_writes_wrong_is_refused_in_one_line_with_the_file(what: s
         steps()
     assert str(refusal.value).startswith("conf/ladder/network/mine.yaml: ")
     assert WRONG[what][1] in str(refusal.value) and len(str(refusal.value).splitlines()) == 1
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20, "it hangs"
 
 
 @pytest.mark.parametrize("what", ["a missing bracket", "a title that is no text", "itself as parent", "an empty file"])
