@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.containers import add, write_devkit, write_originals
+from helpers.containers import add, write_devkit, write_originals, write_solution
 from helpers.photographs import WNIDS, plant
 from helpers.synthetic import run
 
@@ -99,6 +99,13 @@ def test_archives_that_were_unpacked_by_hand_are_sorted(root: Path, tree: Path, 
         sort(root)
 
 
+def test_kaggles_table_sorts_the_validation_images_too(root: Path, tree: Path) -> None:
+    (root / DEVKIT).unlink()
+    write_solution(root / "LOC_val_solution.csv", [*WNIDS] * COUNT)
+    sort(root)
+    assert contents(root) == contents(tree)
+
+
 def test_existing_folders_do_not_change(root: Path, tree: Path) -> None:
     for part in ("train", "val"):
         shutil.copytree(tree / part, root / part)
@@ -138,7 +145,10 @@ def test_missing_files_and_disk_space_are_named(root: Path, monkeypatch: pytest.
     with pytest.raises(DataError, match=rf"{VAL}: ILSVRC2012_val_00000013.JPEG is not there \(1 of 13 are not\)"):
         sort(root)
     (root / DEVKIT).unlink()
-    with pytest.raises(DataError, match=f"^{root / DEVKIT} is needed: it knows the classes of the validation images"):
+    with pytest.raises(
+        DataError,
+        match=f"^{root / DEVKIT} is needed, or LOC_val_solution.csv: it knows the classes of the validation images",
+    ):
         sort(root)
     write_devkit(root, labels)
     (root / VAL).rename(root / "val.tar")

@@ -13,9 +13,9 @@ from torchvision.datasets import ImageFolder
 
 from roadmap.config.compose import compose
 from roadmap.data import records
-from roadmap.data.folders import count_images, require_wnids
+from roadmap.data.folders import count_images
+from roadmap.data.imagenet import require_wnids, wnids
 from roadmap.data.loader import load
-from roadmap.data.test_sets import folders
 from roadmap.errors import ConfigError, DataError
 
 
@@ -23,10 +23,10 @@ def test_folders_without_classes_or_with_others_are_refused(tmp_path: Path) -> N
     with pytest.raises(DataError, match="train: a folder of images for every class is needed"):
         load(on_folders(tmp_path), train=True)
     root = plant(tmp_path / "photos", train=1, val=1)
-    with pytest.raises(ConfigError, match=r"data.num_classes=5: allowed is 4, the folders in .*/train"):
+    with pytest.raises(ConfigError, match=r"data.num_classes=5: allowed is 4, the classes of .*/train"):
         load(on_folders(root, "data.num_classes=5"), train=True)
     (root / "val" / "coffee").rename(root / "val" / "tea")
-    with pytest.raises(DataError, match=r"val: its folders are not those of .*/train"):
+    with pytest.raises(DataError, match=r"val: other classes than the training images in .*: coffee tea$"):
         load(on_folders(root), train=False)
 
 
@@ -119,12 +119,11 @@ def test_folders_that_are_not_imagenets_classes_are_refused_everywhere(tmp_path:
         code, said = inside(script, *words, more)
         assert code == 2, said
         assert "not names of ImageNet's classes (wnid, n and eight digits): 0 1 2 3\n" in said
-        assert "the wnid in row N of roadmap/reference/imagenet_classes.csv; other images than ImageNet's are" in said
+        assert "row N of roadmap/reference/imagenet_classes.csv has the wnid of a class N of 0 to 999; other" in said
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_thousand_classes_are_those_of_imagenet_1k() -> None:
-    wnids = sorted(folders("imagenet_sketch"))
-    require_wnids(Path("train"), wnids)
+    require_wnids(Path("train"), wnids())
     with pytest.raises(DataError, match=r"^train: not among ImageNet-1K's 1000 classes: n00000001$"):
-        require_wnids(Path("train"), ["n00000001", *wnids[1:]])
+        require_wnids(Path("train"), ["n00000001", *wnids()[1:]])

@@ -77,7 +77,7 @@ def _with_classes(config: Data, overrides: Sequence[str]) -> Data:
     if data["name"] != "imagefolder" or data["num_classes"] != MISSING or data["root"] == MISSING:
         return config
     root = Path(data["root"]).expanduser()
-    found = len(class_folders(root / "train"))
+    found = len(class_folders(root / "train") or class_folders(root / "val"))  # to evaluate, val is enough
     if not found:
         flat = f"; classes lie in {root} itself, docs/data.md says how to split them" if class_folders(root) else ""
         raise ConfigError(

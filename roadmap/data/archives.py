@@ -4,11 +4,10 @@ ImageNet comes as two archives of images and a devkit that states the classes. A
 that is renamed once it is complete, so work that was stopped or killed continues with the next class. Archives stay.
 """
 
-import io
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -16,13 +15,13 @@ from typing import IO, Any, NamedTuple
 
 from rich.progress import track
 
+from roadmap.data import imagenet
 from roadmap.data.datasets import WNID, class_folders, meant
-from roadmap.errors import DataError, require_plain_name, shortage
+from roadmap.errors import DataError, require_plain_name
 from roadmap.files import lock
 from roadmap.terminal import Terminal
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
-DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 
 
 class Unsorted(NamedTuple):
@@ -102,25 +101,23 @@ def _train(root: Path, stack: ExitStack) -> list[Unsorted]:
 
 def _val(root: Path, stack: ExitStack) -> list[Unsorted]:
     """Validation classes without a folder, from images in their archive or side by side."""
-    folder, archive = root / "val", root / VAL
-    places = (folder, root / "ILSVRC2012_img_val", root)  # that may hold the images side by side
-    flat = {path.name: path for place in places for path in place.glob("ILSVRC2012_val_*.JPEG")}
-    sorted_elsewhere = bool(class_folders(folder)) and not (root / DEVKIT).is_file()
+    folder, archive, flat = root / "val", root / VAL, imagenet.flat_images(root)
+    sorted_elsewhere = bool(class_folders(folder)) and imagenet.classes_file(root) is None
     if sorted_elsewhere or not (flat or archive.is_file()):
         return []
-    names: dict[str, list[str]] = {}
-    for number, wnid in enumerate(validation_wnids(root / DEVKIT), start=1):
-        names.setdefault(wnid, []).append(f"ILSVRC2012_val_{number:08d}.JPEG")
+    names, classes = dict[str, list[str]](), imagenet.validation_classes(root)
+    for name, wnid in classes.items():
+        names.setdefault(wnid, []).append(name)
     stack.callback(_remove_duplicates, folder, names)
     missing = {wnid: names[wnid] for wnid in sorted(names) if not (folder / wnid).is_dir()}
     if not missing:
         return []
     if flat:
-        _refuse_missing(next(iter(flat.values())).parent, flat.keys(), names)
+        imagenet.refuse_missing(next(iter(flat.values())).parent, flat, classes)
         return [Unsorted(wnid, 0, partial(_link, [flat[name] for name in listed])) for wnid, listed in missing.items()]
     tar = stack.enter_context(_opened(archive))
     members = {PurePosixPath(member.name).name: member for member in regular_files(tar)}
-    _refuse_missing(archive, members.keys(), names)
+    imagenet.refuse_missing(archive, members, classes)
     images = {wnid: [members[name] for name in listed] for wnid, listed in missing.items()}
     return [Unsorted(wnid, sum(i.size for i in each), partial(_extract, tar, each)) for wnid, each in images.items()]
 
@@ -130,12 +127,6 @@ def _remove_duplicates(folder: Path, names: dict[str, list[str]]) -> None:
     for path, copy in ((folder / name, folder / wnid / name) for wnid, listed in names.items() for name in listed):
         if copy.is_file():
             path.unlink(missing_ok=True)
-
-
-def _refuse_missing(where: Path, there: Collection[str], names: dict[str, list[str]]) -> None:
-    wanted = sorted(name for listed in names.values() for name in listed)
-    if absent := [name for name in wanted if name not in there]:
-        raise DataError(f"{where}: {absent[0]} is not there ({len(absent):,} of {len(wanted):,} are not)")
 
 
 def _extract_archive(name: str, stream: Callable[[], Any], folder: Path) -> None:
@@ -166,26 +157,3 @@ def _opened(path: Path | str, stream: IO[bytes] | None = None) -> Iterator[tarfi
             yield tar
     except tarfile.TarError as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
-
-
-def validation_wnids(path: Path) -> list[str]:
-    """The class of each validation image in the order of their numbers, from the devkit.
-
-    torchvision reads it too, but only beside archives with the published checksums.
-    """
-    from scipy.io import loadmat
-
-    if not path.is_file():
-        raise DataError(f"{path} is needed: it knows the classes of the validation images")
-    try:
-        with tarfile.open(path, "r:gz") as tar:
-            files = {"/".join(PurePosixPath(member.name).parts[-2:]): member for member in tar if member.isreg()}
-            names = ("data/meta.mat", "data/ILSVRC2012_validation_ground_truth.txt")
-            meta, truth = (tar.extractfile(files[name]).read() for name in names)  # type: ignore[union-attr]
-        synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
-        leaves = {int(each["ILSVRC2012_ID"]): str(each["WNID"]) for each in synsets if each["num_children"] == 0}
-        return [leaves[int(number)] for number in truth.split()]
-    except Exception as error:  # scipy fails on a damaged file in many ways
-        if shortage(error):
-            raise
-        raise DataError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error

@@ -18,9 +18,8 @@ from typing import Any
 
 from roadmap.cli import counted
 from roadmap.config.schema import DataConfig
-from roadmap.data import archives, records
+from roadmap.data import archives, imagenet, records
 from roadmap.data.datasets import class_folders, dataset
-from roadmap.data.folders import require_wnids
 from roadmap.data.resize import finished_copy
 from roadmap.errors import ConfigError, DataError, Locked
 from roadmap.files import lock, write_atomic
@@ -69,12 +68,13 @@ def prepare(data: DataConfig) -> None:
         raise DataError(f"{name}: cannot work in {root}: {error}") from error
     if entry.class_folders:
         if missing := [str(root / part) for part in ("train", "val") if not class_folders(root / part)]:
-            names = f"{archives.TRAIN}, {archives.VAL} and {archives.DEVKIT}"
+            names = f"{archives.TRAIN}, {archives.VAL} and {imagenet.DEVKIT}"
             needed = f"{' and '.join(missing)} must hold a folder of images for every class: put or link them there"
             remedy = "or set data.root=..." + (f"; or put {names} there" if name == "imagenet" else "")
-            raise DataError(f"{name}: {needed}, {remedy}")
+            enough = f"; {root / 'val'} is enough for scripts/evaluate.py" if class_folders(root / "val") else ""
+            raise DataError(f"{name}: {needed}, {remedy}{enough}")
         for part in records.PARTS if name == "imagenet" else ():
-            require_wnids(root / part, class_folders(root / part))
+            imagenet.require_wnids(root / part, class_folders(root / part))
         finished_copy(root)
     print(f"{name}: ready in {root}", flush=True)
 

@@ -2,14 +2,14 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from pathlib import Path
 
-from roadmap.config.conf import reference
 from roadmap.config.schema import DataConfig
-from roadmap.data.datasets import WNID, class_folders, dataset, meant
+from roadmap.data import imagenet
+from roadmap.data.datasets import class_folders, dataset, meant
 from roadmap.data.records import Records
 from roadmap.errors import DataError, first_names
 
@@ -52,26 +52,36 @@ class Tree:
 
 def find(data: DataConfig, part: str) -> Folders:
     """`records.find`, in the order of classes and paths; a DataError if a folder cannot be listed."""
-    folder = Path(data.root).expanduser() / part
-    names = class_folders(folder)
+    root = Path(data.root).expanduser()
+    folder, names, of_imagenet = root / part, class_names(data, part), data.name == "imagenet"
+    if not names and of_imagenet and part == "val" and (flat := imagenet.flat_images(root)):
+        return _flat(root, flat)
     if not names:
         raise DataError(f"{folder}: a folder of images for every class is needed")
-    if data.name == "imagenet":
-        require_wnids(folder, names)
+    if of_imagenet:
+        imagenet.require_wnids(folder, names)
     return list_classes(folder, {name: label for label, name in enumerate(names)}, classes=names)
 
 
-def require_wnids(folder: Path, names: Sequence[str]) -> None:
-    """A DataError unless folders are named as ImageNet's classes, a thousand of them as those of ImageNet-1K."""
-    row = "the wnid in row N of roadmap/reference/imagenet_classes.csv"
-    if strange := [name for name in names if not WNID.fullmatch(name)]:
-        raise DataError(
-            f"{folder}: not names of ImageNet's classes (wnid, n and eight digits): {first_names(strange)}\n"
-            f"rename folders: a class N of 0 to 999 has {row}; other images than ImageNet's are data=imagefolder"
-        )
-    known = [row["wnid"] for row in reference("imagenet_classes")]
-    if len(names) == len(known) and (strange := sorted({*names} - {*known})):
-        raise DataError(f"{folder}: not among ImageNet-1K's 1000 classes: {first_names(strange)}")
+def class_names(data: DataConfig, part: str) -> list[str]:
+    """`records.class_names`."""
+    return class_folders(Path(data.root).expanduser() / part)
+
+
+def _flat(root: Path, flat: Mapping[str, Path]) -> Folders:
+    """ImageNet's validation images side by side, in the order that they have in folders."""
+    import torch
+
+    wnids = imagenet.validation_classes(root)
+    imagenet.refuse_missing(root, flat, wnids)
+    classes, images = sorted({*wnids.values()}), sorted(wnids, key=lambda name: (wnids[name], name))
+    return Folders(
+        where=f"{root}: validation images",
+        paths=[str(flat[name]) for name in images],
+        labels=torch.tensor([classes.index(wnids[name]) for name in images], dtype=torch.int64),
+        classes=classes,
+        notes=[f"{root}: classes of the validation images from {imagenet.classes_file(root)}"],
+    )
 
 
 def list_classes(where: Path, labels: Mapping[str, int], *, classes: list[str]) -> Folders:

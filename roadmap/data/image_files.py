@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from roadmap.config.schema import DataConfig, OnError, RecipeConfig
 from roadmap.data.decoding import as_rgb, open_image, raise_shortage, reason
 from roadmap.data.image_transforms import Pipeline, eval_pipeline, train_pipeline
-from roadmap.data.records import Records, check, find, source_part
+from roadmap.data.records import Records, check, class_names, find, numbered, source_part
 from roadmap.data.rng import mix, preserved, reseed
 from roadmap.data.subset import subset
 from roadmap.errors import DataError
@@ -87,11 +87,16 @@ class ImageFiles:
         return replace(recipe, hflip=0.0, scale=[1.0, 1.0], ratio=[1.0, 1.0], aa="none")
 
 
-def load(data: DataConfig, recipe: RecipeConfig, *, train: bool, workers: int = 0) -> ImageFiles:
-    """The images of a part by the reader of data.name; max_train and max_test choose evenly spaced ones of `subset`."""
+def load(
+    data: DataConfig, recipe: RecipeConfig, *, train: bool, workers: int = 0, classes: Sequence[str] = ()
+) -> ImageFiles:
+    """The images of a part by the reader of data.name; max_train and max_test choose evenly spaced ones of `subset`.
+
+    Labels are those of the training images or, to evaluate weights whose `classes` are known by name, of these.
+    """
     part = source_part(data, train=train)
-    records = find(data, part)
-    check(records, data, train=part == "train")
+    records = numbered(find(data, part), classes)
+    check(records, data, train=part == "train", classes=classes or class_names(data, "train"))
     chosen = subset(records.labels, data, train=train)
     n = len(chosen)
     count = min(n, (data.max_train if train else data.max_test) or n)

@@ -85,7 +85,7 @@ def decoded(files: ImageFiles, data: DataConfig) -> Images:
     except RuntimeError as error:  # images of two sizes cannot be stacked
         _refuse_sizes(files)
         raise error
-    return Images(fitted(images, data), labels, files.classes, records=files.records)
+    return Images(fitted(images, data), labels, files.classes, notes=files.notes, records=files.records)
 
 
 def _refuse_sizes(files: ImageFiles) -> None:

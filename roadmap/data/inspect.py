@@ -111,7 +111,7 @@ def inspect(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Repor
             batches = iter(DataLoader(indices, 16, num_workers=workers, collate_fn=partial(_decode, records)))
         for batch in batches:
             for image in batch:
-                _add(report, image, part, named_classes=bool(records.classes))
+                _add(report, image, part, named_classes=dataset(data.name).class_folders)
             done += len(batch)
             yield done, total, report
     if len(parts) == len(PARTS) and all(len(records.labels) for records in parts.values()):
@@ -161,8 +161,10 @@ def _add(report: Report, image: Inspected, part: str, *, named_classes: bool) ->
 
 def _contradictions(report: Report, data: DataConfig) -> Iterator[str]:
     train, val = (report.classes[part] for part in PARTS)
-    if train != val:
+    if {*train} != {*val}:
         yield f"train and val have other classes: {first_names(set(train) ^ set(val))}"
+    elif train != val:
+        yield "train and val have another order of classes"
     if len(train) != data.num_classes:
         yield f"train: {len(train)} classes, data.num_classes is {data.num_classes}"
     first = [min(names) for _, names in sorted(report.wnids.items())]

@@ -4,7 +4,7 @@ Everything is a function of (seed, epoch, index) and, for mixup, of (seed, micro
 any step and a batch does not depend on the process that makes it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
@@ -29,15 +29,19 @@ ALONE: Share = (0, 1)
 Part: TypeAlias = "Images | ImageFiles"  # a part of a data set, training or test
 
 
-def load(config: Config, *, train: bool) -> Part:
-    """The images for training or for testing; a DataError if files are missing or damaged."""
+def load(config: Config, *, train: bool, classes: Sequence[str] = ()) -> Part:
+    """The images for training or for testing; a DataError if files are missing or damaged.
+
+    To evaluate weights whose `classes` are known by name, labels of image files are the numbers of these.
+    """
     data, entry = config.data, dataset(config.data.name)
     require(not (train and entry.test_only), "data", data.name, "a data set to train with: this one only tests")
     if entry.in_memory:
         return in_memory.load(data, train=train)
     from roadmap.data import image_files  # timm and torchvision take seconds to import
 
-    files = image_files.load(data, config.recipe, train=train, workers=config.training.workers)
+    workers = config.training.workers
+    files = image_files.load(data, config.recipe, train=train, workers=workers, classes=classes)
     return in_memory.decoded(files, data) if data.in_memory else files
 
 

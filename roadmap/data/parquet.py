@@ -4,10 +4,12 @@ A parquet file has no random access to single rows. datasets writes the tables o
 size, and maps them into memory from there. It decodes nothing and does not use the network.
 """
 
+import json
 import os
 import sys
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -50,12 +52,18 @@ def find(data: DataConfig, part: str) -> Parquet:
         raise DataError(f"{root}: no tables named *{part}*.parquet, there or in a folder there")
     files, rows, errors = list[str](), list[int](), list[str]()
     read_metadata = records.library("pyarrow.parquet", "parquet").read_metadata
+    classes: Sequence[str] = ()
     for path in paths[part]:
         try:
-            rows.append(read_metadata(path).num_rows)
-            files.append(str(path))
+            metadata = read_metadata(path)
         except (OSError, ValueError) as error:
             errors.append(f"{path}: cannot be read: {error}".splitlines()[0])
+            continue
+        rows.append(metadata.num_rows)
+        files.append(str(path))
+        names = _label_names(metadata.metadata or {})
+        records.refuse_other_classes(classes, names, where=str(path), of=files[0])
+        classes = classes or names
     if not files:
         raise DataError(errors[0])
     table = _table(files, part, Path(data.cache).expanduser())
@@ -65,9 +73,28 @@ def find(data: DataConfig, part: str) -> Parquet:
         files=files,
         ends=list(accumulate(rows)),
         labels=torch.tensor(table.data.column("label").fill_null(-1).to_numpy(), dtype=torch.int64),
+        classes=classes,
         errors=errors,
         others=[str(path) for path in paths[""]],
     )
+
+
+def class_names(data: DataConfig, part: str) -> list[str]:
+    """`records.class_names`, from the first table that can be read."""
+    read_metadata = records.library("pyarrow.parquet", "parquet").read_metadata
+    for path in records.files_by_part(Path(data.root).expanduser(), "parquet")[part]:
+        with suppress(OSError, ValueError):
+            return _label_names(read_metadata(path).metadata or {})
+    return []
+
+
+def _label_names(metadata: Mapping[bytes, bytes]) -> list[str]:
+    """Names of the classes as datasets writes them beside a column of labels; empty if there are none."""
+    try:
+        names = json.loads(metadata[b"huggingface"])["info"]["features"]["label"]["names"]
+    except (LookupError, ValueError, TypeError):
+        return []
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
 
 
 def _table(files: list[str], part: str, cache: Path) -> Any:

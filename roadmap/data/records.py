@@ -4,14 +4,15 @@ import hashlib
 import importlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from roadmap.config.schema import DataConfig
-from roadmap.data.datasets import class_folders, dataset, meant
-from roadmap.errors import DataError, require
+from roadmap.data import imagenet
+from roadmap.data.datasets import dataset, meant
+from roadmap.errors import DataError, first_names, require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +32,7 @@ class Records:
     classes: Sequence[str] = ()  # names in the order of their labels; empty if classes are only numbers
     errors: Sequence[str] = ()  # what is wrong with the part as a whole; nothing is trained on such a part
     others: Sequence[str] = ()  # files in the same place that are not used
+    among: Sequence[int] = ()  # labels of the classes in the files, where `classes` has more
     notes: Sequence[str] = ()  # what was skipped or decided, for people
 
     def name(self, i: int) -> str:
@@ -50,23 +52,52 @@ def find(data: DataConfig, part: str) -> Records:
     return importlib.import_module(f"roadmap.data.{dataset(data.name).reader}").find(data, part)
 
 
-def check(records: Records, data: DataConfig, *, train: bool) -> None:
-    """Refuse a part that is damaged as a whole or empty, and other classes than those of the options or of train."""
+def class_names(data: DataConfig, part: str) -> Sequence[str]:
+    """Names of the classes by label, as the files of a part state them; empty if they state none or are not there."""
+    return importlib.import_module(f"roadmap.data.{dataset(data.name).reader}").class_names(data, part)
+
+
+def numbered(records: Records, classes: Sequence[str]) -> Records:
+    """The records with labels in the numbers of the weights' `classes`, by name; as they are if either has no names.
+
+    A DataError for a name that the weights do not know. Images of some of the classes have them in `among`.
+    """
+    if not classes or not records.classes:
+        return records
+    names = imagenet.wnids_of(records.classes) if [*classes] == imagenet.wnids() else records.classes
+    numbers = {name: number for number, name in enumerate(classes)}
+    if unknown := [name for name in names if name not in numbers]:
+        known = f"the {len(classes)} classes of the weights ({first_names(classes)})"
+        raise DataError(f"{records.where}: not among {known}: {first_names(unknown)}")
+    own = importlib.import_module("torch").tensor([numbers[name] for name in names])
+    among = tuple(sorted(own.tolist())) if len(names) < len(classes) else ()
+    return replace(records, labels=own[records.labels], classes=classes, among=among)
+
+
+def check(records: Records, data: DataConfig, *, train: bool, classes: Sequence[str] = ()) -> None:
+    """Refuse a part that is damaged as a whole or empty, and other classes than those of the options.
+
+    Its classes must be `classes`, those of the training images, in set and order, where both are known by name.
+    """
     if records.errors:
         raise DataError(records.errors[0])
     if not len(records.labels):
         raise DataError(f"{records.where}: no images")
     where, key, given = records.where, "data.num_classes", data.num_classes
+    low, high = (int(label) for label in records.labels.aminmax())
+    if low < 0:
+        raise DataError(f"{records.name(int(records.labels.argmin()))}: no class")
     if records.classes:
-        training = Path(data.root).expanduser() / "train"
-        if not train and [*records.classes] != class_folders(training):
-            raise DataError(f"{where}: its folders are not those of {training}")
+        refuse_other_classes(classes, records.classes, where=where, of=f"the training images in {data.root}")
         count = len(records.classes)
-        require(given == count, key, given, f"{count}, the folders in {where}")
+        require(given == count, key, given, f"{count}, the classes of {where}")
+        require(
+            high < count,
+            f"{records.name(int(records.labels.argmax()))}: label",
+            high,
+            f"below {count}, the number of classes",
+        )
     else:
-        low, high = (int(label) for label in records.labels.aminmax())
-        if low < 0:
-            raise DataError(f"{records.name(int(records.labels.argmin()))}: no class")
         enough = given == high + 1 if train else given > high
         require(enough, key, given, f"{high + 1}, one more than the last class of {where}")
 
@@ -74,6 +105,16 @@ def check(records: Records, data: DataConfig, *, train: bool) -> None:
 def source_part(data: DataConfig, *, train: bool) -> str:
     """The part that a run trains on or is evaluated on: with data.holdout, it is train for both."""
     return "train" if train or data.holdout > 0 else "val"
+
+
+def refuse_other_classes(there: Sequence[str], here: Sequence[str], *, where: str, of: str) -> None:
+    """A DataError if classes that are known by name differ in set or order."""
+    if not there or not here or [*there] == [*here]:
+        return
+    if different := {*there} ^ {*here}:
+        raise DataError(f"{where}: other classes than {of}: {first_names(different)}")
+    label = next(i for i, pair in enumerate(zip(there, here, strict=True)) if pair[0] != pair[1])
+    raise DataError(f"{where}: another order of classes than {of}: class {label} is {here[label]}, not {there[label]}")
 
 
 def fingerprint(training: "Part", test: "Part") -> dict[str, Any] | None:

@@ -79,6 +79,11 @@ def find(data: DataConfig, part: str) -> Shards:
     )
 
 
+def class_names(_data: DataConfig, _part: str) -> list[str]:
+    """`records.class_names`: shards have numbers only."""
+    return []
+
+
 def urls(data: DataConfig, part: str, here: Mapping[str, Sequence[Path]]) -> list[str]:
     """Paths or URLs of the shards of a part: those in data.train or data.val, else the files in data.root."""
     pattern, needed = data.train if part == "train" else data.val, f"no shards named *{part}*.tar"

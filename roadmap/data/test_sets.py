@@ -5,6 +5,7 @@ arXiv 1907.07174), -R (Hendrycks et al., arXiv 2006.16241), -Sketch (Wang et al.
 Dietterich, arXiv 1903.12261).
 """
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -37,7 +38,13 @@ def find(data: DataConfig, _part: str) -> Folders:
     for names, wrong in ((known.keys() - found, "missing"), (found - known.keys(), "not expected")):
         if names:
             raise DataError(f"{root}: {wrong}: {first_names(names)}: {needed}")
-    return list_classes(root, known, classes=[])
+    among = () if len(known) == data.num_classes else tuple(sorted(known.values()))
+    return replace(list_classes(root, known, classes=[]), among=among)
+
+
+def class_names(_data: DataConfig, _part: str) -> list[str]:
+    """`records.class_names`: folders are given by the data set."""
+    return []
 
 
 @cache

@@ -20,7 +20,6 @@ from roadmap.config.schema import Config
 from roadmap.data.datasets import TEST_SETS
 from roadmap.data.loader import Part, evaluation_batches
 from roadmap.data.resize import finished_copy
-from roadmap.data.test_sets import folders
 from roadmap.files import write_atomic
 
 TOP = (1, 5)  # an image is right if its class is among so many first guesses
@@ -41,47 +40,61 @@ def accuracy(
 ) -> Iterator[Metric]:
     """Top-1 and top-5 on test images; `per_class` is a CSV to write with the counts by class.
 
-    On a test set with some of ImageNet's classes, the network chooses among these.
+    On images of some of the classes, the network chooses among all classes, and then among these. On ImageNet's test
+    sets with some of its classes it chooses among these alone, as in their papers.
     """
     if (copy := finished_copy(Path(config.data.root).expanduser())) and "val" in copy.parts:
         console.print(f"not the originals, but a resized copy ({copy})")
-    size, classes = config.training.eval_batch_size, list(range(config.data.num_classes))
-    if config.data.name in TEST_SETS:
-        classes = sorted(folders(config.data.name).values())
-        if len(classes) < config.data.num_classes:
-            console.print(f"{config.data.name}: chosen among its {len(classes)} classes")
-            others = torch.ones(config.data.num_classes, dtype=torch.bool, device=images.device)
-            others[classes] = False
-            network.register_forward_hook(lambda _module, _images, logits: logits.masked_fill(others, -torch.inf))
-    batches = evaluation_batches(images, config.data, size)
-    watched = watch(batches, math.ceil(len(images) / size), console, unit="batches")
-    (counts,) = evaluate([network], watched, num_classes=config.data.num_classes)
-    total, *hits = counts.sum(0).tolist()
-    for k, right in zip(TOP, hits, strict=True):
-        percent = 100 * right / total
-        yield Metric(f"top{k}", percent, f"top-{k}: {right:,} of {total:,} images, {percent:.3f} %")
+    data, size = config.data, config.training.eval_batch_size
+    among = images.records.among if images.records else ()
+    watched = watch(evaluation_batches(images, data, size), math.ceil(len(images) / size), console, unit="batches")
+    every, *restricted = evaluate([network], watched, num_classes=data.num_classes, among=among)
+    scored = [("", "", every)]
+    if among:
+        scored = [(f" among all {data.num_classes} classes", "", every)]
+        scored += [(f" among the {len(among)} classes of the images", "_among", counts) for counts in restricted]
+    if among and data.name in TEST_SETS:
+        console.print(f"{data.name}: chosen among its {len(among)} classes")
+        scored = [("", "", counts) for counts in restricted]
+    for words, suffix, counts in scored:
+        total, *hits = counts.sum(0).tolist()
+        for k, right in zip(TOP, hits, strict=True):
+            percent = 100 * right / total
+            line = f"top-{k}{words}: {right:,} of {total:,} images, {percent:.3f} %"
+            yield Metric(f"top{k}{suffix}", percent, line)
     if per_class:
         text = io.StringIO()
         csv.writer(text).writerow(("class", "images", *(f"top{k}" for k in TOP)))
-        csv.writer(text).writerows((number, *counts[number].tolist()) for number in classes)
+        csv.writer(text).writerows((label, *scored[0][2][label].tolist()) for label in among or range(data.num_classes))
         write_atomic(per_class, text.getvalue())
 
 
 @torch.inference_mode()
 def evaluate(
-    models: Sequence[nn.Module], batches: Iterable[tuple[Tensor, Tensor]], *, num_classes: int
+    models: Sequence[nn.Module],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    num_classes: int,
+    among: Sequence[int] = (),
 ) -> list[Tensor]:
     """Counts (K, 3) int64 of each model in one pass over batches of images (N, C, H, W) and classes (N).
 
-    By class: its images, and those among them for which it is the first guess (top-1) or among five (top-5).
+    By class: its images, and those among them for which it is the first guess (top-1) or among five (top-5). With
+    `among`, the counts of the guesses among these classes alone follow, as many again.
     """
     for model in models:
         model.eval()
-    counts = [torch.zeros(num_classes, 1 + len(TOP), dtype=torch.int64) for _ in models]
+    others = torch.ones(num_classes, dtype=torch.bool)
+    others[list(among)] = False
+    counts = [
+        torch.zeros(num_classes, 1 + len(TOP), dtype=torch.int64) for _ in range(len(models) * (2 if among else 1))
+    ]
     for images, classes in batches:
-        labels = classes.cpu()
-        for count, model in zip(counts, models, strict=True):
-            hits = (model(images).topk(min(max(TOP), num_classes), dim=1).indices == classes[:, None]).cpu()
+        labels, logits = classes.cpu(), [model(images) for model in models]
+        if among:
+            logits += [each.masked_fill(others.to(each.device), -torch.inf) for each in logits]
+        for count, each in zip(counts, logits, strict=True):
+            hits = (each.topk(min(max(TOP), num_classes), dim=1).indices == classes[:, None]).cpu()
             found = [labels, *(labels[hits[:, :k].any(1)] for k in TOP)]
             count += torch.stack([torch.bincount(each, minlength=num_classes) for each in found], dim=1)
     return counts

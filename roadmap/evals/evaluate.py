@@ -16,6 +16,7 @@ def main(words: list[str]) -> int:
         python scripts/evaluate.py weights=runs/fashion_mnist/gelu/seed-0/checkpoint.pt
         python scripts/evaluate.py weights=runs/fashion_mnist/gelu/seed-0/checkpoint.pt ema=true
         python scripts/evaluate.py weights=convnext_tiny-983f1562.pth study=imagenet data.root=/path/to/imagenet
+        python scripts/evaluate.py weights=convnext_tiny-983f1562.pth study=imagenet data.root=/path/to/imagenette2
         python scripts/evaluate.py weights=convnext_tiny-983f1562.pth data=imagenet_r data.root=/path/to/imagenet-r
 
     weights=FILE is the checkpoint of a run, or a file of torchvision, timm or the paper's authors, recognised by its
@@ -25,6 +26,10 @@ def main(words: list[str]) -> int:
 
     A run is evaluated on its own data. Its data.root and training.* may be changed and, for a run on ImageNet, data
     may be one of ImageNet's test sets: imagenet_v2, imagenet_a, imagenet_r, imagenet_sketch, imagenet_c.
+
+    Of ImageNet only the validation images are needed: val/<wnid>/ with all classes or some of them, or the images side
+    by side with the devkit or with Kaggle's LOC_val_solution.csv. Images of some of the classes are scored among all
+    classes and among these. Where weights and images name their classes, labels are matched by name.
 
     For other files, images are resized bilinearly if layers are named as in torchvision, else bicubically.
     torchvision's own files are known by their hash: images are resized as published, and the published accuracy is
@@ -58,7 +63,9 @@ def main(words: list[str]) -> int:
     corrupted = name == "imagenet_c"
     require(not (corrupted and table), "per_class", table, "for one set of images, not imagenet_c")
     device, console = set_up(config), Terminal()
-    images = None if corrupted else load(config, train=False).to(device)  # refused before anything is printed
+    images = (
+        None if corrupted else load(config, train=False, classes=loaded.classes).to(device)
+    )  # refused before anything is printed
     resizing = f"recipe.interpolation={config.recipe.interpolation} data.crop_pct={config.data.crop_pct:.4g}"
     console.print(f"{path}: {loaded.description}, {resizing}")
     for note in images.notes if images else ():
@@ -73,7 +80,7 @@ def main(words: list[str]) -> int:
     for metric in metrics:
         console.print(metric.text)
         names.append(metric.name)
-    if (known := weights.published(path)) and name not in TEST_SETS:
+    if (known := weights.published(path)) and name not in TEST_SETS and not any("among" in name for name in names):
         published = known.meta["_metrics"]["ImageNet-1K"]
         console.print(f"published by torchvision for {known}: {published['acc@1']} % and {published['acc@5']} %")
     return 1 if corrupted and "mce" not in names else 0

@@ -1,6 +1,6 @@
 """Networks from files of weights: a run's checkpoint, or a file of torchvision, timm, the authors or their trainers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -17,6 +17,7 @@ from roadmap.config.identity import digest, under
 from roadmap.config.overrides import parse_overrides
 from roadmap.config.schema import Config
 from roadmap.data.datasets import TEST_SETS
+from roadmap.data.imagenet import wnids
 from roadmap.errors import ConfigError, DataError, require
 from roadmap.files import sha256
 from roadmap.networks.convert import from_library, recognise
@@ -33,6 +34,7 @@ class Loaded(NamedTuple):
     network: nn.Module
     config: Config
     description: str  # source and size of the network
+    classes: Sequence[str] = ()  # their names by label, if they are known
 
 
 def is_checkpoint(content: Mapping[str, Any]) -> bool:
@@ -49,7 +51,14 @@ def from_checkpoint(path: Path, content: Mapping[str, Any], overrides: list[str]
     network.load_state_dict(content["ema" if ema else "model"])
     kind = "averaged" if ema else "raw"
     description = f"{config.step.name} of {config.study.name}, seed {config.seed}, {kind} weights"
-    return Loaded(network, overridden(config, overrides), description)
+    return Loaded(network, overridden(config, overrides), description, _classes(config, content, path.parent))
+
+
+def _classes(config: Config, content: Mapping[str, Any], run: Path) -> Sequence[str]:
+    """Names of a run's classes, as its checkpoint or its result has them."""
+    if config.data.name == "imagenet" and config.data.num_classes == len(wnids()):
+        return wnids()
+    return content.get("classes") or (runs.read_json(run / runs.RESULT) or {}).get("classes") or ()
 
 
 def from_file(path: Path, content: Mapping[str, Any], overrides: list[str], *, ema: bool) -> Loaded:
@@ -89,7 +98,8 @@ def from_file(path: Path, content: Mapping[str, Any], overrides: list[str], *, e
         here, known = getattr(config.data, key), getattr(found, key)
         hint = "; for ImageNet: study=imagenet" if known == 1000 else ""
         require(here == known, f"data.{key}", here, f"{known}, as in the weights{hint}")
-    return Loaded(network, config, description)
+    known = wnids() if config.data.name == "imagenet" and found.num_classes == len(wnids()) else ()
+    return Loaded(network, config, description, known)
 
 
 def overridden(config: Config, overrides: list[str]) -> Config:

@@ -14,6 +14,7 @@ from roadmap.config.schema import Config, DataConfig, RecipeConfig
 from roadmap.data.batch_augment import normalize
 from roadmap.data.datasets import dataset
 from roadmap.data.decoding import as_rgb
+from roadmap.data.imagenet import wnids
 from roadmap.data.in_memory import fitted
 from roadmap.errors import ConfigError, require
 from roadmap.evals.weights import from_checkpoint
@@ -59,7 +60,8 @@ def class_names(data: DataConfig, stored: Sequence[str] | None = None) -> list[s
     if data.name == "imagenet":
         from torchvision.models import ResNet50_Weights
 
-        stored = ResNet50_Weights.DEFAULT.meta["categories"]
+        called = dict(zip(wnids(), ResNet50_Weights.DEFAULT.meta["categories"], strict=True))
+        stored = [called.get(wnid, wnid) for wnid in stored or wnids()]
     names = list(stored or dataset(data.name).names or map(str, range(data.num_classes)))
     if len(names) != data.num_classes:  # more outputs than the data set has classes
         names += map(str, range(len(names), data.num_classes))

@@ -2,6 +2,7 @@
 
 import time
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from roadmap import runs
 from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest, identity, listed_difference
 from roadmap.config.schema import Config
+from roadmap.data.records import refuse_other_classes
 from roadmap.errors import ConfigError, require
 from roadmap.files import write_atomic
 from roadmap.networks.device import out_of_memory
@@ -36,6 +38,7 @@ class Checkpointer:
     world: World
     progress: Progress
     data: dict[str, Any] | None = None  # the fingerprint of the images
+    classes: Sequence[str] = ()  # names by label, as far as the files tell
     before: float | None = None  # seconds of the run before this process began
     started: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
@@ -46,11 +49,13 @@ class Checkpointer:
         The initial state is that of the seed, or has the weights of recipe.init_weights.
         """
         config, state = self.config, initial_state(self.config, device, self.world)
-        state.data = self.data
+        state.data, state.classes = self.data, [*self.classes]
         if plan := state.plan.description(min(config.recipe.bn_batch_size, config.recipe.batch_size)):
             self.progress.say(f"to stay within training.memory_gb={config.training.memory_gb}: {plan}")
         if saved := self._restore():
             runs.refuse_other_data(self.directory, saved.get("data"), self.data)
+            there, of = saved.get("classes", ()), str(self.directory / runs.CHECKPOINT)
+            refuse_other_classes(there, self.classes, where=config.data.root, of=of)
             count = saved.get("processes")
             same = not config.recipe.sync_bn or count == self.world.size
             require(same, "recipe.sync_bn", True, f"{count} processes, as the run began, not {self.world.size}")

@@ -51,7 +51,9 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
     steps = run_steps(config, per_epoch)
     epochs = math.ceil(steps / per_epoch)
     data = fingerprint(training, test)
-    checkpointer = Checkpointer(directory=directory, config=config, world=world, progress=progress, data=data)
+    checkpointer = Checkpointer(
+        directory=directory, config=config, world=world, progress=progress, data=data, classes=training.classes
+    )
     state = checkpointer.begin(device)
     done = state.step - len(state.history) * per_epoch
     allowed = f"a step of epoch {len(state.history) + 1} of {epochs}, with {per_epoch} steps each"
@@ -81,7 +83,6 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
             checkpointer.save(state)
         checkpointer.write_metrics(state)
     checkpointer.write_metrics(state)  # a process may have died between its last checkpoint and its last line
-    state.classes = [*training.classes]
     return state
 
 

@@ -15,6 +15,7 @@ from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest
 from roadmap.config.schema import Config
 from roadmap.config.steps import Deviations
+from roadmap.data.imagenet import wnids
 from roadmap.data.resize import finished_copy
 from roadmap.errors import Locked, shortage
 from roadmap.files import lock, remove_leftovers
@@ -136,7 +137,7 @@ def make_result(
         "skipped_images": sum(line["skipped_images"] for line in history),
         **({} if deviations is None else {"deviations": {key: list(pair) for key, pair in deviations.items()}}),
         **({"data": state.data} if state.data else {}),
-        **({"classes": state.classes} if state.classes and data.name != "imagenet" else {}),
+        **({"classes": state.classes} if state.classes and [*state.classes] != wnids() else {}),
         "config_hash": digest(plain),
         "config": plain,
         "commit": origin[0],

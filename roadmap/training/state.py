@@ -106,6 +106,7 @@ def dump_state(state: State) -> dict[str, Any]:
         "clock": vars(state.clock),
         "processes": state.world.size,
         **({"data": state.data} if state.data else {}),
+        **({"classes": state.classes} if state.classes else {}),
         "model": state.model.state_dict(),
         "ema": state.ema.module.state_dict(),
         "optimizer": state.optimizer.state_dict(),

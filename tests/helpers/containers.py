@@ -62,6 +62,12 @@ def write_devkit(root: Path, labels: list[int], wnids: Sequence[str] = WNIDS) ->
         add(tar, "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", truth.encode())
 
 
+def write_solution(path: Path, wnids: Sequence[str]) -> None:
+    """Kaggle's table of the validation images: one or two boxes each, the last image first."""
+    rows = [f"ILSVRC2012_val_{n:08d},{wnid} 1 2 3 4{f' {wnid} 5 6 7 8' * (n % 2)}" for n, wnid in enumerate(wnids, 1)]
+    path.write_text("\n".join(["ImageId,PredictionString", *reversed(rows)]) + "\n")
+
+
 def write_shards(tree: Path, root: Path) -> Path:
     """Tars of at most 12 samples, by webdataset."""
     root.mkdir(parents=True)
