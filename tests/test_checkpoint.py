@@ -83,7 +83,9 @@ def test_any_flipped_bit_of_a_checkpoint_is_noticed_or_harmless(place: Path) -> 
     assert seen == {1, 2}
 
 
-@pytest.mark.parametrize("damage", ["truncated", b"", b"no archive at all" * 1000, "removed"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", b"", b"no archive at all" * 1000, "removed"], ids=["truncated", "empty", "text", "removed"]
+)
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(damage: str | bytes, place: Path) -> None:
     path = place / runs.CHECKPOINT
     if damage == "removed":

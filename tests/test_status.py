@@ -64,7 +64,7 @@ def test_time_means_the_same_while_a_run_works_and_when_it_is_finished(tmp_path:
     interrupt(directory, 6)
     with pytest.MonkeyPatch.context() as patch:
         begun: list[float] = []
-        patch.setattr(Progress, "begin", lambda _, steps, seconds: begun.append(seconds))
+        patch.setattr(Progress, "begin", lambda _, steps, epochs, seconds: begun.append(seconds))
         result = execute(directory)
     assert 0 < begun[0] < result["wall_seconds"], "a resumed run goes on from its checkpoint's time"
 
