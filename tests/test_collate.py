@@ -57,7 +57,7 @@ def test_results_in_the_old_format_and_in_the_new_one_stand_in_one_table(tmp_pat
     known = {row.step: row for row in read_csv(table)}
     resnet = known["resnet"]
     assert (resnet.n, resnet.top1, resnet.metrics["ema_top1"][0], known["stage_ratio"].n) == (1, 85.53, 85.42, 3)
-    assert "recipe.epochs 4 (paper: 90 or 300)" in page.read_text()
+    assert "| recipe.epochs | 4 | 90 or 300 |" in page.read_text()
 
 
 def test_a_result_that_is_damaged_or_in_the_wrong_place_is_refused_by_name(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_texts_say_what_the_row_says_in_numbers() -> None:
     assert texts["top1"] == f"{row.top1:.2f} ± {row.top1_std:.2f} %, n = {row.n}"
     interval = f"{row.change:+.2f} [{row.change_low:+.2f}, {row.change_high:+.2f}]"
     assert texts["change"].startswith(f"{interval} vs. Kernel size 7, significant (p 0.")
-    assert texts["cost"].startswith(f"{row.params:,} parameters, 0.00148 GFLOPs, {row.images_per_second:,.0f} images/s")
+    assert texts["cost"].startswith("0.434 M parameters, 1.48 MFLOPs, 2,140 images/s, 2.00 min per run")
     assert texts["changes"] == "model.act: relu → gelu"
 
 
@@ -47,7 +47,7 @@ def test_unknown_values_are_blank(half: Path) -> None:
     steps = by_step(gathered("smoke", half))
     blank = steps["kernel_9"]
     assert (blank["n"], blank["top1"], blank["change"], blank["seconds"], blank["seeds"]) == (0, None, None, None, {})
-    assert (blank["texts"]["top1"], blank["texts"]["cost"], blank["stages"]) == ("not run", "", [])
+    assert (blank["texts"]["top1"], blank["texts"]["cost"], blank["stages"]) == ("not run", "", None)
     assert blank["changes"] == [("model.kernel_size", "3", "9")] and blank["drawings"]
     significance = {name: step["significance"] for name, step in steps.items()}
     assert significance["resnet"] is None
@@ -89,12 +89,16 @@ def test_metrics_and_stages_are_those_of_the_results_and_equal_titles_have_the_n
         each["metrics"]["ece"] = ece
     two = [result(name, like="gelu", step__title="Mine") for name in ("a", "b")]
     report = collated(tmp_path, *results, *two)
-    assert report["metrics"] == ["ece"]
+    assert report["columns"][-1] == ("ece", "ece")
     steps = by_step(report)
-    assert (steps["resnet"]["stages"], steps["training_recipe"]["stages"]) == ([stage], [])
+    assert steps["training_recipe"]["stages"] is None and steps["resnet"]["stages"] == {
+        "headings": ["parameters, k", "multiply-adds, k"],
+        "rows": [("stem", "24×8×8", "1.20", "3.40"), ("total", "", "1.20", "3.40")],
+    }
     assert (steps["a"]["title"], steps["b"]["title"]) == ("Mine (a)", "Mine (b)")
-    assert steps["resnet"]["metrics"] == [(pytest.approx(0.13), "0.13 ± 0.014")]
-    assert steps["training_recipe"]["metrics"] == steps["stage_ratio"]["metrics"] == [(None, "")]
+    assert steps["resnet"]["cells"][-1] == (pytest.approx(0.13), "0.130 ± 0.014")
+    assert steps["resnet"]["texts"]["metrics"] == "0.130 ± 0.014 ece"
+    assert steps["training_recipe"]["cells"][-1] == steps["stage_ratio"]["cells"][-1] == (None, "")
 
 
 def test_a_network_is_never_compared_with_one_of_another_size(tmp_path: Path) -> None:

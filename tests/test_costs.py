@@ -21,10 +21,18 @@ def test_costs_equal_the_reference_to_the_unit(regime: str) -> None:
     rows = [row for row in reference("ladder_costs") if row["regime"] == regime]
     found = printed(regime)
     assert [row["step"] for row in rows] == [step.name for step in steps()]
+    exact = [cost(model_config(row["step"], regime)) for row in rows]
+    assert [(each.params, each.macs) for each in exact] == [(int(row["params"]), int(row["macs"])) for row in rows]
     assert [line[:3] for line in found] == [
-        [row["step"], *(f"{int(row[key]):,}" for key in ("params", "macs"))] for row in rows
+        [row["step"], f"{int(row['params']) / 1e6:.1f}", f"{int(row['macs']) / 1e9:.2f}"] for row in rows
     ]
-    assert regime != "resnet50" or found[9][4:] == ["4.15", "+0.00"]
+    assert regime != "resnet50" or found[9][3:] == ["4.15", "+0.00"]
+
+
+def test_a_regime_that_was_not_published_has_one_unit_and_no_columns_for_the_paper() -> None:
+    code, output = inside("scripts/costs.py", "regime=nano")
+    assert code == 0 and "paper" not in output and "MFLOPs" in output
+    assert printed("nano")[0] == ["resnet", "0.631", "77.0"]
 
 
 def test_costs_by_stage_by_hand() -> None:
@@ -52,7 +60,7 @@ def test_the_family_costs_what_tables_one_and_two_say() -> None:
     assert len({row["model"] for row in rows}) == 8
     for row, (model, size, params, _, gflops, _) in zip(rows, found, strict=True):
         assert (model, size) == (row["model"], row["img_size"])
-        assert round(int(params.replace(",", "")) / 1e6) == int(row["params_m"]), row
+        assert round(float(params)) == int(row["params_m"]), row
         assert float(gflops) == pytest.approx(float(row["gflops"]), abs=0.06, rel=0.003), row
 
 

@@ -114,6 +114,8 @@ def test_a_budget_is_spent_on_steps_seeds_or_epochs() -> None:
     # Each run: 2 epochs of 512 images at 512 per second, and 2 times 500 images twice at 1536: 3.3 s.
     code, output = inside("scripts/plan.py", *words, "budget=10s", "devices=1")
     assert code == 0 and "on this machine" not in output
+    assert re.search(r"step +┃ +images/s +┃ +s per run +┃ +runs +┃ +device hours", output)
+    assert re.search(r"gelu +│ +512 +│ +3\.30 +│ +2 +│ +0\.00183", output)
     wanted = "  steps: 3 of 3 with one seed\n  seeds: 1 of all steps\n  epochs: 50% of them in all 6 runs (1 of 2)"
     assert wanted in output
     code, output = inside("scripts/plan.py", *words, "budget=7s", "devices=1")

@@ -62,7 +62,9 @@ def test_the_page_holds_its_data_exactly_and_loads_nothing(study: str, half: Pat
 def test_titles_are_escaped_and_deviations_from_the_paper_listed(half: Path) -> None:
     page = page_of("smoke", half)
     assert "</script> & mine" not in page and "&lt;/script&gt; &amp; mine" in page
-    assert '<code>data.name</code></td><td class="text">fashion_mnist</td>' in page_of("fashion_mnist_recipe")
+    assert '<code>data.\u200bname</code></th><td class="text" data-label="here">fashion_mnist</td>' in page_of(
+        "fashion_mnist_recipe"
+    )
 
 
 def test_missing_curves_are_explained() -> None:
@@ -73,8 +75,9 @@ def test_missing_curves_are_explained() -> None:
 
 
 def test_further_metrics_are_columns() -> None:
-    steps = [step | {"metrics": [(0.13, "0.13 ± 0.014")]} for step in gathered("fashion_mnist", RESULTS)["steps"]]
-    page = page_of("fashion_mnist", metrics=["ece"], steps=steps)
+    report = gathered("fashion_mnist", RESULTS)
+    steps = [step | {"cells": [*step["cells"], (0.13, "0.13 ± 0.014")]} for step in report["steps"]]
+    page = page_of("fashion_mnist", columns=[*report["columns"], ("ece", "ece")], steps=steps)
     assert "<button>ece</button>" in page
     assert page.count('<td data-sort="0.13">0.13 ± 0.014</td>') == len(steps)
 

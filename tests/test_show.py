@@ -25,7 +25,7 @@ def test_without_a_step_all_are_listed() -> None:
 def test_a_step_of_the_recipe_ladder_is_shown() -> None:
     for words in (["step=mixup", "ladder=recipe"], ["+step=mixup", "study.ladder=recipe"]):
         code, output = inside("scripts/show.py", *words)
-        assert code == 0 and "recipe.mixup: 0.0 -> 0.8" in output
+        assert code == 0 and "recipe.mixup: 0 -> 0.8" in output
 
 
 def test_an_unknown_step_or_one_of_the_other_ladder_is_refused() -> None:

@@ -11,7 +11,7 @@ from helpers.smoke import ROOT, inside
 PACKAGE = ROOT / "roadmap"
 # From the bottom up. A module imports modules of its own row and of rows above it in this list; a longer name wins.
 ROWS = [
-    ["errors", "signals", "files", "terminal"],
+    ["errors", "signals", "files", "terminal", "numbers"],
     ["networks.ops", "networks.layers", "networks.depthwise", "data.datasets"],
     ["config"],
     ["runs", "run_files", "cli", "environment"],

@@ -7,7 +7,7 @@ from roadmap.config.steps import find, steps
 from roadmap.data.datasets import dataset
 from roadmap.data.image_transforms import SQUASH_SIZE
 from roadmap.inference.trained import Trained
-from roadmap.results.markup import gflops
+from roadmap.numbers import COUNTS, column
 from roadmap.results.statistics import one_run
 
 PAPER = "https://arxiv.org/abs/2201.03545"
@@ -85,9 +85,10 @@ def _origin(trained: Trained) -> dict[str, str]:
 def _use(trained: Trained) -> dict[str, str]:
     """The network's size, input and output."""
     result, data = trained.result, trained.config.data
+    (params, (count,)), (flops, (macs,)) = (column([result[key]], COUNTS) for key in ("params", "macs"))
     shape = f"(N, {data.in_chans}, {data.img_size}, {data.img_size})"
     return {
-        "Size": f"{result['params']:,} parameters, {gflops(result['macs'] / 1e9)} GFLOPs (multiply-adds)",
+        "Size": f"{count} {params} parameters, {macs} {flops}FLOPs (multiply-adds)",
         "Input": f"{shape} float32: pixels of 0 to 1, minus {data.mean}, divided by {data.std}; {_resize(trained)}",
         "Output": f"(N, {data.num_classes}) logits; `config.json` has the names of the classes",
     }

@@ -13,6 +13,7 @@ from roadmap.config.schema import ModelConfig, StudyConfig
 from roadmap.config.step_files import Ladder, ladders, read_ladder
 from roadmap.config.steps import model_config, regimes, steps
 from roadmap.errors import require_one_of
+from roadmap.numbers import COUNTS, column, headed
 from roadmap.terminal import Terminal
 
 FOOTNOTE = "* does not follow from the network that the paper describes: docs/faithfulness.md"
@@ -99,27 +100,32 @@ def _table(regime: str, ladder: Ladder, console: Console) -> Table:
     rows = {row["step"]: row for row in (reference(source.table) if source else []) if row["regime"] == regime}
     names = {name: (source.steps if source else {}).get(name, name) for name in ladder.files}
     paper = {name: float(rows[row]["gflops"]) for name, row in names.items() if row in rows}
+    every = track(steps(regime, ladder.name), description=f"counting {regime}", console=console, transient=True)
+    found = {step.name: cost(model_config(step.name, regime, ladder.name)) for step in every}
+    unit, params = column([each.params for each in found.values()], COUNTS)
+    flops, multiply_adds = column([each.macs for each in found.values()], COUNTS)
+    if paper:  # as many decimals as it prints
+        flops, multiply_adds = "G", [f"{each.macs / 1e9:.2f}" for each in found.values()]
     table = Table("step", title=regime, title_justify="left", caption_justify="left")
-    for column in ("parameters", "multiply-adds", "GFLOPs", "paper", "difference"):
-        table.add_column(column, justify="right")
-    for step in track(steps(regime, ladder.name), description=f"counting {regime}", console=console, transient=True):
-        found = cost(model_config(step.name, regime, ladder.name))
-        row = [step.name, f"{found.params:,}", f"{found.macs:,}", f"{found.macs / 1e9:.2f}"]
-        if step.name in paper:
-            difference = found.macs / 1e9 - paper[step.name]
+    for heading in (headed("parameters", unit), f"{flops}FLOPs", *(("paper", "difference") if paper else ())):
+        table.add_column(heading, justify="right")
+    for (step, each), *cells in zip(found.items(), params, multiply_adds, strict=True):
+        if step in paper:
+            difference = each.macs / 1e9 - paper[step]
             mark = "*" if abs(difference) > ROUNDING else ""
             table.caption = FOOTNOTE if mark else table.caption
-            row += [f"{paper[step.name]:.2f}{mark}", f"{difference:+z.2f}"]
-        table.add_row(*row)
+            cells += [f"{paper[step]:.2f}{mark}", f"{difference:+z.2f}"]
+        table.add_row(step, *cells)
     return table
 
 
 def _family_table() -> Table:
+    paper = reference("convnext_family")
+    found = [cost(family_config(row["model"]), img_size=int(row["img_size"])) for row in paper]
     table = Table("network", title="family", title_justify="left")
-    for column in ("image", "parameters", "paper, M", "GFLOPs", "paper"):
-        table.add_column(column, justify="right")
-    for row in reference("convnext_family"):
-        found = cost(family_config(row["model"]), img_size=int(row["img_size"]))
-        counted = [f"{found.params:,}", row["params_m"], f"{found.macs / 1e9:.2f}", row["gflops"]]
+    for heading in ("image", "parameters, M", "paper, M", "GFLOPs", "paper"):
+        table.add_column(heading, justify="right")
+    for row, each in zip(paper, found, strict=True):
+        counted = [f"{each.params / 1e6:.1f}", row["params_m"], f"{each.macs / 1e9:.2f}", row["gflops"]]
         table.add_row(row["model"], row["img_size"], *counted)
     return table

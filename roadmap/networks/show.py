@@ -5,7 +5,6 @@ from typing import Any
 
 from roadmap import cli
 from roadmap.config.aliases import renamed_override
-from roadmap.config.checks import spell
 from roadmap.config.compose import compose, proposed_name
 from roadmap.config.conf import to_dict
 from roadmap.config.designs import PREFIX, listing
@@ -14,6 +13,7 @@ from roadmap.config.schema import Design, ModelConfig, StudyConfig
 from roadmap.config.step_files import PARTS, ladders, read_ladder
 from roadmap.config.steps import as_published, find, model_config, published, regimes, steps
 from roadmap.networks.ops import labels
+from roadmap.numbers import written
 
 OWN = ("step.name", "step.parent", "step.title", "step.section", "step.group", *PARTS)
 """Options that make a step of one's own."""
@@ -75,7 +75,7 @@ def describe_own(base: str, own: list[str], regime: str | None, ladder: str) -> 
 
 
 def _changes(parent: str, changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
-    changed = [f"  {key}: {spell(old)} -> {spell(new)}" for key, (old, new) in sorted(changes.items())]
+    changed = [f"  {key}: {written(old)} -> {written(new)}" for key, (old, new) in sorted(changes.items())]
     return [f"changes over {parent}:", *(changed or ["  nothing in this regime"])]
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import altair as alt
 
+from roadmap.numbers import COUNTS, SECONDS, column
+
 Data = dict[str, Any]
 Chart = alt.LayerChart
 INK, FAINT, GRID, HIGHLIGHT, PAGE = (f"var(--{name})" for name in ("ink", "faint", "grid", "highlight", "page"))
@@ -23,11 +25,12 @@ TOOLTIP = [
 ROW = 24  # pixels
 ZERO = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color=INK, strokeWidth=1, aria=False)
 WHOLE: Any = {"x": alt.value(0), "x2": alt.value("width")}
-COSTS = {  # that accuracy is plotted against: title, and whether more is better
-    "gflops": ("Multiply-adds, GFLOPs", False),
-    "images_per_second": ("Training speed, images per second", True),
-    "seconds": ("Training time per run, minutes", False),
+COSTS: dict[str, tuple[str, dict[str, float] | None, bool]] = {
+    "gflops": ("Multiply-adds, {}FLOPs", {unit: size / 1e9 for unit, size in COUNTS.items()}, False),
+    "images_per_second": ("Training speed, images per second", None, True),
+    "seconds": ("Training time per run, {}", SECONDS, False),
 }
+"""That accuracy is plotted against: title, with {} for the unit, the units, and whether more is better."""
 CURVES = {"top1": "top-1, %", "loss": "training loss"}
 
 
@@ -50,9 +53,16 @@ def costs(report: Data) -> list[str]:
     return [key for key in COSTS if len({step[key] for step in run}) > 1]
 
 
+def cost_axis(run: Sequence[Data], key: str) -> tuple[str, float]:
+    """The title of a cost's axis and the size of its unit."""
+    title, units, _ = COSTS[key]
+    unit, _ = column([step[key] for step in run], units)
+    return title.format(unit), (units or {"": 1.0})[unit]
+
+
 def front(steps: Sequence[Data], key: str) -> list[Data]:
     """The Pareto front in order of cost: steps that no other step matches in accuracy at the same or lower cost."""
-    sign = -1 if COSTS[key][1] else 1
+    sign = -1 if COSTS[key][-1] else 1
     found: list[Data] = []
     for step in sorted(steps, key=lambda step: (sign * step[key], -step["top1"])):
         if not found or step["top1"] > found[-1]["top1"]:
@@ -87,7 +97,7 @@ def changes(steps: Sequence[Data]) -> Chart:
     """The change of every step relative to its parent with its interval, and the paper's change."""
     base = _rows(steps)
     known = base.transform_filter("isValid(datum.change)")
-    x: Any = alt.X("change:Q", title="change relative to the parent, points", axis=alt.Axis(tickCount=6))
+    x: Any = alt.X("change:Q", title="change, points", axis=alt.Axis(tickCount=6))
     paper = base.transform_filter("isValid(datum.paper_change)").mark_point(
         shape="diamond", size=42, color=INK, strokeWidth=1.2, aria=False
     )
@@ -104,7 +114,9 @@ def changes(steps: Sequence[Data]) -> Chart:
 
 def cost(run: Sequence[Data], key: str) -> Chart:
     """Accuracy against a cost, with the Pareto front."""
-    title, more = COSTS[key]
+    title, factor = cost_axis(run, key)
+    more = COSTS[key][-1]
+    run = [step | {key: step[key] / factor} for step in run]
     scale = alt.Scale(zero=False, padding=14)
     x: Any = alt.X(f"{key}:Q", title=title, scale=scale, axis=alt.Axis(tickCount=4))
     y: Any = alt.Y("top1:Q", title="top-1, %", scale=scale)
@@ -150,14 +162,13 @@ def curve(report: Data, key: str) -> Chart:
 
 
 def _record(step: Data) -> Data:
-    """A step's values for the charts; seconds become minutes."""
-    texts, spread, top1, seconds = step["texts"], step["top1_std"] or 0.0, step["top1"], step["seconds"]
+    """A step's values for the charts."""
+    texts, spread, top1 = step["texts"], step["top1_std"] or 0.0, step["top1"]
     return {key: value for key, value in step.items() if not isinstance(value, list | dict)} | {
         "fill": f"var(--{step['colour']})",
         "seeds": list(step["seeds"].values()),
         "low": None if top1 is None else top1 - spread,
         "high": None if top1 is None else top1 + spread,
-        "seconds": None if seconds is None else seconds / 60,
         **{f"text_{key}": texts[key] for key in ("top1", "change", "cost", "changes")},
         "text": f"{step['title']}: top-1 {texts['top1']}; change {texts['change']}; {texts['cost']}",
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from roadmap.errors import ConfigError, require, require_plain_name
 from roadmap.files import write_atomic
 from roadmap.results import notes, paper
-from roadmap.results.markup import change_text, markdown, number, yes_no
+from roadmap.results.markup import change_text, markdown, top1_text, yes_no
 from roadmap.results.table import Row, read_csv, table_of
 
 if TYPE_CHECKING:
@@ -138,5 +138,4 @@ def main(words: list[str]) -> int:
 def _cells(row: Row | None) -> list[str]:
     if row is None or row.top1 is None:
         return ["", "", ""]
-    spread = "" if row.top1_std is None else f" ± {row.top1_std:.2f}"
-    return [f"{number(row.top1, '.2f')}{spread}", change_text(row), yes_no(row.significant)]
+    return [top1_text(row), change_text(row), yes_no(row.significant)]

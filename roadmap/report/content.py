@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from roadmap.cli import duration
-from roadmap.config.checks import spell
+from roadmap.config.acting import acts
 from roadmap.config.conf import instance
 from roadmap.config.designs import variants
-from roadmap.config.identity import difference
+from roadmap.config.identity import difference, flatten
 from roadmap.config.schema import Design, ModelConfig
 from roadmap.config.step_files import read_ladder
 from roadmap.config.steps import model_config, steps
 from roadmap.errors import ConfigError, Report, left_out
+from roadmap.numbers import SMALL_COUNTS, column, headed, written
 from roadmap.report.drawings import drawings
 from roadmap.report.figure import title_of
 from roadmap.report.style import group, groups
 from roadmap.results import collate, curves, tuned
-from roadmap.results.markup import change_text, compared, further, gflops, metric_text, p_value, rate
+from roadmap.results.markup import Column, change_text, columns, compared, p_value, top1_text
 from roadmap.results.paper import deviations
 from roadmap.results.statistics import LEVEL
 from roadmap.results.table import Row, read_csv, table_of
@@ -27,6 +28,8 @@ from roadmap.results.table import Row, read_csv, table_of
 Data = dict[str, Any]
 Runs = Mapping[str | None, Sequence[Data]]  # the results of each step
 Changes = Mapping[str, tuple[Any, Any]]  # dotted key to its value before and after
+Change = tuple[str, str, str]  # the same as text
+COSTS = ("params", "gflops", "images_per_second", "seconds")
 SIGNIFICANCE = {  # classes of changes: title and explanation
     "significant": ("Significant", "p < 0.05 with Holm's correction for all changes of the ladder."),
     "uncorrected": ("Significant before correction only", "By chance, so is 1 in 20 changes without any effect."),
@@ -48,8 +51,7 @@ def gather(study: str, results_dir: Path = Path("results"), bad: Report | None =
         points = curves.read(path.with_name(curves.CURVES))
     if not results:
         raise ConfigError(f"study={study}: no result beside {path}; first run: python scripts/collate.py study={study}")
-    first, metrics, facts = table[0], further(table), collate.facts(table, results)
-    facts.pop(collate.DEVIATIONS, None)
+    first, shown, facts = table[0], columns(table), collate.facts(table, results)
     if record := tuned.recorded([path.with_name("runs")]):
         facts["Tuned"] = tuned.note(record)
     agreement = next((key for key in facts if key.startswith("Agreement")), None)
@@ -64,8 +66,8 @@ def gather(study: str, results_dir: Path = Path("results"), bad: Report | None =
         "runs": len(results),
         "time": duration(sum(result["wall_seconds"] for result in results)),
         "finished_at": max(result["finished_at"] for result in results),
-        "metrics": metrics,
-        "steps": _records(table, results, metrics),
+        "columns": [(each.key, each.heading) for each in shown],
+        "steps": _records(table, results, shown),
         "curves": points,
         "compared": compared(table),
         "agreement": [agreement, facts.pop(agreement)] if agreement else None,
@@ -103,10 +105,12 @@ def changes_in_runs(row: Row, runs: Runs) -> Changes:
     if not {row.parent, row.step} <= runs.keys():
         return {}
     parent, own = (runs[name][0]["config"] for name in (row.parent, row.step))
-    return {k: pair for k, pair in difference(parent, own).items() if k.startswith(("model.", "recipe."))}
+    flat = flatten(parent), flatten(own)
+    found = {k: pair for k, pair in difference(parent, own).items() if k.startswith(("model.", "recipe."))}
+    return {k: pair for k, pair in found.items() if any(acts(k, config) for config in flat)}
 
 
-def _records(table: Sequence[Row], results: Sequence[Data], metrics: Sequence[str]) -> list[Data]:
+def _records(table: Sequence[Row], results: Sequence[Data], shown: Sequence[Column]) -> list[Data]:
     """Each row with its changes, drawings, costs by stage, and texts."""
     runs: dict[str | None, list[Data]] = defaultdict(list)
     for result in results:
@@ -116,7 +120,7 @@ def _records(table: Sequence[Row], results: Sequence[Data], metrics: Sequence[st
     one = "model" not in read_ladder(table[0].ladder).options.changes
     shared = table[0].step if one else None  # one network for the whole ladder
     records = []
-    for row in table:
+    for index, row in enumerate(table):
         own, parent = runs.get(row.step, []), titles.get(row.parent or "", row.parent)
         # Sizes of a study's own are only in its runs: both networks are from runs, or both from files.
         both = {row.parent or row.step, row.step} <= runs.keys() or network(
@@ -132,37 +136,52 @@ def _records(table: Sequence[Row], results: Sequence[Data], metrics: Sequence[st
             "parent_title": parent,
             "group_title": group(row)[0],
             "colour": f"group-{row.group if row.group in groups(row.ladder) else 'own'}",
-            "metrics": [(row.metrics.get(name, (None,))[0], metric_text(row, name)) for name in metrics],
+            "cells": [(each.values[index], each.texts[index]) for each in shown],
             "seeds": {run["seed"]: run["metrics"]["top1"] for run in own},
             "significance": _significance(row),
             "changes": changes,
             "in_runs": in_runs if in_runs != changes else [],
             "drawings": drawings(before, after) if after else [],
-            "stages": own[0].get("stages", []) if own else [],
+            "stages": _stages(own[0].get("stages", [])) if own else None,
         }
-        records.append(record | {"texts": _texts(row, parent, changes)})
+        costs, metrics = (
+            [_quantity(each.heading, each.texts[index]) for each in shown if each.key in keys and each.texts[index]]
+            for keys in (COSTS, row.metrics)
+        )
+        quantities = {"cost": ", ".join(costs) if row.n else "", "metrics": ", ".join(metrics)}
+        records.append(record | {"texts": _texts(row, parent, changes) | quantities})
     return records
 
 
-def _texts(row: Row, parent: str | None, changes: Sequence[tuple[str, str, str]]) -> dict[str, str]:
+def _quantity(heading: str, text: str) -> str:
+    """A number of a column with the unit of its heading: `0.341 M parameters`."""
+    name, _, unit = heading.partition(", ")
+    return f"{text} {unit} {name}" if unit else f"{text} {name}"
+
+
+def _stages(stages: Sequence[Data]) -> Data | None:
+    """The costs by stage and their sum as text: headings of the costs; rows of name, output and costs."""
+    if not stages:
+        return None
+    found = [
+        column([*(each[key] for each in stages), sum(each[key] for each in stages)], SMALL_COUNTS)
+        for key in ("params", "macs")
+    ]
+    rows = [(each["name"], f"{each['channels']}×{each['size']}×{each['size']}") for each in stages]
+    cells = zip([*rows, ("total", "")], *(texts for _, texts in found), strict=True)
+    headings = [headed(name, unit) for name, (unit, _) in zip(("parameters", "multiply-adds"), found, strict=True)]
+    return {"headings": headings, "rows": [(*row, *costs) for row, *costs in cells]}
+
+
+def _texts(row: Row, parent: str | None, changes: Sequence[Change]) -> dict[str, str]:
     """The values of a row as the page shows them."""
-    spread = "" if row.top1_std is None else f" ± {row.top1_std:.2f}"
-    cost, speed, time, p = (
-        "" if value is None else form(value)
-        for form, value in (
-            (gflops, row.gflops), (rate, row.images_per_second), (duration, row.seconds), (p_value, row.p_holm)
-        )
-    )  # fmt: skip
+    p = p_value(row.p_holm)
     outcome = {True: f"significant (p {p})", False: f"not significant (p {p})", None: "no interval"}[row.significant]
     unknown, unchanged = ("unknown", "none in this regime") if row.parent else ("start of the ladder",) * 2
     return {
-        "top1": "not run" if row.top1 is None else f"{row.top1:.2f}{spread} %, n = {row.n}",
+        "top1": f"{top1_text(row)} %, n = {row.n}" if row.n else "not run",
         "change": unknown if row.change is None else f"{change_text(row)} vs. {parent}, {outcome}",
-        "cost": f"{row.params or 0:,} parameters, {cost} GFLOPs, {speed} images/s, {time} per run" if row.n else "",
         "changes": "\n".join(f"{key}: {old} → {new}" for key, old, new in changes) or unchanged,
-        "gflops": cost,
-        "rate": speed,
-        "time": time,
         "p": p,
     }
 
@@ -178,5 +197,5 @@ def _significance(row: Row) -> str | None:
     return {True: "significant", False: "insignificant", None: "single"}[row.significant]
 
 
-def _spelt(changes: Changes) -> list[tuple[str, str, str]]:
-    return [(key, spell(old), spell(new)) for key, (old, new) in sorted(changes.items())]
+def _spelt(changes: Changes) -> list[Change]:
+    return [(key, written(old), written(new)) for key, (old, new) in sorted(changes.items())]

@@ -12,9 +12,9 @@ from matplotlib.patheffects import withStroke
 
 from roadmap.config.schema import Design
 from roadmap.config.step_files import read_ladder
+from roadmap.numbers import COUNTS, column
 from roadmap.report import style
 from roadmap.report.style import FAINT, INK, MARGIN, Placed, axis, group, panel, short
-from roadmap.results.markup import gflops
 from roadmap.results.paper import reference_regime, to_beat
 from roadmap.results.table import Row
 
@@ -36,7 +36,7 @@ class Columns(NamedTuple):
     title: float
     bars: tuple[float, float]
     top1: float
-    gflops: float
+    flops: float
     paper: tuple[float, float] | None  # the panel of the paper's ladder, if it has one of its own
 
 
@@ -126,18 +126,18 @@ def _draw_targets(axes: Axes, rows: Placed) -> list[float]:
 
 
 def _write_columns(axes: Axes, rows: Placed, columns: Columns) -> None:
-    """Titles, accuracies and GFLOPs."""
-    for x, heading in ((columns.top1, "top-1, %"), (columns.gflops, "GFLOPs")):
+    """Titles, accuracies and multiply-adds."""
+    unit, costs = column([row.gflops and row.gflops * 1e9 for row, _ in rows], COUNTS)
+    for x, heading in ((columns.top1, "top-1, %"), (columns.flops, f"{unit}FLOPs")):
         axes.text(x, HEADINGS, heading, ha="right", va="center_baseline", color=FAINT)
     source = reference_regime(rows[0][0].ladder, rows[0][0].regime)
     if columns.paper and source:
         x = sum(columns.paper) / 2
         axes.text(x, HEADINGS, f"the paper, {source.start}", ha="center", va="center_baseline", color=FAINT)
-    for row, y in rows:
+    for (row, y), cost in zip(rows, costs, strict=True):
         top1 = "not run" if row.top1 is None else f"{row.top1:.2f}"
         top1 += "" if row.top1_std is None else f" ±{row.top1_std:.2f}"
-        cost = "" if row.gflops is None else gflops(row.gflops)
-        for x, text in ((columns.title, short(row.title, 30)), (columns.top1, top1), (columns.gflops, cost)):
+        for x, text in ((columns.title, short(row.title, 30)), (columns.top1, top1), (columns.flops, cost)):
             colour = FAINT if row.top1 is None else INK
             axes.text(x, y, text, ha="right", va="center_baseline", color=colour)
 

@@ -36,7 +36,7 @@ def render(report: dict[str, Any], drawn: dict[str, Any], library: str) -> str:
     import jinja2
     import vl_convert
 
-    from roadmap.report.charts import COSTS, costs, front
+    from roadmap.report.charts import cost_axis, costs, front
     from roadmap.report.content import SIGNIFICANCE
     from roadmap.report.style import groups
 
@@ -49,7 +49,9 @@ def render(report: dict[str, Any], drawn: dict[str, Any], library: str) -> str:
         colours={f"group-{key}": colour for key, (_, colour) in groups(report["ladder"]).items()}
         | {"group-own": "var(--ink)"},
         groups={step["colour"]: step["group_title"] for step in report["steps"]},
-        fronts={key: (COSTS[key][0], [step["title"] for step in front(known, key)]) for key in costs(report)},
+        fronts={
+            key: (cost_axis(known, key)[0], [step["title"] for step in front(known, key)]) for key in costs(report)
+        },
         significance=SIGNIFICANCE,
         has_agreement="agreement" in drawn,
         vega_lite=vl_convert.get_vegalite_versions()[-1],

@@ -29,7 +29,6 @@ COMPARED = {
     Design.add_one.name: "The parent is the start of the main sequence; each step is that network with one change "
     "alone. Above zero, the change is of use without the others.",
 }
-DEVIATIONS = "Deviations from the paper"
 
 
 def collate(
@@ -222,7 +221,7 @@ def report(table: Sequence[Row], results: Sequence[Result], record: Mapping[str,
         *([f"Tuned: {tuned.note(record)}."] if record else []),
         notes.intervals(table),
     ]
-    return page(results[0]["study"], lines, table, facts(table, results))
+    return page(results[0]["study"], lines, table, facts(table, results), deviations(results))
 
 
 def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
@@ -236,8 +235,6 @@ def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
     elif source:
         found[f"Agreement with the paper ({source.title})"] = agreement(table)
     found |= notes.sensitivity(table, results[0]["test_images"])
-    if different := deviations(results):
-        found[DEVIATIONS] = "; ".join(f"{key} {here} (paper: {paper})" for key, here, paper in different)
     return found | notes.provenance(results)
 
 

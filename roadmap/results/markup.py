@@ -1,46 +1,76 @@
 r"""The table of a study as Markdown and as LaTeX, and how numbers are written there."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from roadmap.config.step_files import read_ladder
 from roadmap.errors import one_line
+from roadmap.numbers import COUNTS, SECONDS, column
 from roadmap.results.table import Row
 
+Deviation = tuple[str, str, str]  # an option that deviates, its value here and in the paper
 CSV_ONLY = ("top5", "ema_top1", "ema_top5", "train_loss")  # metrics of every run that these tables leave out
 
 
-def page(title: str, lines: Sequence[str], rows: Sequence[Row], facts: Mapping[str, str]) -> str:
-    """A table as a page of Markdown, with lines above it and notes by heading below."""
+class Column(NamedTuple):
+    """A column of a table: a field of `Row` or a metric, the text of each row, and the numbers to sort rows by."""
+
+    key: str
+    heading: str
+    texts: list[str]
+    values: Sequence[float | None]
+
+
+def page(
+    title: str,
+    lines: Sequence[str],
+    rows: Sequence[Row],
+    facts: Mapping[str, str],
+    deviations: Sequence[Deviation] = (),
+) -> str:
+    """A table as a page of Markdown, with lines above it and, below, notes by heading and deviations from the paper."""
     notes = [f"- {inline(heading)}: {inline(text)}" for heading, text in facts.items()]
-    return "\n".join([f"# The ladder: {title}", "", *lines, "", to_markdown(rows), *notes]) + "\n"
+    table = ["", "## Deviations from the paper", "", markdown(("option", "here", "in the paper"), deviations).rstrip()]
+    page = [f"# The ladder: {title}", "", *lines, "", to_markdown(rows), *notes, *table * bool(deviations)]
+    return "\n".join(page) + "\n"
+
+
+def columns(rows: Sequence[Row]) -> list[Column]:
+    """The columns of the table after the step's name, without those that are blank in all rows."""
+
+    def texts(key: str, heading: str, write: Callable[[Row], str]) -> Column:
+        written = [write(row) for row in rows]
+        values = [getattr(row, key) if text else None for row, text in zip(rows, written, strict=True)]
+        return Column(key, heading, written, values)
+
+    def scaled(key: str, heading: str, units: Mapping[str, float] | None = None, size: float = 1.0) -> Column:
+        values = [getattr(row, key) for row in rows]
+        unit, written = column([value and value * size for value in values], units)
+        return Column(key, heading.format(unit), written, values)
+
+    found = [
+        texts("n", "n", lambda row: str(row.n or "")),
+        texts("top1", "top-1, %", top1_text),
+        texts("change", "change [95 % CI]", change_text),
+        texts("p_holm", "p, Holm", lambda row: p_value(row.p_holm)),
+        texts("significant", "significant", lambda row: yes_no(row.significant)),
+        scaled("params", "parameters, {}", COUNTS),
+        scaled("gflops", "{}FLOPs", COUNTS, 1e9),
+        scaled("images_per_second", "images/s"),
+        scaled("seconds", "{} per run", SECONDS),
+        texts("paper_top1", "paper, %", lambda row: number(row.paper_top1, ".2f")),
+        texts("paper_change", "paper, change", lambda row: number(row.paper_change, "+.2f")),
+        *(_further(rows, name) for name in further(rows)),
+    ]
+    return [each for each in found if any(each.texts)]
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    more, paper = further(rows), compared(rows)
-    headings = (
-        *("step", "n", "top-1 %", "std", "change [95 % CI]", "p, Holm", "significant", "parameters", "GFLOPs"),
-        *("images/s", *(("paper top-1 %", "paper change") if paper else ()), *more),
-    )
-    cells = [
-        [
-            f"{row.step} (side)" if row.side else row.step,
-            str(row.n or ""),
-            number(row.top1, ".2f"),
-            number(row.top1_std, ".2f"),
-            change_text(row),
-            "" if row.p_holm is None else p_value(row.p_holm),
-            yes_no(row.significant),
-            number(row.params, ","),
-            "" if row.gflops is None else gflops(row.gflops),
-            "" if row.images_per_second is None else rate(row.images_per_second),
-            *([number(row.paper_top1, ".2f"), number(row.paper_change, "+.2f")] if paper else []),
-            *(metric_text(row, name) for name in more),
-        ]
-        for row in rows
-    ]
-    return markdown(headings, cells)
+    found = columns(rows)
+    names = [f"{row.step} (side)" if row.side else row.step for row in rows]
+    cells = zip(names, *(each.texts for each in found), strict=True)
+    return markdown(["step", *(each.heading for each in found)], cells)
 
 
 def markdown(headings: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
@@ -59,19 +89,20 @@ def to_latex(rows: Sequence[Row]) -> str:
     r"""Rows as a `tabular` for \input into a paper: significant changes bold, side steps indented, gaps by group."""
     import pandas
 
-    more, paper = further(rows), compared(rows)
+    paper, shown = compared(rows), columns(rows)
+    flops, *more = [each for each in shown if each.key in ("gflops", *further(rows))]
     # Text before the first cell of a row: pandas knows neither rules below some columns nor gaps between rows.
     spanning = (
         r" & & \multicolumn{2}{c}{change} &" + r" & \multicolumn{2}{c}{paper}" * paper + " &" * len(more) + " \\\\\n"
         "\\cmidrule(lr){3-4}" + " \\cmidrule(lr){6-7}" * paper + "\nstep"
     )
-    headings = [r"top-1, \%", r"mean", r"95\,\% interval", r"GFLOPs", *([r"top-1, \%", r"change"] if paper else [])]
+    headings = [r"top-1, \%", r"mean", r"95\,\% interval", flops.heading, *([r"top-1, \%", "change"] if paper else [])]
     cells: list[list[str]] = []
-    for _, members in groupby(rows, lambda row: row.group):
-        lines = [_latex_cells(row, more, paper) for row in members]
-        lines[0][0] = "\\addlinespace\n" * bool(cells) + lines[0][0]
-        cells += lines
-    frame = pandas.DataFrame(cells, columns=[spanning, *headings, *map(escape, more)])
+    for row, cost, *metrics in zip(rows, flops.texts, *(each.texts for each in more), strict=True):
+        line = [*_latex_cells(row, cost, paper), *(_math(text.replace("±", "\\pm")) for text in metrics)]
+        gap = cells and row.group != rows[len(cells) - 1].group
+        cells.append([("\\addlinespace\n" if gap else "") + line[0], *line[1:]])
+    frame = pandas.DataFrame(cells, columns=[spanning, *headings, *(escape(each.heading) for each in more)])
     body: str = frame.to_latex(index=False, escape=False, column_format="lrrcr" + "rr" * paper + "r" * len(more))
     return f"% The ladder of study {rows[0].study}. Needs \\usepackage{{booktabs}}.\n{body}"
 
@@ -87,23 +118,18 @@ def number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def gflops(value: float) -> str:
-    """GFLOPs with two decimals, or with three digits below 1."""
-    return f"{value:.2f}" if value >= 1 else f"{value:#.3g}"
-
-
-def rate(value: float) -> str:
-    """Images per second, with two digits below 10."""
-    return f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}"
-
-
-def p_value(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
+def p_value(value: float | None) -> str:
+    return "" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def yes_no(value: bool | None) -> str:
     """A truth value as in CSV and Markdown."""
     return {None: "", True: "yes", False: "no"}[value]
+
+
+def top1_text(row: Row) -> str:
+    """The accuracy of a step with its standard deviation: `87.15 ± 0.18`."""
+    return number(row.top1, ".2f") + ("" if row.top1_std is None else f" ± {row.top1_std:.2f}")
 
 
 def change_text(row: Row) -> str:
@@ -122,24 +148,27 @@ def further(rows: Iterable[Row]) -> list[str]:
     return [name for name in dict.fromkeys(name for row in rows for name in row.metrics) if name not in CSV_ONLY]
 
 
-def metric_text(row: Row, name: str, form: str = "{} ± {}") -> str:
-    """The mean and standard deviation of a further metric."""
-    mean, std = row.metrics.get(name, (None, None))
-    return number(mean, ".4g") if std is None else form.format(number(mean, ".4g"), number(std, ".2g"))
+def _further(rows: Sequence[Row], name: str) -> Column:
+    """Mean and standard deviation of a further metric, with the same decimals."""
+    pairs = [row.metrics.get(name, (None, None)) for row in rows]
+    means, texts = [mean for mean, _ in pairs], []
+    for text, (_, std) in zip(column(means)[1], pairs, strict=True):
+        decimals = len(text.partition(".")[2])
+        texts.append(text if std is None else f"{text} ± {std:.{decimals}f}")
+    return Column(name, name, texts, means)
 
 
-def _latex_cells(row: Row, more: Sequence[str], paper: bool) -> list[str]:
-    def math(text: str) -> str:
-        return f"${text}$" if text else ""
+def _math(text: str) -> str:
+    return f"${text}$" if text else ""
 
+
+def _latex_cells(row: Row, cost: str, paper: bool) -> list[str]:
     change, _, interval = change_text(row).partition(" ")
-    spread = "" if row.top1_std is None else f" \\pm {row.top1_std:.2f}"
     return [
         f"\\quad {escape(row.title)}" if row.side else escape(row.title),
-        math(number(row.top1, ".2f") + spread),
-        math(f"\\mathbf{{{change}}}" if row.significant else change),
-        math(interval),
-        "" if row.gflops is None else gflops(row.gflops),
-        *([math(number(row.paper_top1, ".2f")), math(number(row.paper_change, "+.2f"))] if paper else []),
-        *(math(metric_text(row, name, "{} \\pm {}")) for name in more),
+        _math(top1_text(row).replace("±", "\\pm")),
+        _math(f"\\mathbf{{{change}}}" if row.significant else change),
+        _math(interval),
+        cost,
+        *([_math(number(row.paper_top1, ".2f")), _math(number(row.paper_change, "+.2f"))] if paper else []),
     ]

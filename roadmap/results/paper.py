@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from roadmap.config.acting import acts
 from roadmap.config.conf import reference
+from roadmap.config.identity import flatten
 from roadmap.config.schema import StudyConfig
 from roadmap.config.step_files import Reference, ReferenceRegime, read_ladder
 from roadmap.config.steps import steps
 from roadmap.data.datasets import DATASETS
 from roadmap.files import write_atomic
+from roadmap.numbers import written
 from roadmap.results import notes
 from roadmap.results.compatibility import ladder_of
 from roadmap.results.markup import page
@@ -83,18 +86,19 @@ def agreement(table: Sequence[Row]) -> str:
 
 
 def deviations(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """Deviations from the paper: key, values here, values in the paper. Of old results only the seeds are known.
+    """Deviations from the paper: key, values here, values in the paper, of the options that act in these runs.
 
-    A ladder without a reference has none.
+    Of old results only the seeds are known. A ladder without a reference has none.
     """
     source = reference_regime(ladder_of(results[0]), results[0]["regime"])
     if source is None:
         return []
     found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for result in results:
+        config = flatten(result["config"])
         for key, pair in result.get("deviations", {}).items():
-            for values, value in zip(found.setdefault(key, ({}, {})), pair, strict=True):
-                values[str(value)] = None
+            for values, value in zip(found.setdefault(key, ({}, {})), pair, strict=True) if acts(key, config) else ():
+                values[written(value)] = None
     listed = [(key, " or ".join(here), " or ".join(paper)) for key, (here, paper) in found.items()]
     seeds = [str(n) for n in sorted(set(Counter(result["step"] for result in results).values()))]
     theirs = str(source.seeds)

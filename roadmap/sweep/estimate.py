@@ -26,6 +26,7 @@ from roadmap.config.schema import Config, Opt, Precision, Tracking
 from roadmap.data.datasets import dataset
 from roadmap.environment import child_environment
 from roadmap.errors import require
+from roadmap.numbers import SECONDS, column
 from roadmap.runs import freeze
 from roadmap.sweep.cluster import Scheduler
 from roadmap.sweep.launcher import train_command
@@ -194,11 +195,15 @@ def ends(costs: Iterable[RunCost], devices: int) -> Iterator[float]:
 
 
 def table(speeds: dict[str, Speed], costs: list[RunCost]) -> Table:
-    drawn = Table("step", "images/s", "per run", "runs", "device hours")
-    for step, speed in speeds.items():
-        seconds = [cost.seconds for cost in costs if cost.step == step]
-        hours = sum(seconds) / 3600
-        drawn.add_row(step, amount(speed.training), duration(fmean(seconds)), str(len(seconds)), amount(hours))
+    seconds = {step: [cost.seconds for cost in costs if cost.step == step] for step in speeds}
+    _, rates = column([speed.training for speed in speeds.values()])
+    unit, times = column([fmean(each) for each in seconds.values()], SECONDS)
+    _, hours = column([sum(each) / 3600 for each in seconds.values()])
+    drawn = Table("step", "images/s", f"{unit} per run", "runs", "device hours")
+    for heading in drawn.columns[1:]:
+        heading.justify = "right"
+    for step, rate, time_, hour in zip(speeds, rates, times, hours, strict=True):
+        drawn.add_row(step, rate, time_, str(len(seconds[step])), hour)
     return drawn
 
 
