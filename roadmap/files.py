@@ -5,6 +5,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,10 +49,29 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], object]
 
 
 def open_no_link(path: Path, mode: str, buffering: int = -1) -> BinaryIO:
-    """Open a binary file to write; an OSError if it is a link, which may lead to somebody's file."""
-    return cast(
-        BinaryIO, open(path, mode, buffering, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
-    )
+    """Open a binary file; an OSError if it is a link, which may lead to somebody's file. A pipe does not block it."""
+    extra = os.O_NOFOLLOW | os.O_NONBLOCK
+    return cast(BinaryIO, open(path, mode, buffering, opener=lambda name, flags: os.open(name, flags | extra, 0o666)))
+
+
+def refuse_links(path: Path, *, below: bool = True) -> None:
+    """Refuse a place that is a link or, if `below`, holds one that leads out of it (OSError).
+
+    Libraries write and delete through links.
+    """
+    found = [path] if path.is_symlink() else []
+    for at, folders, files in os.walk(path) if below and not found else ():
+        links = [each for name in (*folders, *files) if (each := Path(at) / name).is_symlink()]
+        found += [each for each in links if not Path(os.path.realpath(each)).is_relative_to(path.resolve())]
+    if found:
+        raise OSError(errno.ELOOP, "a link, through which somebody's file might be written: remove it", str(found[0]))
+
+
+def remove_tree(path: Path) -> None:
+    """Remove what a library left at a path: a folder, or a link to one but not what it leads to."""
+    if path.is_symlink():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def sha256(path: Path) -> str:
@@ -88,7 +108,7 @@ def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
 def in_use(directory: Path) -> bool:
     """Whether a living process of this machine holds the directory."""
     try:
-        with (directory / LOCK).open() as stream:
+        with open_no_link(directory / LOCK, "rb") as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

@@ -22,7 +22,7 @@ from roadmap.data import archives, imagenet, records
 from roadmap.data.datasets import class_folders, dataset
 from roadmap.data.resize import finished_copy
 from roadmap.errors import ConfigError, DataError, Locked
-from roadmap.files import lock, write_atomic
+from roadmap.files import lock, refuse_links, write_atomic
 
 DEBIAN_DIRECTORY = Path("/usr/share/datasets")
 CONNECT_SECONDS = 4.0
@@ -212,6 +212,8 @@ def _fetch_by_torchvision(name: str, root: Path) -> None:
     raw = f"its files into {root / kind.__name__ / 'raw'}"
     put = f"{kind.filename} (MD5 {kind.tgz_md5}) into {root}" if hasattr(kind, "filename") else raw
     print(f"{name}: downloading {url}", flush=True)
+    for place in (kind.__name__, getattr(kind, "filename", None), getattr(kind, "base_folder", None)):
+        refuse_links(root / (place or kind.__name__))
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30.0)  # torchvision sets no time-out
     try:

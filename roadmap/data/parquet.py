@@ -20,6 +20,7 @@ import torch
 from roadmap.config.schema import DataConfig
 from roadmap.data import records
 from roadmap.errors import DataError
+from roadmap.files import refuse_links
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,8 @@ def _table(files: list[str], part: str, cache: Path) -> Any:
         datasets.disable_progress_bars()
     image = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
     features = datasets.Features({"image": image, "label": datasets.Value("int64")})
+    for place in (cache / "parquet", *cache.glob("*.lock")):
+        refuse_links(place)
     try:
         return datasets.Dataset.from_parquet(
             files, split=part, cache_dir=str(cache), columns=["image", "label"], features=features

@@ -26,7 +26,7 @@ from roadmap.data.decoding import FORMATS, as_rgb, raise_shortage
 from roadmap.data.folders import image_paths
 from roadmap.data.records import PARTS
 from roadmap.errors import DataError, require
-from roadmap.files import LOCK, lock, remove_leftovers, write_atomic
+from roadmap.files import LOCK, lock, refuse_links, remove_leftovers, write_atomic
 from roadmap.terminal import Terminal
 
 MANIFEST = "resized.json"
@@ -114,6 +114,7 @@ def resize(wanted: Resized, to: Path, *, workers: int) -> Iterator[tuple[int, in
             if target.is_dir() and not link.is_symlink():
                 link.symlink_to(target, target_is_directory=True)
         for folder in {path.parent for path in files}:
+            refuse_links(to / folder, below=False)
             remove_leftovers(to / folder)
         unreadable: dict[Path, str] = {}
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)

@@ -25,7 +25,7 @@ from roadmap.data import records
 from roadmap.data.archives import meant_member, regular_files
 from roadmap.data.folders import EXTENSIONS, HIDDEN
 from roadmap.errors import ConfigError, DataError, Locked, first_names, require
-from roadmap.files import lock, write_atomic
+from roadmap.files import lock, refuse_links, write_atomic
 
 SCHEMES = ("http", "https", "gs")
 FORMAT = 2  # of the index in data.cache
@@ -122,6 +122,7 @@ def _local(url: str, cache: Path) -> Path:
     download = records.library("webdataset.cache", "webdataset").download
     try:
         with lock(path.parent, wait=600.0):
+            refuse_links(path.parent)
             try:
                 if not path.is_file():
                     print(f"webdataset: fetching {url}", flush=True)

@@ -10,6 +10,7 @@ from typing import Any
 from roadmap import runs
 from roadmap.environment import outside_of_jobs
 from roadmap.errors import ConfigError, require
+from roadmap.files import refuse_links
 from roadmap.run_files import ExitFile, JobFile
 from roadmap.sweep.cluster import ClusterConfig
 from roadmap.sweep.exit_status import ACTIVE_STATES, WORKING_STATES, Exit, checkpoint_time, job_states
@@ -106,6 +107,7 @@ def executor(plan: Plan) -> Any:
         raise ConfigError("cluster=slurm: submitit is needed: pip install 'convnet-roadmap[slurm]'") from error
     missing = [name for name in ("sbatch", "srun", "squeue", "scontrol", "scancel") if not shutil.which(name)]
     require(not missing, "cluster", "slurm", f"a machine with SLURM's {' '.join(missing)} on its PATH")
+    refuse_links(plan.study / "slurm")
     made = SlurmExecutor(folder=plan.study / "slurm", max_num_timeout=plan.cluster.requeues)
     made.update_parameters(**parameters(plan.cluster, name=plan.study.name, jobs=plan.jobs))
     return made

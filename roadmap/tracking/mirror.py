@@ -11,7 +11,7 @@ from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest
 from roadmap.config.schema import Config, Tracking
 from roadmap.errors import ConfigError, Locked, printable
-from roadmap.files import lock
+from roadmap.files import lock, refuse_links
 from roadmap.tracking.trackers import Record, open_tracker, scratch
 
 POLL_SECONDS = 1.0
@@ -40,6 +40,8 @@ def main(words: list[str]) -> int:
     if not directories:
         raise ConfigError(f"study={chosen['study']}: no run in {study}")
     summary = study / SUMMARY / runs.TRACKING
+    for place in (summary, *(directory / runs.TRACKING for directory in directories)):
+        refuse_links(place, below=False)
     with lock(summary), scratch(summary):
         for directory in directories if only != "ladder" else []:
             try:

@@ -19,7 +19,7 @@ from roadmap import cli, runs
 from roadmap.config.compose import load
 from roadmap.config.schema import Tracking
 from roadmap.environment import child_environment
-from roadmap.files import lock, open_no_link
+from roadmap.files import lock, open_no_link, refuse_links
 from roadmap.signals import ASKED_TO_STOP
 from roadmap.tracking.mirror import mirror_run
 from roadmap.tracking.trackers import SCRATCH, scratch
@@ -58,6 +58,7 @@ def mirrored(directory: Path, tracking: Tracking) -> Iterator[None]:
 def _start(directory: Path) -> subprocess.Popen[bytes] | None:
     try:
         (directory / runs.TRACKING).mkdir(exist_ok=True)
+        refuse_links(directory / runs.TRACKING, below=False)
         with open_no_link(directory / runs.TRACKING / LOG, "wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "roadmap.tracking.sidecar", str(directory)],

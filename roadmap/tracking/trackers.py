@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import tempfile
 import threading
@@ -14,6 +13,7 @@ from typing import Any
 
 from roadmap.config.schema import Tracking
 from roadmap.errors import require
+from roadmap.files import remove_tree
 
 PROJECT = "convnet-roadmap"
 SCRATCH, SOCKET = "tmp", "w" * 32  # as long as the names of wandb's own sockets
@@ -44,7 +44,7 @@ def scratch(directory: Path) -> Iterator[None]:
     directory if `directory` takes none: its path may be too long, or its file system have none.
     """
     folder, before = (directory / SCRATCH).absolute(), (tempfile.tempdir, os.environ.get("TMPDIR"))
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     folder.mkdir(parents=True)
     tempfile.tempdir = str(folder)
     with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
@@ -57,7 +57,7 @@ def scratch(directory: Path) -> Iterator[None]:
         os.environ.pop("TMPDIR", None)
         if before[1] is not None:
             os.environ["TMPDIR"] = before[1]
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
 
 def open_tracker(tracking: Tracking, record: Record, directory: Path, *, live: bool) -> "Wandb | TensorBoard":
@@ -65,7 +65,7 @@ def open_tracker(tracking: Tracking, record: Record, directory: Path, *, live: b
 
     If the server does not answer or refuses the key, it falls back to files with `live`, else raises ConnectionError.
     """
-    shutil.rmtree(directory / tracking.name, ignore_errors=True)
+    remove_tree(directory / tracking.name)
     if tracking is Tracking.tensorboard:
         return TensorBoard(record, directory / tracking.name)
     return Wandb(record, directory, live=live)
@@ -94,7 +94,7 @@ class Wandb:
             if not live or mode == "offline":
                 raise ConnectionError(f"wandb: {error}") from error
             print(f"wandb does not answer; this run is logged to files: {error}", flush=True)
-            shutil.rmtree(directory / "wandb", ignore_errors=True)
+            remove_tree(directory / "wandb")
             self._run = self._init(record, directory, "offline", live=live)
 
     def _init(self, record: Record, directory: Path, mode: Any, *, live: bool) -> Any:
