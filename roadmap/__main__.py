@@ -24,6 +24,7 @@ COMMANDS = {
     "publish": "roadmap.report.publish",
     "push": "roadmap.tracking.mirror",
     "show": "roadmap.networks.show",
+    "split": "roadmap.data.split",
     "sweep": "roadmap.sweep.sweeper",
     "plan": "roadmap.sweep.estimate",
     "train": "roadmap.training.command",

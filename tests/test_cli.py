@@ -67,7 +67,13 @@ def test_an_unknown_study_or_word_is_refused_with_those_known(words: list[str], 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_misspelt_key_is_refused_by_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    others = {"compare": "results_dir", "paper": "results_dir", "prepare": "quality", "costs": "regime"}
+    others = {
+        "compare": "results_dir",
+        "paper": "results_dir",
+        "prepare": "quality",
+        "costs": "regime",
+        "split": "share",
+    }
     likely = (others | {"show": "regime"}).get(name, "study")
     key = likely[:-2] + likely[-1]
     assert run(name, importlib.import_module(COMMANDS[name]).main, [f"{key}=1"]) == 2

@@ -41,7 +41,7 @@ def test_classes_and_images_are_counted(photographs: Path, tmp_path: Path) -> No
     assert len(load(of, train=True)) == 32 and count_images(of.data) == (32, 16)
     assert compose([*words, "data.num_classes=7"]).data.num_classes == 7
     assert inside("scripts/plan.py", *words, "steps=[resnet]", "images_per_second=16")[0] == 0
-    flat = "classes lie in .* itself, docs/data.md says how"
+    flat = "classes lie in .* itself: python scripts/split.py data.root=.* to=FOLDER splits them into"
     for root, message in ((photographs / "train", flat), (tmp_path / "no", "$")):
         with pytest.raises(ConfigError, match=rf"^data.num_classes: a value is needed, or {root}/train \(.*{message}"):
             compose(["study=photos", f"data.root={root}"])

@@ -16,7 +16,7 @@ from roadmap.config.schema import MISSING, Config, RecipeConfig, StepConfig, Tra
 from roadmap.config.step_files import Ladder, naming_file, read_ladder
 from roadmap.config.steps import regimes
 from roadmap.config.yaml_files import Data, parse_yaml
-from roadmap.data.datasets import class_folders
+from roadmap.data.datasets import class_folders, split_hint
 from roadmap.errors import ConfigError, printable, require, require_one_of
 from roadmap.files import sha256
 
@@ -79,9 +79,9 @@ def _with_classes(config: Data, overrides: Sequence[str]) -> Data:
     root = Path(data["root"]).expanduser()
     found = len(class_folders(root / "train") or class_folders(root / "val"))  # to evaluate, val is enough
     if not found:
-        flat = f"; classes lie in {root} itself, docs/data.md says how to split them" if class_folders(root) else ""
         raise ConfigError(
-            f"data.num_classes: a value is needed, or {root / 'train'} (and val) with a folder for every class{flat}"
+            f"data.num_classes: a value is needed, or {root / 'train'} (and val) with a folder for every class"
+            f"{split_hint(root)}"
         )
     return composed([*overrides, f"data.num_classes={found}"])
 

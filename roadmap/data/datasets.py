@@ -95,6 +95,12 @@ def class_folders(part: Path) -> list[str]:
         return []
 
 
+def split_hint(root: Path) -> str:
+    """What to append to a refusal of a folder whose classes are not split into train and val; empty for others."""
+    command = f"python scripts/split.py data.root={root} to=FOLDER splits them into train and val"
+    return f"; classes lie in {root} itself: {command}" if {*class_folders(root)} - {"train", "val"} else ""
+
+
 def in_order(names: Iterable[str]) -> list[str]:
     """Names of classes in the order of their labels: sorted, as numbers if all of them are numbers.
 

@@ -19,7 +19,7 @@ from typing import Any
 from roadmap.cli import counted
 from roadmap.config.schema import DataConfig
 from roadmap.data import archives, imagenet, records
-from roadmap.data.datasets import class_folders, dataset
+from roadmap.data.datasets import class_folders, dataset, split_hint
 from roadmap.data.resize import finished_copy
 from roadmap.errors import ConfigError, DataError, Locked
 from roadmap.files import lock, refuse_links, write_atomic
@@ -72,7 +72,7 @@ def prepare(data: DataConfig) -> None:
             needed = f"{' and '.join(missing)} must hold a folder of images for every class: put or link them there"
             remedy = "or set data.root=..." + (f"; or put {names} there" if name == "imagenet" else "")
             enough = f"; {root / 'val'} is enough for scripts/evaluate.py" if class_folders(root / "val") else ""
-            raise DataError(f"{name}: {needed}, {remedy}{enough}")
+            raise DataError(f"{name}: {needed}, {remedy}{enough}{split_hint(root)}")
         for part in records.PARTS if name == "imagenet" else ():
             imagenet.require_wnids(root / part, class_folders(root / part))
         finished_copy(root)
