@@ -8,7 +8,8 @@ from helpers.synthetic import ROOT, ladder, result, run, write
 
 from roadmap.config.steps import steps
 from roadmap.errors import ConfigError
-from roadmap.results.collate import collate, read, report, rows
+from roadmap.results.collate import collate, report, rows
+from roadmap.results.sources import read
 from roadmap.results.table import read_csv
 from roadmap.runs import find_results
 

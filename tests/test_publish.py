@@ -10,7 +10,7 @@ from helpers.synthetic import ROOT, ladder, result, write
 
 from roadmap.errors import ConfigError
 from roadmap.report.publish import publish
-from roadmap.results.collate import read
+from roadmap.results.sources import read
 from roadmap.results.table import read_csv
 
 

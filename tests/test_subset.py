@@ -22,7 +22,8 @@ from roadmap.data.loader import load
 from roadmap.data.records import fingerprint
 from roadmap.data.subset import subset
 from roadmap.errors import ConfigError
-from roadmap.results.collate import read, report, rows
+from roadmap.results.collate import report, rows
+from roadmap.results.sources import read
 from roadmap.training.recipe import learning_rate
 from roadmap.training.run import execute
 
@@ -103,6 +104,6 @@ def test_a_run_ends_after_max_steps_with_its_whole_schedule_and_resumes(tmp_path
     interrupt(stopped, 5)
     execute(stopped)
     assert computed(stopped) == computed(whole)
-    found = [*read(tmp_path / "a" / "tiny").values()]
+    found = [*read(tmp_path / "a" / "tiny", "tiny").values()]
     text = "Top-1 on 70 images that were held out of the training images (0.2 of each class), raw weights"
     assert text in report(rows(found), found)

@@ -19,7 +19,7 @@ from roadmap.numbers import SMALL_COUNTS, column, headed, written
 from roadmap.report.drawings import drawings
 from roadmap.report.figure import title_of
 from roadmap.report.style import group, groups
-from roadmap.results import collate, curves, tuned
+from roadmap.results import collate, curves, sources, tuned
 from roadmap.results.markup import Column, change_text, columns, compared, p_value, top1_text
 from roadmap.results.paper import deviations
 from roadmap.results.statistics import LEVEL
@@ -46,7 +46,7 @@ def gather(study: str, results_dir: Path = Path("results"), bad: Report | None =
     """The report of a study as data for JSON (ConfigError: it has no table yet); `left_out`: bad files beside it."""
     path = table_of(study, results_dir)
     table, points = read_csv(path), list[curves.Point]()
-    results = [*collate.joined(study, collate.sources(study, results_dir), bad=bad).values()]
+    results = [*sources.joined(study, sources.directories(study, results_dir), bad=bad).values()]
     with left_out(bad):
         points = curves.read(path.with_name(curves.CURVES))
     if not results:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from roadmap.errors import ConfigError
-from roadmap.results import collate
+from roadmap.results import collate, sources
 from roadmap.runs import PUBLISHED
 
 NUMBERS = ("config_hash", "counts", "metrics")  # decide whether two results of one run are equal
@@ -30,33 +30,33 @@ def publish(
     """
     from roadmap.report.plot import plot
 
-    *own, published = collate.sources(study, results_dir, runs_dir)
-    mine, theirs = collate.joined(study, own), collate.read(published, study)
+    *own, published = sources.directories(study, results_dir, runs_dir)
+    mine, theirs = sources.joined(study, own), sources.read(published, study)
     if not mine:
         raise ConfigError(f"study={study}: no finished run in {own[0]}; first run: python scripts/sweep.py")
     equal = _equal(mine, theirs, replace=replace)
-    found = collate.joined(study, [*own, published], say)
+    found = sources.joined(study, [*own, published], say)
     _refuse_fewer(found.values(), theirs.values(), fewer=fewer)
     if uncommitted := sum(bool(result.get("dirty")) for result in found.values()):
         say(f"{uncommitted} of {len(found)} results were made with uncommitted changes")
-    new = {path: result for path, result in found.items() if collate.place(result) not in equal}
-    kept = {collate.place(result) for result in found.values()}
-    collate.keep(new, published)
+    new = {path: result for path, result in found.items() if sources.place(result) not in equal}
+    kept = {sources.place(result) for result in found.values()}
+    sources.keep(new, published)
     for path in theirs:
         if path.relative_to(published) not in kept:
             path.unlink()
-    contents = collate.tables(collate.read(published, study), [published, *own])
+    contents = collate.tables(sources.read(published, study), [published, *own])
     tables = collate.write_tables(contents, published.parent)
     return [*tables, *plot(study, results_dir / PUBLISHED)]
 
 
-def _equal(mine: collate.Found, theirs: collate.Found, *, replace: bool) -> set[Path]:
+def _equal(mine: sources.Found, theirs: sources.Found, *, replace: bool) -> set[Path]:
     """The places whose two results have equal numbers; a ConfigError for different ones, unless `replace`."""
-    known, equal = {collate.place(result): result for result in theirs.values()}, set()
+    known, equal = {sources.place(result): result for result in theirs.values()}, set()
     for path, result in mine.items():
-        other = known.get(collate.place(result))
+        other = known.get(sources.place(result))
         if other and all(other[key] == result[key] for key in NUMBERS):
-            equal.add(collate.place(result))
+            equal.add(sources.place(result))
         elif other and not replace:
             both = " and ".join(f"{each['metrics']['top1']} ({each['config_hash']})" for each in (result, other))
             raise ConfigError(
@@ -65,7 +65,7 @@ def _equal(mine: collate.Found, theirs: collate.Found, *, replace: bool) -> set[
     return equal
 
 
-def _refuse_fewer(new: Iterable[collate.Result], old: Iterable[collate.Result], *, fewer: bool) -> None:
+def _refuse_fewer(new: Iterable[sources.Result], old: Iterable[sources.Result], *, fewer: bool) -> None:
     counts, published = (Counter(result["step"] for result in results) for results in (new, old))
     for step, seeds in published.items():
         if counts[step] < seeds and not fewer:

@@ -8,21 +8,19 @@ from roadmap.config.designs import base_of, variants
 from roadmap.config.schema import Design, StepConfig
 from roadmap.config.step_files import read_ladder
 from roadmap.config.steps import steps
-from roadmap.errors import ConfigError, Report, left_out, require
+from roadmap.errors import Report
 from roadmap.files import write_atomic
 from roadmap.results import curves, notes, tuned
-from roadmap.results.compatibility import design_of, ladder_of, refuse_incompatible
+from roadmap.results.compatibility import design_of, ladder_of
 from roadmap.results.markup import page, to_latex
 from roadmap.results.paper import agreement, deviations, reference_regime, with_paper
+from roadmap.results.sources import Found, Result, directories, finished_results, joined_curves, keep
 from roadmap.results.table import Row, long_rows, summarize, to_csv
-from roadmap.runs import PUBLISHED, RESULT, TUNING, find_results, read_result
+from roadmap.runs import TUNING
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Result = dict[str, Any]
-Found = dict[Path, Result]
-"""Results by the path of their file."""
 COMPARED = {
     Design.leave_one_out.name: "The parent is the end of the main sequence; each step is that network without one "
     "change. Below zero, the network was better with the change.",
@@ -41,12 +39,12 @@ def collate(
 ) -> list[Path]:
     """Write ladder.csv, .md and .tex of a study to <results_dir>/<study>, and beside them runs.csv and curves.csv.
 
-    Reads the `sources` of the study. The results of <runs_dir>/<study> are copied to <results_dir>/<study>/runs, where
+    Reads the `directories` of the study. Results in <runs_dir>/<study> are copied to <results_dir>/<study>/runs, where
     they outlive the runs. Returns the paths of the tables.
     A ConfigError if there is no finished run, or if there are runs that do not belong into one table. A file that is
     damaged or wrong is left out if `bad` takes a line about it, else it is a ConfigError too.
     """
-    places = sources(study, results_dir, runs_dir)
+    places = directories(study, results_dir, runs_dir)
     found = finished_results(study, places, say, bad=bad)
     contents, directory = tables(found, places, bad), results_dir / study
     keep({path: result for path, result in found.items() if path.is_relative_to(places[0])}, directory / "runs")
@@ -55,78 +53,10 @@ def collate(
 
 def tidy(study: str, runs_dir: Path, results_dir: Path) -> "DataFrame":
     """One row per run and number of a study, steps in ladder order (ConfigError: there is no finished run)."""
-    results = [*finished_results(study, sources(study, results_dir, runs_dir)).values()]
+    results = [*finished_results(study, directories(study, results_dir, runs_dir)).values()]
     order = {row.step: index for index, row in enumerate(blank_rows(results))}
     frame = long_rows(sorted(results, key=lambda result: (order[result["step"]], result["seed"])))
     return frame.astype({"seed": int, "value": float})
-
-
-def finished_results(
-    study: str, places: Sequence[Path], say: Report = lambda _line: None, *, bad: Report | None = None
-) -> Found:
-    """`joined`, or a ConfigError if no run is finished."""
-    found = joined(study, places, say, bad=bad)
-    if not found:
-        words = f"study={study}" if "," not in study else "with the words that name it"
-        first = f"first run: python scripts/sweep.py {words}"
-        raise ConfigError(f"study={study}: no finished run in {places[0]}; {first}")
-    return found
-
-
-def sources(study: str, results_dir: Path, runs_dir: Path | None = None) -> list[Path]:
-    """The directories with results of a study, the preferred first: its runs, copies of them, the published results."""
-    copies = [directory / study / "runs" for directory in (results_dir, results_dir / PUBLISHED)]
-    return [runs_dir / study, *copies] if runs_dir else copies
-
-
-def joined(study: str, places: Sequence[Path], say: Report = lambda _line: None, *, bad: Report | None = None) -> Found:
-    """The results of a study from several directories by step and seed, of each run the first.
-
-    A directory whose results do not belong into one table with those before it is left out, and the reason is said.
-    A ConfigError if the results of the first directory do not belong into one table, or one of them is damaged.
-    """
-    found: Found = {}
-    for source in places:
-        there, known = read(source, study, bad), {place(each) for each in found.values()}
-        new = {path: each for path, each in there.items() if place(each) not in known}
-        try:
-            refuse_incompatible([*found.values(), *new.values()])
-        except ConfigError as error:
-            if not found:
-                raise
-            say(f"{source}: left out: {error}")
-            continue
-        if new:
-            say(f"{len(new)} finished in {source}")
-        found |= new
-    return dict(sorted(found.items(), key=lambda item: place(item[1])))
-
-
-def read(directory: Path, study: str, bad: Report | None = None) -> Found:
-    """All results in a directory of a study, by step and seed; `left_out`: damaged ones, and those of another place."""
-    results = {}
-    for path in find_results(directory):
-        with left_out(bad):
-            result = read_result(path)
-            require(result["study"] == study, f"{path}: study", result["study"], f"{study}, of which it is a result")
-            if path.relative_to(directory) != place(result):
-                raise ConfigError(f"{path}: holds the result of {place(result).parent}")
-            results[path] = result
-    return results
-
-
-def place(result: Result) -> Path:
-    """The path of a result in the directory of its study."""
-    return Path(result["step"]) / f"seed-{result['seed']}" / RESULT
-
-
-def keep(found: Found, directory: Path) -> None:
-    """Copy result files into a directory of a study; nothing is removed there."""
-    for path, result in found.items():
-        copy, content = directory / place(result), path.read_bytes()
-        if not copy.exists() or copy.read_bytes() != content:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(copy, content)
 
 
 def tables(found: Found, places: Sequence[Path], bad: Report | None = None) -> dict[str, str]:
@@ -140,7 +70,7 @@ def tables(found: Found, places: Sequence[Path], bad: Report | None = None) -> d
         "ladder.md": report(table, results, record),
         "ladder.tex": to_latex(table),
         "runs.csv": long_rows(results).to_csv(index=False, lineterminator="\n"),
-        curves.CURVES: curves.to_csv(_curves(found, places, bad)),
+        curves.CURVES: curves.to_csv(joined_curves(found, places, bad)),
         TUNING: tuned.text_of(record) if record else "",
     }
 
@@ -154,24 +84,6 @@ def write_tables(contents: Mapping[str, str], directory: Path) -> list[Path]:
         else:
             (directory / name).unlink(missing_ok=True)
     return [directory / name for name in contents if name.startswith("ladder.")]
-
-
-def _curves(found: Found, places: Sequence[Path], bad: Report | None) -> list[curves.Point]:
-    """The curves of results, each from the first directory that has them for this result, to the byte."""
-    points: list[curves.Point] = []
-    for source in places:
-        known = {(point["step"], point["seed"]) for point in points}
-        here = [
-            result
-            for path, result in found.items()
-            if (result["step"], result["seed"]) not in known and _same(source / place(result), path)
-        ]
-        points += curves.from_runs(source, here, bad) or curves.of_results(source.with_name(curves.CURVES), here, bad)
-    return sorted(points, key=lambda point: (place(point), point["epoch"]))
-
-
-def _same(a: Path, b: Path) -> bool:
-    return a == b or (a.exists() and a.read_bytes() == b.read_bytes())
 
 
 def rows(results: Sequence[Result]) -> list[Row]:
