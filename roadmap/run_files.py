@@ -10,7 +10,7 @@ from roadmap.config.values import Line, Name, Range, Text
 Count = Annotated[int, Range(0, 10**18)]
 Seconds = Annotated[float, Range(0, 1e12)]
 Percent = Annotated[float, Range(0, 100)]
-Metric = Annotated[str, Text(re.compile(r"[A-Za-z]\w{0,99}", re.ASCII), "letters, digits and _")]
+Metric = Annotated[str, Text(re.compile(r"[A-Za-z][\w.]{0,99}", re.ASCII), "letters, digits, _ and .")]
 Hash = Annotated[str, Text(re.compile(r"[0-9a-f]{8,64}"), "hexadecimal digits")]
 Key = Annotated[str, Text(re.compile(r"[\w.]{1,200}", re.ASCII), "letters, digits, _ and .")]
 

@@ -34,7 +34,8 @@ def test_chaos_notices_a_changed_result(tmp_path: Path) -> None:
     (directory / runs.CONFIG).write_text(yaml.safe_dump(whole["config"]))
     expected = trial.outcome()
     trial.check_finished()
-    runs.write_result(directory / runs.RESULT, whole | {"counts": whole["counts"] | {"top1": 0}})
+    changed = {part: whole[part] | {"top1": 0} for part in ("counts", "metrics")}
+    runs.write_result(directory / runs.RESULT, whole | changed)
     assert trial.outcome() != expected
     with pytest.raises(BrokenPromise, match="was finished and has changed"):
         trial.check_finished()

@@ -93,7 +93,7 @@ def test_a_copy_of_it_is_a_ladder_of_ones_own(own_conf: Path) -> None:
             f"{own}{reference.replace('convnext_paper', 'mine')}}}\n",
             r"reference.table=mine: allowed is one of convnext_f",
         ),
-        (f"{own}{reference.replace('start: S, ', '')}}}\n", r"reference.regimes.resnet50.start: is missing"),
+        (f"{own}{reference.replace('start: S, ', '')}}}\n", r"reference.regimes.resnet50.start is missing"),
     ):
         (folder / "ladder.yaml").write_text(text)
         forget()

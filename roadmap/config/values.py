@@ -85,7 +85,7 @@ def conform(value: Any, kind: Any, key: str) -> None:
     elif get_origin(inner) is dict:
         names, values = get_args(inner)
         for name, each in value.items():
-            conform(name, names, f"{key}: a key")
+            conform(name, names, f"{key}: a key".lstrip(": "))
             conform(each, values, f"{key}.{name}")
 
 
