@@ -75,7 +75,7 @@ def test_the_validation_images_alone_are_evaluated_in_every_layout(known: Known,
     said = evaluate(f"weights={known.weights}", "study=imagenet", f"data.root={root}", "data.img_size=32")
     for words, right in zip(("all 1000 classes", "the 4 classes of the images"), known.right, strict=True):
         assert f"top-1 among {words}: {right} of 12 images, {100 * right / 12:.3f} %" in said
-    assert "top-5 among the 4 classes of the images: 12 of 12 images" in said
+    assert "top-5 among the 4" not in said, "it would be true of any network"
     assert sorted(tmp_path.rglob("*")) == before, "only read"
 
 

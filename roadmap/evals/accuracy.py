@@ -59,6 +59,8 @@ def accuracy(
     for words, suffix, counts in scored:
         total, *hits = counts.sum(0).tolist()
         for k, right in zip(TOP, hits, strict=True):
+            if suffix and k >= len(among):  # every image would be right
+                continue
             percent = 100 * right / total
             line = f"top-{k}{words}: {right:,} of {total:,} images, {percent:.3f} %"
             yield Metric(f"top{k}{suffix}", percent, line)
