@@ -74,7 +74,7 @@ def test_a_misspelt_key_is_refused_by_every_command(name: str, capsys: pytest.Ca
         "costs": "regime",
         "split": "share",
     }
-    likely = (others | {"show": "regime"}).get(name, "study")
+    likely = (others | {"costs": "regime", "show": "regime"}).get(name, "study")
     key = likely[:-2] + likely[-1]
     assert run(name, importlib.import_module(COMMANDS[name]).main, [f"{key}=1"]) == 2
     said = capsys.readouterr().err

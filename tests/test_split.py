@@ -57,7 +57,7 @@ def test_every_class_is_split_by_its_share_and_the_seed(tmp_path: Path) -> None:
 )
 def test_scenes_stay_together_in_all_classes(tmp_path: Path, prefix: str, name: str) -> None:
     scenes = {scene: [name.format(scene=scene, i=i) for i in range(1 + scene % 3)] for scene in range(20)}
-    source = classes(tmp_path / "classes", {name: [*chain(*scenes.values())] for name in ("cat", "dog")})
+    source = classes(tmp_path / "classes", {each: [*chain(*scenes.values())] for each in ("cat", "dog")})
     split(source, tmp_path / "photos", f"prefix={prefix}", "share=0.3")
     for each in ("cat", "dog"):
         val = {*files(tmp_path / "photos" / "val" / each)}

@@ -144,16 +144,22 @@ def _of_part(part: Records) -> dict[str, Any]:
 
 
 def files_by_part(root: Path, suffix: str) -> dict[str, list[Path]]:
-    """The files `*.suffix` in root and its folders, by the part whose word is in their path, sorted; "" for no part."""
-    found = {part: list[Path]() for part in (*PARTS, "")}
-    for path in sorted([*root.glob(f"*.{suffix}"), *root.glob(f"*/*.{suffix}")]):
+    """The files `*.suffix` in root and its folders, by the part whose word is in their path, sorted; "" for no part.
+
+    Not used, and under "", are hidden files, pipes, and links to a file that the part has already.
+    """
+    found = {part: dict[Path, Path]() for part in PARTS}
+    paths, others = [*root.glob(f"*.{suffix}"), *root.glob(f"*/*.{suffix}")], list[Path]()
+    for path in sorted(paths, key=lambda path: (path.is_symlink(), path)):
         name = str(path.relative_to(root)).lower()
         parts = [part for part, word in PARTS.items() if re.search(rf"(?<![a-z]){word}(?![a-z])", name)]
         pipe = path.exists() and not path.is_file()
-        unusable = pipe or not all(map(meant, path.relative_to(root).parts))
-        for part in [""] if unusable else parts or [""]:
-            found[part].append(path)
-    return found
+        if pipe or not parts or not all(map(meant, path.relative_to(root).parts)):
+            others.append(path)
+        for part in parts if path not in others else ():
+            if found[part].setdefault(path.resolve(), path) != path:
+                others.append(path)
+    return {part: sorted(files.values()) for part, files in found.items()} | {"": sorted(others)}
 
 
 def library(name: str, source: str) -> ModuleType:
