@@ -87,6 +87,8 @@ def shortage(error: BaseException) -> str:
     if lost := LOST_WORKER.search(str(error)):
         how = f"was killed by a signal: {lost[2]}" if lost[2] else "ended unexpectedly"
         return f"process {lost[1]}, which decodes images, {how} (out of memory?): {remedy}"
+    if "process pool was terminated abruptly" in str(error):  # of concurrent.futures
+        return "a process that resizes images ended unexpectedly (out of memory?): fewer (workers=...), or more memory"
     if isinstance(error, MemoryError):
         in_worker = SHORT_WORKER.search(str(error))
         return f"out of memory: {in_worker[1] if in_worker else error or 'MemoryError'}: {remedy}"

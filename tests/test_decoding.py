@@ -11,6 +11,8 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from roadmap.data import image_files
 from roadmap.data.decoding import as_rgb, open_image
 from roadmap.data.loader import load
 from roadmap.data.resize import encode
-from roadmap.errors import DataError
+from roadmap.errors import DataError, shortage
 from roadmap.training.run import reason
 
 CHANCE = np.random.default_rng(0)
@@ -212,6 +214,13 @@ def test_a_worker_that_is_killed_is_reported(
     assert re.match(said, reason(caught.value))
     assert cli.run("train", Mock(side_effect=caught.value), []) == 1
     assert re.match(f"train: {said}", capsys.readouterr().err)
+
+
+def test_a_resizing_process_that_is_killed_is_reported() -> None:
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("fork"))
+    with pytest.raises(BrokenProcessPool) as caught, pool:
+        pool.submit(signal.raise_signal, signal.SIGKILL).result()
+    assert shortage(caught.value).startswith("a process that resizes images ended unexpectedly (out of memory?): fewer")
 
 
 def test_workers_do_not_outlive_an_error(photographs: Path) -> None:
