@@ -34,6 +34,7 @@ from roadmap.errors import (
     shortage,
 )
 from roadmap.runs import PUBLISHED
+from roadmap.signals import cursor_shown
 from roadmap.terminal import escape_unencodable
 
 Main = Callable[[list[str]], int]
@@ -55,7 +56,8 @@ def run(name: str, main: Main, words: Sequence[str]) -> int:
         print(cleandoc(main.__doc__ or name))
         return 0
     try:
-        return main(list(words))
+        with cursor_shown():
+            return main(list(words))
     except (Exception, KeyboardInterrupt) as error:
         ending = _ending(error)
         if ending is None:

@@ -78,6 +78,7 @@ def escaped(char: str) -> str:
 
 
 LOST_WORKER = re.compile(r"DataLoader worker \(pid\S* (\d+).*?\) (?:is killed by signal: (.*?)\.|exited unexpectedly)")
+NO_MEMORY = ("can't allocate memory", "Cannot allocate memory")  # of torch and of the system
 SHORT_WORKER = re.compile(r"Caught MemoryError in DataLoader worker.*\nMemoryError: ([^\n]*)\s*$", re.DOTALL)
 
 
@@ -89,9 +90,12 @@ def shortage(error: BaseException) -> str:
         return f"process {lost[1]}, which decodes images, {how} (out of memory?): {remedy}"
     if "process pool was terminated abruptly" in str(error):  # of concurrent.futures
         return "a process that resizes images ended unexpectedly (out of memory?): fewer (workers=...), or more memory"
-    if isinstance(error, MemoryError):
-        in_worker = SHORT_WORKER.search(str(error))
-        return f"out of memory: {in_worker[1] if in_worker else error or 'MemoryError'}: {remedy}"
+    for each in causes(error):
+        name, text = type(each).__name__, str(each)
+        if name == "OutOfMemoryError" or isinstance(each, MemoryError) or any(words in text for words in NO_MEMORY):
+            in_worker = SHORT_WORKER.search(text)
+            first = in_worker[1] if in_worker else next(iter(text.splitlines()), "")
+            return f"out of memory: {first or name}: {remedy}"
     return ""
 
 

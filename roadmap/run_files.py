@@ -165,4 +165,5 @@ class CheckpointFile:
     model: dict[str, Any]
     ema: dict[str, Any]
     optimizer: dict[str, Any]
+    versions: dict[Name, Line] | None = None
     data: dict[Name, Fingerprint] | None = None

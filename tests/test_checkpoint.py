@@ -3,6 +3,7 @@
 import os
 import pickle
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,14 +11,14 @@ from typing import Any
 import pytest
 import torch
 from helpers.powercut import power_cuts
-from helpers.smoke import computed, inside, tiny
+from helpers.smoke import computed, inside, interrupt, tiny
 
 from roadmap import runs
 from roadmap.config.compose import load
 from roadmap.config.conf import to_dict
 from roadmap.errors import ConfigError, DataError
 from roadmap.networks.weight_files import read
-from roadmap.training import checkpoint
+from roadmap.training import checkpoint, provenance
 from roadmap.training.run import execute
 
 REST = dict.fromkeys(("loss_sum", "skipped", "rollbacks", "seconds"), 0) | {"history": [], "processes": 1}
@@ -134,3 +135,20 @@ def test_a_pickle_that_would_run_code_is_refused(undisturbed: Path, tmp_path: Pa
     assert computed(directory) == computed(undisturbed)
     pickle.loads(pickle.dumps(Harm(harm)))
     assert harm.exists(), "the pickle is as bad as it should be"
+
+
+def test_a_run_resumed_under_another_version_of_torch_records_both(
+    tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str], undisturbed: Path
+) -> None:
+    directory = runs.prepare(tiny(tmp_path, data_root, "+step=gelu"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(provenance, "version", lambda name: "1.0.0" if name == "torch" else version(name))
+        interrupt(directory, 2)
+    for _ in range(2):  # a second resume adds nothing
+        capsys.readouterr()
+        result = execute(directory)
+        (directory / runs.RESULT).unlink()
+        said = capsys.readouterr().out
+    assert f"; trained under torch 1.0.0 and {version('torch')}\n" in said
+    assert result["versions"] == provenance.versions() | {"torch": f"1.0.0 and {version('torch')}"}
+    assert result["counts"] == runs.read_result(undisturbed / runs.RESULT)["counts"]

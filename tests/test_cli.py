@@ -109,3 +109,13 @@ def test_a_path_may_have_any_characters(path: str) -> None:
     plain = "x y" if path == "'x y'" else path  # quotes that the user typed
     assert [config.data.root, config.data.train, config.data.cache, config.runs_dir] == [plain] * 4
     assert config.data.val is None and config.study.name == "imagenet,data=webdataset"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(12, "Cannot allocate memory")])
+def test_a_shortage_of_memory_in_any_command_is_one_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def main(_: list[str]) -> int:
+        raise RuntimeError("wrapped by a library") from error
+
+    assert run("x", main, []) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("x: out of memory: ") and len(said.splitlines()) == 1

@@ -79,3 +79,8 @@ def test_a_stopped_local_run_is_retried_and_ends_with_the_same_bits(tmp_path: Pa
     alone = runs.prepare(tiny(tmp_path / "alone", data_root, "+step=gelu", "budget.epochs=4"))
     execute(alone)
     assert computed(directory) == computed(alone)
+
+
+def test_a_directory_that_is_gone_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gelu" / "seed-0"
+    assert exit_status(gone, Exit(1)) == (ExitStatus.failed, f"{gone} was removed while the run was going on")

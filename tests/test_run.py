@@ -18,8 +18,7 @@ from helpers.photographs import plant, small
 from helpers.smoke import at_step, computed, finished, inside, prepared, words
 
 from roadmap import runs
-from roadmap.errors import ConfigError, DataError, NonFiniteLoss, NoSpace
-from roadmap.networks.device import out_of_memory
+from roadmap.errors import ConfigError, DataError, NonFiniteLoss, NoSpace, shortage
 from roadmap.training.run import execute, reason
 
 
@@ -169,7 +168,7 @@ def test_all_forms_of_out_of_memory_are_recognized() -> None:
         torch.empty(1 << 50)
     out = torch.OutOfMemoryError("CUDA out of memory")
     for error in (refused.value, MemoryError(), out, OSError(12, "Cannot allocate memory")):
-        assert out_of_memory(error) and reason(error).startswith("out of memory: ")
+        assert shortage(error) == reason(error) and reason(error).startswith("out of memory: ")
         assert len(reason(error).splitlines()) == 1
     assert reason(ValueError("no")) == "ValueError: no"
 

@@ -144,3 +144,20 @@ def test_a_stopped_sweep_stops_its_processes_and_resumes(
     assert sweep(*arguments)[0] == 0
     for step in steps:
         assert computed(tmp_path / "tiny" / step / "seed-0") == computed(swept[1] / step / "seed-0")
+
+
+def test_a_directory_removed_in_mid_sweep_is_named_and_the_others_go_on(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(state: RunState, environment: dict[str, str]) -> Trainer:
+        trainer = Trainer(state, environment)
+        if state.run.step == "resnet":
+            shutil.rmtree(state.run.directory)
+        return trainer
+
+    monkeypatch.setattr(local, "start", start)
+    console = Console(file=io.StringIO(), width=400)
+    states = sweeper.sweep(make_plan(words(tmp_path, data_root, TWO, "jobs=1")), console)
+    assert [(state.run.step, state.phase) for state in states] == [("resnet", Phase.failed), ("gelu", Phase.finished)]
+    gone = tmp_path / "tiny" / "resnet" / "seed-0"
+    assert f"resnet seed 0 FAILED: {gone} was removed while the run was going on" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
+from unittest.mock import Mock
 
 import numpy
 import pytest
@@ -14,7 +15,7 @@ from helpers.smoke import evaluate
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from roadmap.errors import DataError
+from roadmap.errors import DataError, shortage
 from roadmap.networks.convert import recognise
 from roadmap.networks.weight_files import read, weights_of
 
@@ -117,3 +118,15 @@ def test_the_line_says_which_weights_were_used_and_what_is_unknown_is_named(tmp_
     assert "a.pth: not the weights of a ResNet with bottlenecks or of a ConvNeXt, which begin with one of " in said
     assert "conv1.weight (torchvision or timm), features.0.0.weight (torchvision), stem.0.weight (timm)" in said
     assert said.endswith("; its first keys: encoder.0.weight, decoder.bias\n")
+
+
+def test_a_shortage_of_memory_is_not_called_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path := tmp_path / "a.pth").write_bytes(b"x")
+    for error in (
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"),
+    ):
+        monkeypatch.setattr(torch, "load", Mock(side_effect=error))
+        with pytest.raises(type(error)):
+            read(path)
+        assert shortage(error).startswith("out of memory: ")

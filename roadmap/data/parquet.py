@@ -19,7 +19,7 @@ import torch
 
 from roadmap.config.schema import DataConfig
 from roadmap.data import records
-from roadmap.errors import DataError
+from roadmap.errors import DataError, shortage
 from roadmap.files import refuse_links
 
 
@@ -112,6 +112,8 @@ def _table(files: list[str], part: str, cache: Path) -> Any:
             files, split=part, cache_dir=str(cache), columns=["image", "label"], features=features
         )
     except Exception as error:  # pyarrow's, datasets' or the disk's, wrapped in one another
+        if shortage(error):
+            raise
         cause = error.__cause__ or error
         needed = "tables with columns image (bytes, path) and label (integer) are needed"
         raise DataError(f"{Path(files[0]).parent}: {needed}: {cause}".splitlines()[0]) from error

@@ -127,11 +127,6 @@ def peak_memory_mb(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def out_of_memory(error: Exception) -> bool:
-    texts = ("can't allocate memory", "Cannot allocate memory")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(text in str(error) for text in texts)
-
-
 def compiles(config: Config, images: int, device: torch.device) -> bool:
     """Whether a run on so many training images is compiled: training.compile, or else whether it pays.
 

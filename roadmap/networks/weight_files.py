@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from roadmap.config.schema import Config
-from roadmap.errors import DataError, require
+from roadmap.errors import DataError, require, shortage
 from roadmap.files import sha256
 from roadmap.networks.convert import from_library, recognise
 from roadmap.networks.ladder import build
@@ -58,6 +58,8 @@ def read(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # a damaged file fails in many ways
+        if shortage(error):
+            raise
         raise DataError(f"{path}: {_why(path, error)}") from error
     if not isinstance(content, Mapping):
         raise DataError(f"{path}: not a file of weights: it holds a {type(content).__name__}")

@@ -44,6 +44,8 @@ def exit_status(directory: Path, end: Exit) -> tuple[ExitStatus, str]:
     code, job_state = end.code, end.job_state or ""
     if runs.finished(directory):
         return ExitStatus.finished, ""
+    if not directory.is_dir():
+        return ExitStatus.failed, f"{directory} was removed while the run was going on"
     if job_state in RETRIED_STATES:  # before failure.json: a lost node can cause errors in its processes
         return ExitStatus.retry, RETRIED_STATES[job_state]
     if job_state in FINAL_STATES:

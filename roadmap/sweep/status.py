@@ -161,6 +161,6 @@ def reasons(states: list[RunState]) -> list[str]:
 
 
 def error_file(run: Run) -> Path:
-    """The file that says most about a failed run."""
-    failure = run.directory / runs.FAILURE
-    return failure if failure.exists() else run.directory / runs.LOG
+    """The file that says most about a failed run, or its directory if there is none."""
+    files = [run.directory / name for name in (runs.FAILURE, runs.LOG)]
+    return next((path for path in files if path.exists()), run.directory)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from roadmap.config.schema import Tracking
-from roadmap.errors import require
+from roadmap.errors import require, shortage
 from roadmap.files import remove_tree
 
 PROJECT = "convnet-roadmap"
@@ -88,6 +88,8 @@ class Wandb:
             mode = mode or ("online" if wandb.login(prompt=False) else "offline")
             self._run = self._init(record, directory, mode, live=live)
         except Exception as error:
+            if shortage(error):
+                raise
             teardown = threading.Thread(target=wandb.teardown, kwargs={"exit_code": 1}, daemon=True)
             teardown.start()
             teardown.join(TEARDOWN_SECONDS)

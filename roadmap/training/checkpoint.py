@@ -14,9 +14,8 @@ from roadmap.config.conf import to_dict
 from roadmap.config.identity import digest, identity, listed_difference
 from roadmap.config.schema import Config
 from roadmap.data.records import refuse_other_classes
-from roadmap.errors import ConfigError, require
+from roadmap.errors import ConfigError, require, shortage
 from roadmap.files import write_atomic
-from roadmap.networks.device import out_of_memory
 from roadmap.networks.weight_files import initial_weights
 from roadmap.run_files import CheckpointFile
 from roadmap.runs import CHECKPOINT, PREVIOUS_CHECKPOINT
@@ -60,7 +59,8 @@ class Checkpointer:
             same = not config.recipe.sync_bn or count == self.world.size
             require(same, "recipe.sync_bn", True, f"{count} processes, as the run began, not {self.world.size}")
             self._load(state, saved)
-            self.progress.say(f"resumed at step {state.step}")
+            changed = [f"{name} {found}" for name, found in state.versions.items() if " and " in found]
+            self.progress.say(f"resumed at step {state.step}{''.join(f'; trained under {each}' for each in changed)}")
         elif config.recipe.init_weights:
             weights, said = initial_weights(config)
             for network in (state.model, state.ema.module):
@@ -77,7 +77,7 @@ class Checkpointer:
         try:
             load_state(state, saved)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            if out_of_memory(error):
+            if shortage(error):
                 raise
             why = " ".join(str(error).split())[:200]
             raise ConfigError(f"{self.directory / CHECKPOINT}: not a state of this run: {why}") from error
@@ -156,7 +156,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     except PermissionError:
         raise
     except Exception as error:  # a damaged file fails in many ways, and none of them may stop the run
-        if out_of_memory(error):
+        if shortage(error):
             raise
         return None
     return state if isinstance(state, dict) else None

@@ -20,7 +20,6 @@ from roadmap.data.resize import finished_copy
 from roadmap.errors import Locked, shortage
 from roadmap.files import lock, remove_leftovers
 from roadmap.networks.costs import cost
-from roadmap.networks.device import out_of_memory
 from roadmap.signals import Interrupted, caught
 from roadmap.tracking.sidecar import mirrored
 from roadmap.training import provenance
@@ -90,12 +89,7 @@ def held(directory: Path, world: World, *, wait: float) -> Iterator[bool]:
 
 def reason(error: Exception) -> str:
     """An error in the words of failure.json and of the sweep's report."""
-    if failure := shortage(error):
-        return failure
-    text = f"{type(error).__name__}: {error}"
-    if out_of_memory(error):
-        return f"out of memory: {text.splitlines()[0]}: fewer processes at a time (jobs=...), or a smaller network"
-    return text
+    return shortage(error) or f"{type(error).__name__}: {error}"
 
 
 def deviations_of(directory: Path, config: Config) -> Deviations | None:
@@ -142,7 +136,7 @@ def make_result(
         "config": plain,
         "commit": origin[0],
         "dirty": origin[1],
-        "versions": provenance.versions(),
+        "versions": state.versions,
         "hardware": provenance.hardware(state.device) | {"processes": state.world.size},
         "finished_at": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
     }

@@ -10,6 +10,7 @@ from torch import nn
 from roadmap.config.schema import Config
 from roadmap.data.rng import mix
 from roadmap.networks.ladder import build
+from roadmap.training import provenance
 from roadmap.training.distributed import Replica, World
 from roadmap.training.memory import MemoryPlan, apply, make_plan
 from roadmap.training.recipe import make_optimizer
@@ -65,6 +66,8 @@ class State:
     seconds: float = 0.0  # wall time of the run, over all processes that worked on it one after another
     history: list[dict[str, Any]] = field(default_factory=list)  # one line of metrics.jsonl per epoch
     classes: list[str] = field(default_factory=list)  # their names by label, as far as the files tell
+    versions: dict[str, str] = field(default_factory=provenance.versions)
+    """Of the libraries under which the run was trained: "2.9.0 and 2.10.0" if it was resumed under another one."""
     data: dict[str, Any] | None = None
     """The fingerprint of the images, if the name of their data set does not identify them."""
 
@@ -105,6 +108,7 @@ def dump_state(state: State) -> dict[str, Any]:
         **{key: getattr(state, key) for key in KEPT},
         "clock": vars(state.clock),
         "processes": state.world.size,
+        "versions": state.versions,
         **({"data": state.data} if state.data else {}),
         **({"classes": state.classes} if state.classes else {}),
         "model": state.model.state_dict(),
@@ -118,6 +122,9 @@ def load_state(state: State, saved: dict[str, Any]) -> None:
     for key in KEPT:
         setattr(state, key, saved[key])
     state.clock = Clock(**saved["clock"])
+    for name, before in (saved.get("versions") or {}).items():  # older checkpoints have none
+        now = state.versions.get(name, before)
+        state.versions[name] = before if now in before.split(" and ") else f"{before} and {now}"
     state.model.load_state_dict(saved["model"])
     state.ema.module.load_state_dict(saved["ema"])
     state.optimizer.load_state_dict(saved["optimizer"])
