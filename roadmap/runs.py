@@ -244,14 +244,30 @@ def _refuse_contradictions(result: dict[str, Any], path: Path) -> None:
 
 
 def finished(directory: Path, config: Config | None = None) -> bool:
-    """Whether a run directory holds a sound result of the configuration that is frozen there, and of `config`."""
+    """Whether a run directory holds a result that counts; `counted_result` says why one does not."""
     try:
-        result = read_result(directory / RESULT)
-        wanted = [to_dict(each) for each in (load(directory / CONFIG), config) if each]
+        counted_result(directory, config)
     except ConfigError:
         return False
-    # The step's parent, group and title are not in the hash.
-    return all(result["config_hash"] == digest(each) and result["config"]["step"] == each["step"] for each in wanted)
+    return True
+
+
+def counted_result(directory: Path, config: Config | None = None) -> dict[str, Any]:
+    """The sound result in a run directory, of the configuration that is frozen there, and of `config`.
+
+    A ConfigError says why there is none that counts.
+    """
+    path = directory / RESULT
+    if not path.exists():
+        raise ConfigError(f"{directory}: not finished, it has no {RESULT}: the command that began it continues it")
+    frozen = load(directory / CONFIG)
+    result = read_result(path)
+    for wanted in (to_dict(each) for each in (frozen, config) if each):
+        # The step's parent, group and title are not in the hash.
+        if result["config_hash"] != digest(wanted) or result["config"]["step"] != wanted["step"]:
+            different = listed_difference(identity(result["config"]), identity(wanted)) or "parent, group or title"
+            raise ConfigError(f"{path}: the result of another configuration: {different}")
+    return result
 
 
 def published(config: Config, data: dict[str, Any] | None = None, results_dir: Path = Path("results")) -> Path | None:

@@ -82,7 +82,7 @@ def test_what_cannot_be_loaded_is_refused_in_a_line(undisturbed: Path, tmp_path:
         ([f"run={tmp_path}", str(image)], f"run={tmp_path}: allowed is the directory of a run, with its config.yaml"),
         (
             [f"run={prepared(tmp_path, data_root)}", str(image)],
-            ": allowed is a finished run; the command that began it",
+            ": not finished, it has no result.json: the command that began it continues it",
         ),
         ([f"run={undisturbed}"], "allowed is images or folders after run=DIRECTORY"),
         ([f"run={undisturbed}", "gone.png"], "gone.png: no image"),
@@ -95,6 +95,14 @@ def test_what_cannot_be_loaded_is_refused_in_a_line(undisturbed: Path, tmp_path:
         (copy / name).write_bytes((undisturbed / name).read_bytes())
     with pytest.raises(DataError, match=r"checkpoint\.pt: No such file"):
         roadmap.load(copy)
+    text = (copy / runs.CONFIG).read_text()
+    for before, after, why in (
+        ("act: gelu", "act: mish", r"copy/config\.yaml: model\.act=mish: allowed is one of "),
+        ("seed: 0", "seed: 1", r"copy/result\.json: the result of another configuration: .*, seed \(0 there, now 1\)$"),
+    ):
+        (copy / runs.CONFIG).write_text(text.replace(before, after))
+        with pytest.raises(ConfigError, match=why):
+            roadmap.load(copy)
 
 
 def test_results_are_rows_of_runs_and_numbers_in_ladder_order(tmp_path: Path) -> None:

@@ -41,8 +41,7 @@ def load(run: str | Path, *, ema: bool = False, overrides: Sequence[str] = ()) -
     """
     directory = Path(run).expanduser()
     require((directory / runs.CONFIG).is_file(), "run", directory, f"the directory of a run, with its {runs.CONFIG}")
-    require(runs.finished(directory), "run", directory, "a finished run; the command that began it continues it")
-    result, path = runs.read_result(directory / runs.RESULT), directory / runs.CHECKPOINT
+    result, path = runs.counted_result(directory), directory / runs.CHECKPOINT
     loaded = from_checkpoint(path, read(path), list(overrides), ema=ema)
     config = loaded.config
     return Trained(
@@ -73,9 +72,7 @@ def preprocessing(recipe: RecipeConfig, data: DataConfig) -> Callable[[Image.Ima
 
     For data held in memory, an image of another size than theirs is cropped to a square and resized to it.
     """
-    entry = dataset(data.name)
-    if entry.in_memory or data.in_memory:
-        size = entry.size or data.resize or data.img_size
+    if size := square(data):
         fit: Callable[[Image.Image], Any] = lambda image: fitted(_pixels(image, size)[None], data)[0]  # noqa: E731
     else:
         from roadmap.data.image_transforms import eval_pipeline
@@ -85,6 +82,11 @@ def preprocessing(recipe: RecipeConfig, data: DataConfig) -> Callable[[Image.Ima
     if mode is None:
         raise ConfigError(f"data.in_chans={data.in_chans}: allowed is 1 or 3 for images from files")
     return lambda image: normalize(torch.as_tensor(fit(as_rgb(image).convert(mode)))[None], data)[0]
+
+
+def square(data: DataConfig) -> int:
+    """The size in pixels that data in memory have before they are `fitted`; 0 for data that are read from files."""
+    return dataset(data.name).size or ((data.resize or data.img_size) if data.in_memory else 0)
 
 
 def _pixels(image: Image.Image, size: int) -> Tensor:
