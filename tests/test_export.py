@@ -2,11 +2,16 @@
 
 import json
 import re
+import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from helpers.photographs import photograph, small
 from helpers.smoke import inside, prepared
 from safetensors.torch import load_file
 
@@ -14,6 +19,8 @@ import roadmap
 from roadmap import runs
 from roadmap.config.schema import ModelConfig
 from roadmap.inference import export
+from roadmap.inference.card import card, settings
+from roadmap.inference.trained import preprocessing
 from roadmap.networks.ladder import build
 from roadmap.training.run import execute
 
@@ -70,6 +77,56 @@ def test_a_file_with_the_network_gives_its_logits_for_any_number_of_images(
     for count in (1, 5):
         x = torch.randn(count, 1, 32, 32)
         torch.testing.assert_close(network(x), trained.network(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("to", [*export.FORMATS])
+def test_the_code_of_a_card_runs_as_pasted_from_an_image_to_its_class(
+    shallow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], to: str
+) -> None:
+    trained, target = roadmap.load(shallow), export.FORMATS[to]
+    if any(find_spec(name) is None for name in target.needs):  # then ONNX Runtime's two calls are replaced
+        run = lambda _names, feed: [trained.network(torch.from_numpy(feed["images"])).numpy()]  # noqa: E731
+        runtime = SimpleNamespace(InferenceSession=lambda path: SimpleNamespace(path=path, run=run))
+        monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    else:
+        (tmp_path / target.file).write_bytes(target.dump(trained, export.sample(trained, 2)))
+    (tmp_path / "config.json").write_text(json.dumps(settings(trained)))
+    image = photograph("coffee")
+    image.save(tmp_path / "image.png")
+    wanted = trained.preprocess(image)
+    text = card(trained, file=target.file, usage=target.usage, checked="")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(text.split("```python\n")[1].split("```")[0], found)
+    torch.testing.assert_close(torch.from_numpy(found["x"])[0], wanted, rtol=0, atol=1e-5)
+    name = trained.classes[int(trained.network(wanted[None]).argmax())]
+    assert capsys.readouterr().out == f"{name}\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["data.img_size=384"],
+        ["data.in_memory=true", "data.resize=24"],
+        ["data.in_memory=true", "recipe.interpolation=bilinear"],
+    ],
+)
+def test_the_code_of_a_card_prepares_photographs_as_the_run_did(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    config = small(["data.num_classes=10", *words])
+    trained = replace(roadmap.load(undisturbed), config=config)
+    (tmp_path / "config.json").write_text(json.dumps(settings(trained)))
+    (image := photograph("coffee").crop((0, 0, 301, 215))).save(tmp_path / "image.png")
+    text = card(trained, file="", usage="logits = x[0, 0, 0, :10]", checked="")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(text.split("```python\n")[1].split("```")[0], found)
+    wanted = preprocessing(config.recipe, config.data)(image)
+    torch.testing.assert_close(torch.from_numpy(found["x"])[0], wanted, rtol=0, atol=1e-5)
+    assert "2 epochs, recipe `modern`" in text
+    assert "for the weights also the terms of the images they were trained with\n" in text
 
 
 def test_a_file_that_differs_from_the_network_is_not_written(

@@ -175,27 +175,30 @@ class Format:
     file: str
     dump: Callable[["Trained", "Tensor"], bytes]
     restore: Callable[["Trained", bytes], Network]
-    usage: str
+    usage: str  # Python after `card.CODE` has made x and settings; its imports first
     needs: tuple[str, ...] = ()
 
 
 FORMATS = {
     "safetensors": Format(
         "model.safetensors", dump_safetensors, restore_safetensors,
-        "settings = json.load(open('config.json'))\n"
-        "model, classes = roadmap.config.schema.ModelConfig(**settings['model']), settings['classes']\n"
-        "channels = settings['input']['channels']\n"
-        "network = roadmap.networks.ladder.build(model, num_classes=len(classes), in_chans=channels).eval()\n"
-        "network.load_state_dict(safetensors.torch.load_file('model.safetensors'))",
+        "import torch\nfrom safetensors.torch import load_file\n"
+        "from roadmap.config.schema import ModelConfig\nfrom roadmap.networks.ladder import build\n"
+        'model, channels = ModelConfig(**settings["model"]), settings["input"]["channels"]\n'
+        'network = build(model, num_classes=len(settings["classes"]), in_chans=channels).eval()\n'
+        'network.load_state_dict(load_file(folder / "model.safetensors"))\n'
+        "logits = network(torch.from_numpy(x))",
     ),
     "onnx": Format(
         "model.onnx", dump_onnx, restore_onnx,
-        'session = onnxruntime.InferenceSession("model.onnx")\nlogits = session.run(["logits"], {"images": x})[0]',
+        'import onnxruntime\nsession = onnxruntime.InferenceSession(folder / "model.onnx")\n'
+        'logits = session.run(["logits"], {"images": x})[0]',
         needs=("onnx", "onnxscript", "onnxruntime"),
     ),
     "torch_export": Format(
         "model.pt2", dump_torch_export, restore_torch_export,
-        'network = torch.export.load("model.pt2").module()\nlogits = network(x)',
+        'import torch\nnetwork = torch.export.load(folder / "model.pt2").module()\n'
+        "logits = network(torch.from_numpy(x))",
     ),
 }  # fmt: skip
 """The formats by the value of `to`."""
