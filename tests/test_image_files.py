@@ -51,8 +51,12 @@ def test_unreadable_images_are_skipped_and_counted_unless_there_are_no_others(tm
         path.write_text("no image")
     with pytest.raises(DataError, match=r"cannot be read: .*, and neither can those after it"):
         epoch(of)
-    break_file(root / "val" / "coffee" / "0.JPEG")
-    with pytest.raises(DataError, match=r"val/coffee/0.JPEG: cannot be read"):
+    (root / "val" / "coffee" / "0.JPEG").write_bytes(b"")
+    why = r"val/coffee/0.JPEG: cannot be read: it is empty: data.on_error=skip is for training images alone, repair"
+    with pytest.raises(DataError, match=why):
+        list(evaluation_batches(load(of, train=False), of.data, 4))
+    of = on_folders(root, *small)
+    with pytest.raises(DataError, match=r"it is empty$"):
         list(evaluation_batches(load(of, train=False), of.data, 4))
 
 

@@ -126,10 +126,11 @@ def test_unreadable_files_are_listed_and_left_out(tmp_path: Path) -> None:
     root, to = plant(tmp_path / "photos", train=2, val=1), tmp_path / "small"
     broken = [root / "train" / "chelsea" / "0.JPEG", root / "train" / "coffee" / "1.JPEG"]
     break_file(broken[0])
-    broken[1].write_text("no image")
+    broken[1].write_bytes(b"")
     code, output = prepare(root, to, *SMALL)
     assert code == 1 and "6 of 8 images" in output, output
-    assert all(f"error: {path}: cannot be read: " in output for path in broken)
+    for path, why in zip(broken, ("image file is truncated", "it is empty"), strict=True):
+        assert f"error: {path}: cannot be read: {why}" in output, output
     assert str(finished_copy(to)) == "train: short side 100, quality 80, without 2 files that cannot be read"
     assert len(list(image_files(to / "train"))) == 6
 

@@ -14,6 +14,7 @@ Imports no torch, since processes that resize images import it.
 
 import errno
 import io
+from pathlib import Path
 
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
@@ -26,9 +27,14 @@ THROUGH = {"P": "RGBA", "La": "LA"}
 UNSIGNED, WHITE_IS_ZERO = (1,), 0  # values of TIFF's tags
 
 
-def open_image(encoded: bytes) -> Image.Image:
-    """Open an encoded image without decoding it; may raise any type of error, see `reason`."""
-    return Image.open(io.BytesIO(encoded), formats=FORMATS)
+def open_image(encoded: bytes | Path) -> Image.Image:
+    """Open an encoded image, or the file of one, without decoding it; may raise any type of error, see `reason`."""
+    source, size = (
+        (encoded, encoded.stat().st_size) if isinstance(encoded, Path) else (io.BytesIO(encoded), len(encoded))
+    )
+    if not size:
+        raise ValueError("it is empty")
+    return Image.open(source, formats=FORMATS)
 
 
 def as_rgb(image: Image.Image) -> Image.Image:

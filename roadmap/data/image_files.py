@@ -21,6 +21,7 @@ from roadmap.errors import DataError
 
 CHUNK = 64  # images that a worker hands over at a time, whatever the batch size
 MAX_SKIPS = 100  # images in a row that may be skipped
+TEST_IMAGES = ": data.on_error=skip is for training images alone, repair or remove this one (make data-check finds all)"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ImageFiles:
     shape: torch.Size  # (N, C, H, W) after the pipeline
     workers: int = 0  # processes that decode; 0: this one
     skip: bool = False  # whether the next image replaces one that cannot be read
+    hint: str = ""  # appended to the refusal of an image that cannot be read
     skipped: list[str] = field(default_factory=list)  # unreadable images in the batches so far
     device: torch.device = torch.device("cpu")  # noqa: RUF009
 
@@ -76,7 +78,7 @@ class ImageFiles:
 
     def _checked(self, images: Tensor, sources: Tensor, unreadable: list[str]) -> tuple[Tensor, Tensor]:
         if unreadable and not self.skip:
-            raise DataError(unreadable[0])
+            raise DataError(f"{unreadable[0]}{self.hint}")
         if len(images) < len(sources):
             raise DataError(f"{unreadable[0]}, and neither can those after it")
         self.skipped.extend(unreadable)
@@ -98,7 +100,7 @@ def load(
     records = numbered(find(data, part), classes)
     check(records, data, train=part == "train", classes=classes or class_names(data, "train"))
     chosen = subset(records.labels, data, train=train)
-    n = len(chosen)
+    n, skip = len(chosen), data.on_error is OnError.skip
     count = min(n, (data.max_train if train else data.max_test) or n)
     return ImageFiles(
         records=records,
@@ -106,7 +108,8 @@ def load(
         pipeline=train_pipeline(recipe, data) if train else eval_pipeline(recipe, data),
         shape=torch.Size((count, data.in_chans, data.img_size, data.img_size)),
         workers=workers,
-        skip=train and data.on_error is OnError.skip,
+        skip=train and skip,
+        hint=TEST_IMAGES if skip and not train else "",
     )
 
 

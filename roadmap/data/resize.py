@@ -22,7 +22,7 @@ from typing import Annotated, Any
 from PIL import Image
 
 from roadmap.config.values import Range, conform
-from roadmap.data.decoding import FORMATS, as_rgb, raise_shortage
+from roadmap.data.decoding import as_rgb, open_image, raise_shortage, reason
 from roadmap.data.folders import image_paths
 from roadmap.data.records import PARTS
 from roadmap.errors import DataError, require
@@ -189,7 +189,7 @@ def _resize_file(wanted: Resized, to: Path, path: Path) -> str | None:
     """Write one file of the copy and decode it, unless it is there and intact; the reason if it cannot be read."""
     original, target = Path(wanted.source) / path, to / path
     try:
-        with Image.open(original, formats=FORMATS) as image:
+        with open_image(original) as image:
             small = image.format == "JPEG" and image.mode in ("RGB", "L") and min(image.size) <= wanted.short_side
             size = resized_size(image.size, wanted.short_side)
             if _intact(target, size):
@@ -198,7 +198,7 @@ def _resize_file(wanted: Resized, to: Path, path: Path) -> str | None:
             content = original.read_bytes() if small else encode(image, size, wanted.quality)
     except Exception as error:  # Pillow's decoders raise nearly any type
         raise_shortage(error, str(original))
-        return f"{original}: cannot be read: {error}"
+        return f"{original}: {reason(error)}"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(target, content)
     if _intact(target, size):
