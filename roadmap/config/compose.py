@@ -15,7 +15,7 @@ from roadmap.config.overrides import explain, parse_overrides, study_name
 from roadmap.config.schema import MISSING, Config, RecipeConfig, StepConfig, Tracking
 from roadmap.config.step_files import Ladder, naming_file, read_ladder
 from roadmap.config.steps import regimes
-from roadmap.config.yaml_files import Data, parse_yaml
+from roadmap.config.yaml_files import Data, parse_yaml, to_yaml
 from roadmap.data.datasets import class_folders, split_hint
 from roadmap.errors import ConfigError, printable, require, require_one_of
 from roadmap.files import sha256
@@ -88,7 +88,7 @@ def _with_classes(config: Data, overrides: Sequence[str]) -> Data:
 
 def as_yaml(config: Config) -> str:
     """A configuration as YAML text."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False)
+    return to_yaml(to_dict(config))
 
 
 def load(path: Path) -> Config:

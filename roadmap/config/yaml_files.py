@@ -34,8 +34,12 @@ class _Loader(yaml.SafeLoader):
         return found
 
 
-# YAML 1.1 reads 1e-3, without a dot, as text.
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+"), list("-+0123456789"))
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, which quotes what `_Loader` would take for a number."""
+
+
+for _each in (_Loader, _Dumper):  # YAML 1.1 reads 1e-3, without a dot, as text
+    _each.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
 
 
 def conf_files(folder: Path) -> Iterator[Path]:
@@ -58,6 +62,11 @@ def shown(path: Path) -> str:
 def parse_yaml(text: str) -> Any:
     """YAML as plain data, without aliases and repeated keys (yaml.YAMLError, ValueError, RecursionError)."""
     return _Loader(text).get_single_data()
+
+
+def to_yaml(content: Data) -> str:
+    """Plain data as YAML, which `parse_yaml` reads."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False)
 
 
 def read_yaml(path: Path) -> Data:
