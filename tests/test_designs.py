@@ -131,7 +131,7 @@ def test_table_and_figure_of_a_design() -> None:
     page = report(table, results)
     assert "Below zero, the network was better with the change" in page
     assert "- Cannot be combined: none: every variant is a network" in page
-    assert "| without_gelu | 2 | 87.05 |" in page and "(side)" not in page and "Kendall" not in page
+    assert "| without_gelu | 2 | 87.05 ± 0.07 |" in page and "(side)" not in page and "Kendall" not in page
     figure = draw(table)
     assert figure.texts[0].get_text() == "Leave one out: the end of the main sequence without each change"
     (line,) = [line for axes in figure.axes for line in axes.get_lines() if line.get_linestyle() == "--"]
