@@ -81,12 +81,14 @@ def sha256(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def lock(directory: Path, *, wait: float = 0.0) -> Iterator[None]:
+def lock(directory: Path, *, wait: float = 0.0, make: bool = True) -> Iterator[None]:
     """Hold `directory` for this process alone; the system releases it when the process ends, however it ends.
 
-    Locked is raised if another process still holds it after `wait` seconds.
+    Locked is raised if another process still holds it after `wait` seconds, and a FileNotFoundError if it is not there
+    and `make` is false: a directory that somebody removed is not to come back.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    if make:
+        directory.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait
     with open_no_link(directory / LOCK, "a+b", 0) as stream:
         while True:

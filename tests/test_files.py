@@ -57,6 +57,12 @@ def test_libraries_are_given_no_place_that_is_or_holds_a_link(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["victim"] and (victim / "file").read_text() == "somebody's"
 
 
+def test_a_directory_that_was_removed_does_not_come_back(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), lock(tmp_path / "gone", make=False):
+        pass
+    assert not (tmp_path / "gone").exists()
+
+
 def test_a_pipe_as_lock_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".lock")
     assert in_use(tmp_path) in (True, False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers.processes import Trainer
-from helpers.smoke import computed, inside, script, words, working_on
+from helpers.smoke import at_step, computed, inside, script, words, working_on
 from rich.console import Console
 
 from roadmap import runs
@@ -149,15 +149,11 @@ def test_a_stopped_sweep_stops_its_processes_and_resumes(
 def test_a_directory_removed_in_mid_sweep_is_named_and_the_others_go_on(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(state: RunState, environment: dict[str, str]) -> Trainer:
-        trainer = Trainer(state, environment)
-        if state.run.step == "resnet":
-            shutil.rmtree(state.run.directory)
-        return trainer
-
-    monkeypatch.setattr(local, "start", start)
+    gone = tmp_path / "tiny" / "resnet" / "seed-0"
+    at_step(monkeypatch, 1, lambda: shutil.rmtree(gone, ignore_errors=True))
+    monkeypatch.setattr(local, "start", Trainer)
     console = Console(file=io.StringIO(), width=400)
     states = sweeper.sweep(make_plan(words(tmp_path, data_root, TWO, "jobs=1")), console)
     assert [(state.run.step, state.phase) for state in states] == [("resnet", Phase.failed), ("gelu", Phase.finished)]
-    gone = tmp_path / "tiny" / "resnet" / "seed-0"
+    assert not gone.exists()
     assert f"resnet seed 0 FAILED: {gone} was removed while the run was going on" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -74,7 +74,7 @@ def held(directory: Path, world: World, *, wait: float) -> Iterator[bool]:
         answer = "refused"
         try:
             if world.first:
-                stack.enter_context(lock(directory, wait=wait))
+                stack.enter_context(lock(directory, wait=wait, make=False))
                 remove_leftovers(directory)
                 done = runs.finished(directory)
                 for stale in (runs.FAILURE, *(() if done else (runs.RESULT,))):
