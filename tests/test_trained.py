@@ -86,7 +86,8 @@ def test_what_cannot_be_loaded_is_refused_in_a_line(undisturbed: Path, tmp_path:
         ),
         ([f"run={undisturbed}"], "allowed is images or folders after run=DIRECTORY"),
         ([f"run={undisturbed}", "gone.png"], "gone.png: no image"),
-        (["a.png"], "run=: allowed is the directory of a finished run"),
+        (["a.png"], "run=: allowed is the directory of a finished run\n"),
+        ([str(undisturbed), "a.png"], f"run=: allowed is the directory of a finished run: write run={undisturbed}\n"),
     ):
         code, output = inside("scripts/predict.py", *words)
         assert code == 2 and said in output and len(output.splitlines()) == 1, output

@@ -121,8 +121,9 @@ def test_a_checkpoint_of_ours_is_evaluated_to_its_result(undisturbed: Path, data
     for option, key in (((f"data.root={data_root}", "training.threads=2"), "top1"), (("ema=true",), "ema_top1")):
         output = evaluate(checkpoint, *option)
         assert f"top-1: {result['counts'][key]} of {result['test_images']} images" in output
-    output = evaluate(checkpoint, "data.max_test=10", code=2)
-    assert "allowed is data.root and training.* for a checkpoint of a run" in output
+    said = "allowed is data.root and training.* for a checkpoint of a run"
+    for word in ("data.max_test=10", "study=photos"):
+        assert evaluate(checkpoint, word, f"data.root={data_root}", code=2) == f"evaluate: {word}: {said}\n"
     output = evaluate(checkpoint, "training.threads=many", code=2)
     assert "training.threads=many: Value 'many'" in output and "Traceback" not in output
 

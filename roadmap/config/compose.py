@@ -77,11 +77,14 @@ def _with_classes(config: Data, overrides: Sequence[str]) -> Data:
     if data["name"] != "imagefolder" or data["num_classes"] != MISSING or data["root"] == MISSING:
         return config
     root = Path(data["root"]).expanduser()
+    where = "data.root=FOLDER, with make ROOT=FOLDER"
+    allowed = f"a folder that exists, with train and val and in each a folder for every class: {where}"
+    require(root.is_dir(), "data.root", root, allowed)
     found = len(class_folders(root / "train") or class_folders(root / "val"))  # to evaluate, val is enough
     if not found:
         raise ConfigError(
             f"data.num_classes: a value is needed, or {root / 'train'} (and val) with a folder for every class"
-            f"{split_hint(root)}"
+            f"{split_hint(root) or f': {where}'}"
         )
     return composed([*overrides, f"data.num_classes={found}"])
 

@@ -107,7 +107,7 @@ def overridden(config: Config, overrides: list[str]) -> Config:
     given = parse_overrides(overrides)
     for key in given:
         allowed = key == "data" or under(key, ("data.root", "training"))
-        require(allowed, key, " ".join(overrides), "data.root and training.* for a checkpoint of a run")
+        require(allowed, key, given[key], "data.root and training.* for a checkpoint of a run")
     plain = to_dict(config)
     if test := given.get("data"):
         fits = test in TEST_SETS and config.data.name == "imagenet"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from roadmap import cli
 from roadmap.errors import DataError, printable, require
+from roadmap.runs import CONFIG
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,7 +31,8 @@ def main(words: list[str]) -> int:
     places = [word for word in words if "=" not in word or Path(word).expanduser().exists()]
     own, overrides = cli.split((word for word in words if word not in places), OPTIONS, sweep=False)
     given = cli.options(own, OPTIONS)
-    require(bool(given["run"]), "run", "", "the directory of a finished run")
+    run = next((f": write run={each}" for each in places if (Path(each).expanduser() / CONFIG).is_file()), "")
+    require(bool(given["run"]), "run", "", f"the directory of a finished run{run}")
     require(bool(places), "predict", "", "images or folders after run=DIRECTORY")
     top, ema = cli.whole(given, "top"), cli.flag(given, "ema")
     paths = [path for place in places for path in images_at(Path(place).expanduser())]
