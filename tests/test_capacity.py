@@ -43,7 +43,7 @@ def test_more_runs_at_a_time_than_fit_are_refused(monkeypatch: pytest.MonkeyPatc
     plan = make_plan(["study=smoke", "seeds=1000", "jobs=10000"])  # 18,000 runs
     monkeypatch.setattr("roadmap.sweep.plan.machine_memory", lambda: 64e9)
     with pytest.raises(ConfigError, match=r"10000 runs at a time \(jobs=10000\) need at least 1,\d\d\d GB of memory"):
-        plan.refuse_oversized()
+        plan.refuse_impossible()
 
 
 def test_the_memory_of_this_machine_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

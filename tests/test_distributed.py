@@ -89,7 +89,7 @@ def test_processes_need_own_gpus_and_micro_batches(
         set_up(config)
     allowed = r"allowed is a size that divides a step into micro-batches \(now 2\) which 3"
     with pytest.raises(ConfigError, match=rf"recipe\.bn_batch_size=16: {allowed}"):
-        refuse_processes(config.recipe, World(0, 3), CPU)
+        refuse_processes(config, World(0, 3), CPU)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_synchronized_batch_norm_is_torchs_refused_without_gpus_and_keeps_its_nu
     with pytest.raises(ConfigError, match=r"sync_bn=True: allowed is false on a CPU: torch\.nn\.SyncBatchNorm needs"):
         execute(runs.prepare(config))
     with pytest.raises(ConfigError, match=r"sync_bn=True: allowed is false with one process"):
-        refuse_processes(config.recipe, World(), torch.device("cuda"))
+        refuse_processes(config, World(), torch.device("cuda"))
     with Progress(config, tmp_path, speaks=False) as progress:
         checkpointer = Checkpointer(directory=tmp_path, config=config, world=World(), progress=progress)
         state = checkpointer.begin(CPU)

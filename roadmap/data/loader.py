@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor
 
+from roadmap.config.length import micro_batches_per_step
 from roadmap.config.schema import Config, DataConfig, RecipeConfig
 from roadmap.data import in_memory
 from roadmap.data.batch_augment import augment, draw, normalize
@@ -50,11 +51,6 @@ def batches_per_epoch(images: Part, recipe: RecipeConfig) -> int:
     size, n = recipe.batch_size, len(images)
     require(size <= n, "recipe.batch_size", size, f"up to {n}, the training images")
     return n // size
-
-
-def micro_batches_per_step(recipe: RecipeConfig) -> int:
-    """Micro-batches whose gradients are accumulated in an optimizer step."""
-    return recipe.batch_size // min(recipe.bn_batch_size, recipe.batch_size)
 
 
 def micro_batches(

@@ -48,6 +48,16 @@ class ClusterConfig:
     requeues: Times = 20  # how often a job requeues itself at its time limit
     additional: dict[str, str] = field(default_factory=dict)  # other options of sbatch, for example {qos: high}
 
+    @property
+    def tasks_per_node(self) -> int:
+        """Processes of a run on each node."""
+        return self.processes_per_node or self.gpus_per_node or 1
+
+    @property
+    def processes(self) -> int:
+        """Processes of a run."""
+        return 1 if self.scheduler is Scheduler.local else self.nodes * self.tasks_per_node
+
 
 def read_cluster(name: str, words: list[str]) -> ClusterConfig:
     """The cluster of conf/cluster/`name`.yaml with overrides such as `cluster.partition=gpu`; else a ConfigError."""

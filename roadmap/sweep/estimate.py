@@ -80,7 +80,7 @@ def main(words: list[str]) -> int:
     seconds = seconds_of(chosen["budget"]) if chosen["budget"] else 0.0
     console.print(f"{counted(len(plan.runs), 'run')}: {plan.study}")
     images = image_counts(plan.configs[0], chosen["images"])
-    plan.refuse_oversized()
+    plan.refuse_impossible()
     here = plan.jobs if plan.cluster.scheduler is Scheduler.local and not stated else 0
     steps = plan.configs[: len(plan.steps)]
     speeds = stated_speeds(plan, stated) if stated else measured_speeds(steps, here or 1, console)

@@ -14,6 +14,7 @@ from roadmap.config.compose import compose, load
 from roadmap.config.conf import ladder_of
 from roadmap.config.designs import base_of, changes_of, variant
 from roadmap.config.identity import under
+from roadmap.config.length import refuse_uneven
 from roadmap.config.overrides import parse_overrides, study_name
 from roadmap.config.schema import Config, Design, Device, Only, StepConfig, SweepOptions
 from roadmap.config.step_files import read_ladder
@@ -58,9 +59,15 @@ class Plan:
         composed = self.compose()
         return [replace(config, seed=seed) for seed in range(self.seeds) for config in composed]
 
-    def refuse_oversized(self) -> None:
-        """Refuse runs that cannot fit into this machine's memory (ConfigError); on GPUs and clusters they do it."""
+    def refuse_impossible(self) -> None:
+        """Refuse runs that their processes cannot share, or that cannot fit into this machine's memory (ConfigError).
+
+        On GPUs and clusters, the runs themselves see to the memory.
+        """
         first, processes = self.configs[: len(self.steps)], min(self.jobs, len(self.runs))
+        for run, config in zip(self.runs, self.configs, strict=True):
+            if not runs.finished(run.directory):
+                refuse_uneven(config, self.cluster.processes)
         here = self.cluster.scheduler is Scheduler.local
         if here and (first[0].training.device is Device.cpu or not gpus()):
             for config in first:

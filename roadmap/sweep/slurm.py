@@ -118,7 +118,7 @@ def parameters(cluster: ClusterConfig, *, name: str, jobs: int) -> dict[str, Any
     same = ("partition", "account", "nodes", "gpus_per_node", "cpus_per_task", "time", "constraint")
     values = {key: getattr(cluster, key) for key in same} | {
         "job_name": name,
-        "ntasks_per_node": cluster.processes_per_node or cluster.gpus_per_node or 1,
+        "ntasks_per_node": cluster.tasks_per_node,
         "mem": f"{round(1024 * cluster.mem_gb)}M" if cluster.mem_gb else None,
         "array_parallelism": jobs,
         "setup": cluster.setup or None,

@@ -70,6 +70,8 @@ def _show(plan: Plan, console: Console, *, chosen: bool) -> None:
     """Print the runs of a plan, and refuse what its sweep would refuse; tuned ones are not known before the choice."""
     console.print(f"{counted(len(plan.runs), 'run')}, {plan.jobs} at a time")
     configs = plan.configs if chosen else []
+    if chosen:
+        plan.refuse_impossible()
     published = {
         config.step.name + f"/{config.seed}"
         for config in configs
@@ -84,6 +86,7 @@ def _show(plan: Plan, console: Console, *, chosen: bool) -> None:
 def _tune(stages: Stages, console: Console) -> int:
     """The sweeps of a tuned study, one after another; the second may have runs whose loss diverged."""
     codes = list[int]()
+    stages.held_out.refuse_impossible()  # not only once the untuned steps are trained
     for plan in (stages.untuned, stages.held_out):
         codes.append(_sweep(plan, console))
         if codes[-1] > 1:
@@ -101,7 +104,7 @@ def _sweep(plan: Plan, console: Console) -> int:
     from roadmap.data.fetch import prepare
     from roadmap.data.records import listed
 
-    plan.refuse_oversized()
+    plan.refuse_impossible()
     for config in plan.configs[: len(plan.steps)]:
         if config.recipe.init_weights:  # refused before anything is made; imports torch
             from roadmap.networks.weight_files import initial_weights

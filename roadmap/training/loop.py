@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from roadmap.config.capacity import refuse_oversized
-from roadmap.config.length import run_steps
+from roadmap.config.length import micro_batches_per_step, refuse_uneven, run_steps
 from roadmap.config.schema import Config, OnNonfinite, RecipeConfig
 from roadmap.data import loader
 from roadmap.data.records import fingerprint
@@ -41,7 +41,7 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
             returns to the last checkpoint.
     """
     device = set_up(config, world.local_rank)
-    refuse_processes(config.recipe, world, device)
+    refuse_processes(config, world, device)
     refuse_oversized(config, capacity(config))
     if warning := slow_precision(config, device):
         progress.say(warning)
@@ -142,7 +142,7 @@ def train_step(state: State, batches: Iterator[loader.Batch], config: Config, *,
     total, errors = state.world.sum(total, bool(error))
     if errors:
         raise NonFiniteLoss(next(text for text in state.world.gather(error) if text))
-    state.replica.merge(loader.micro_batches_per_step(recipe) // state.world.size)
+    state.replica.merge(micro_batches_per_step(recipe) // state.world.size)
     state.optimizer.step()
     return total
 
@@ -159,7 +159,7 @@ class Chunk(NamedTuple):
 
 def step_chunks(state: State, batches: Iterator[loader.Batch], config: Config) -> Iterator[Chunk]:
     """The chunks of this process in one step."""
-    count, world = loader.micro_batches_per_step(config.recipe), state.world
+    count, world = micro_batches_per_step(config.recipe), state.world
     own = count // world.size
     for index, (images, targets) in enumerate(islice(batches, own)):
         seed = mix(config.seed, state.step * count + world.rank * own + index)
@@ -213,14 +213,11 @@ def end_epoch(state: State, test: loader.Part, config: Config, *, per_epoch: int
     }
 
 
-def refuse_processes(recipe: RecipeConfig, world: World, device: torch.device) -> None:
-    """Refuse a recipe whose steps these processes cannot share evenly, or whose recipe.sync_bn has nothing to do."""
-    count = loader.micro_batches_per_step(recipe)
-    allowed = f"a size that divides a step into micro-batches (now {count}) which {world.size} processes share evenly"
-    require(count % world.size == 0, "recipe.bn_batch_size", recipe.bn_batch_size, allowed)
-    if recipe.sync_bn:
-        require(device.type == "cuda", "recipe.sync_bn", True, "false on a CPU: torch.nn.SyncBatchNorm needs a GPU")
-        require(world.size > 1, "recipe.sync_bn", True, "false with one process, which has nothing to synchronize")
+def refuse_processes(config: Config, world: World, device: torch.device) -> None:
+    """Refuse a run whose steps these processes cannot share evenly, or whose recipe.sync_bn has nothing to do."""
+    on_gpu = device.type == "cuda" or not config.recipe.sync_bn
+    require(on_gpu, "recipe.sync_bn", True, "false on a CPU: torch.nn.SyncBatchNorm needs a GPU")
+    refuse_uneven(config, world.size)
 
 
 def _timed(batches: Iterator[loader.Batch], clock: Clock) -> Iterator[loader.Batch]:
