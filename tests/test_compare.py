@@ -28,18 +28,28 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "results"
 
 
-def row(step: str, **known: Any) -> Row:
-    return Row("s", "network", "micro", "d", step, None, "own", step, True, **known)
+def row(step: str, parent: str | None = None, **known: Any) -> Row:
+    return Row("s", "network", "micro", "d", step, parent, "own", step, True, **known)
 
 
 def test_pairs_in_the_order_of_the_first_study_and_their_agreement_by_hand() -> None:
     pairs = paired([row("a"), row("b")], [row("c"), row("b"), row("d")])
     names = [(here.step, *(side and side.step for side in (a, b))) for here, a, b in pairs]
     assert names == [("a", "a", None), ("b", "b", "b"), ("c", None, "c"), ("d", None, "d")]
-    left = [row("a", top1=80.0), row("b", top1=81.0, change=1.0, significant=True), row("c", top1=82.0, change=1.0)]
-    right = [row("a", top1=70.0), row("b", top1=72.0, change=2.0, significant=True), row("c", top1=71.0, change=-1.0)]
+    left = [
+        row("a", top1=80.0),
+        row("b", "a", top1=81.0, change=1.0, significant=True),
+        row("c", "a", top1=82.0, change=1.0),
+    ]
+    right = [
+        row("a", top1=70.0),
+        row("b", "a", top1=72.0, change=2.0, significant=True),
+        row("c", "a", top1=71.0, change=-1.0),
+    ]
+    assert agreement(paired(left, right)).startswith("not stated: 3 steps")
+    left, right = ([*side, row("d", top1=90.0), row("e", top1=91.0)] for side in (left, right))
     assert agreement(paired(left, right)) == (
-        "Kendall's tau 0.33 over 3 steps; 1 of 2 changes have the same sign (50%), "
+        "Kendall's tau 0.80 over 5 steps; 1 of 2 changes have the same sign (50%), "
         "1 of the 1 that are significant in both"
     )
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from helpers.synthetic import ladder, result
 
+from roadmap.config.steps import steps
 from roadmap.results.collate import report, rows
 from roadmap.results.paper import deviations, main, paper_rows, published, to_beat
 from roadmap.results.statistics import LEVEL, holm
@@ -30,7 +31,20 @@ def test_agreement_with_the_paper() -> None:
     # All our changes are positive; of the paper's 16, depthwise_conv and move_up_depthwise are negative.
     assert "over 17 steps; 14 of 16 changes have the same sign (88%)" in page
     assert "(ResNet-50 regime, Table 10)" in page
-    assert "Kendall's tau not defined over 1 steps\n" in report(rows([result("resnet")]), [result("resnet")])
+    few = [each for each in results if each["step"] in ("resnet", "gelu", "layer_norm", "layer_scale")]
+    said = "not stated: 3 steps with a top-1 above guessing, at least 5 are needed"  # the paper has no layer_scale
+    assert said in report(rows(few), few)
+    guesses = [result(step.name, correct=1050) for step in steps()]  # within the error of 10 %
+    assert "not stated: no step with a top-1 above guessing" in report(rows(guesses), guesses)
+
+
+def test_a_study_that_tries_the_code_path_is_not_compared() -> None:
+    results = ladder(seeds=2, study__purpose="plumbing")
+    table = rows(results)
+    assert all(row.change is row.p is row.paper_top1 is None for row in table) and table[1].top1 == 80.55
+    page = report(table, results)
+    assert "(study.purpose=plumbing): its numbers mean nothing and are not compared." in page
+    assert "Kendall" not in page and "Agreement" not in page
 
 
 def test_deviations_are_listed() -> None:

@@ -79,7 +79,13 @@ def test_a_step_is_compared_with_the_same_step_at_full_size() -> None:
 
 
 def test_it_is_swept_collated_and_drawn_by_the_same_code(tmp_path: Path, data_root: Path) -> None:
-    study = ["study=smoke_recipe", "study.name=tiny_recipe", f"runs_dir={tmp_path}", f"data.root={data_root}"]
+    study = [
+        "study=smoke_recipe",
+        "study.name=tiny_recipe",
+        "study.purpose=comparison",
+        f"runs_dir={tmp_path}",
+        f"data.root={data_root}",
+    ]
     plan = make_plan([*study, *TINY[1:], "data.max_train=64", "data.max_test=20", "budget.epochs=2"])
     assert [each.step for each in plan.runs] == LADDER
     plan.freeze()
@@ -92,6 +98,5 @@ def test_it_is_swept_collated_and_drawn_by_the_same_code(tmp_path: Path, data_ro
     rows = read_csv(table)
     assert [(row.step, row.ladder, row.n) for row in rows] == [(name, "recipe", 1) for name in LADDER]
     assert [row.paper_top1 for row in rows] == [76.13, *[None] * 7, 78.82]
-    change = (results["stochastic_depth"]["counts"]["top1"] - results["resnet"]["counts"]["top1"]) / 0.2
-    assert f"from resnet to stochastic_depth {change:+.2f}, in the paper +2.69" in page.read_text()
+    assert "from resnet to stochastic_depth not known yet, in the paper +2.69" in page.read_text(), "all but guesses"
     assert drawing.stat().st_size > 10_000

@@ -36,6 +36,13 @@ class Design(Enum):
     add_one = "add_one"  # the start of the ladder with the same network after one change
 
 
+class Purpose(Enum):
+    """What the numbers of a study are for."""
+
+    comparison = "comparison"
+    plumbing = "plumbing"  # a trial of the code path: its numbers mean nothing, and no table or figure compares them
+
+
 class Init(Enum):
     """Initial weights of conv and linear layers: see `roadmap.networks.ladder.initialize`."""
 
@@ -281,6 +288,7 @@ class StudyConfig:
     ladder: Name = "network"  # a folder of conf/ladder
     design: Design = Design.ladder  # set by the option design=... of a sweep
     tune: str = ""  # set by the option tune=... of a sweep
+    purpose: Purpose = Purpose.comparison
     reuse_published: bool = False
     """Whether a sweep takes runs with a published result (results/published) as finished."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import altair as alt
 
 from roadmap.numbers import COUNTS, SECONDS, column
+from roadmap.results.notes import LEAST_STEPS
 
 Data = dict[str, Any]
 Chart = alt.LayerChart
@@ -38,19 +39,20 @@ def charts(report: Data) -> dict[str, Data]:
     """Vega-Lite specifications by name: all charts that the data of the report suffice for."""
     steps = [_record(step) for step in report["steps"]]
     run = [step for step in steps if step["top1"] is not None]
-    drawn = {"levels": levels(steps, report["data"]), "changes": changes(steps)}
+    drawn = {"levels": levels(steps, report["data"])} | ({} if report["plumbing"] else {"changes": changes(steps)})
     drawn |= {key: cost(run, key) for key in costs(report)}
     if report["curves"]:
         drawn |= {f"curve_{key}": curve(report, key) for key in CURVES}
-    if any(step["change"] is not None and step["paper_change"] is not None for step in steps):
-        drawn["agreement"] = agreement(steps)
+    both = [step for step in run if step["learned"] and None not in (step["change"], step["paper_change"])]
+    if len(both) >= LEAST_STEPS:
+        drawn["agreement"] = agreement(both)
     return {name: chart.to_dict() for name, chart in drawn.items()}
 
 
 def costs(report: Data) -> list[str]:
-    """The costs in which the steps that were run differ; on the recipe ladder the network's cost is constant."""
+    """The costs in which the steps that were run differ, if their accuracies mean something."""
     run = [step for step in report["steps"] if step["top1"] is not None]
-    return [key for key in COSTS if len({step[key] for step in run}) > 1]
+    return [key for key in COSTS if not report["plumbing"] and len({step[key] for step in run}) > 1]
 
 
 def cost_axis(run: Sequence[Data], key: str) -> tuple[str, float]:
@@ -129,7 +131,7 @@ def cost(run: Sequence[Data], key: str) -> Chart:
 
 def agreement(steps: Sequence[Data]) -> Chart:
     """Changes here against the paper's: in the lower left and upper right quadrant both have the same sign."""
-    base = _source([s for s in steps if s["change"] is not None and s["paper_change"] is not None])
+    base = _source(steps)
     x: Any = alt.X("paper_change:Q", title="change in the paper, points", scale=alt.Scale(padding=12))
     y: Any = alt.Y("change:Q", title="change here, points")
     zeros = ZERO.encode(y=alt.Y("zero:Q")), ZERO.encode(x=alt.X("zero:Q"))

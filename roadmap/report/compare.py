@@ -44,10 +44,12 @@ def compare(a: str, b: str, results_dir: Path = Path("results")) -> list[Path]:
 
 
 def rows_of(study: str, results_dir: Path) -> list[Row]:
-    """The table of a study, or of the paper (ConfigError: there is none, or it is damaged)."""
+    """The table of a study, or of the paper (ConfigError: none, a damaged one, or numbers that mean nothing)."""
     if study == paper.STUDY:
         return paper.paper_rows()
-    return read_csv(table_of(study, results_dir))
+    table = read_csv(table_of(study, results_dir))
+    require(table[0].compared, "study", study, "a study whose numbers mean something: not of study.purpose=plumbing")
+    return table
 
 
 def paired(a: Sequence[Row], b: Sequence[Row]) -> list[Pair]:
@@ -69,10 +71,11 @@ def to_markdown(pairs: Sequence[Pair], names: Sides) -> str:
 
 def agreement(pairs: Sequence[Pair]) -> str:
     """Kendall's tau of the accuracies of both sides, and how many of their changes have the same sign."""
-    both = [(a, b) for _, a, b in pairs if a and b]
-    levels = [(a.top1, b.top1) for a, b in both if a.top1 is not None and b.top1 is not None]
-    changes = [(a.change, b.change) for a, b in both if a.change is not None and b.change is not None]
-    significant = [(a.change or 0, b.change or 0) for a, b in both if a.significant and b.significant]
+    both = [(a, b) for _, a, b in pairs if a and b and a.learned and b.learned]
+    steps = {a.step for a, _ in both}
+    changed = [(a, b) for a, b in both if a.parent in steps and a.change is not None and b.change is not None]
+    levels, changes = [(a.top1, b.top1) for a, b in both], [(a.change, b.change) for a, b in changed]
+    significant = [(a.change, b.change) for a, b in changed if a.significant and b.significant]
     return notes.agreement(levels, changes, significant, "that are significant in both")
 
 

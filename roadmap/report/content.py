@@ -19,9 +19,9 @@ from roadmap.numbers import SMALL_COUNTS, column, headed, written
 from roadmap.report.drawings import drawings
 from roadmap.report.figure import title_of
 from roadmap.report.style import group, groups
-from roadmap.results import collate, curves, sources, tuned
+from roadmap.results import collate, curves, notes, sources, tuned
 from roadmap.results.markup import Column, change_text, columns, compared, p_value, top1_text
-from roadmap.results.paper import deviations
+from roadmap.results.paper import AGREEMENT, ENDS, deviations
 from roadmap.results.statistics import LEVEL
 from roadmap.results.table import Row, read_csv, table_of
 
@@ -54,7 +54,7 @@ def gather(study: str, results_dir: Path = Path("results"), bad: Report | None =
     first, shown, facts = table[0], columns(table), collate.facts(table, results)
     if record := tuned.recorded([path.with_name("runs")]):
         facts["Tuned"] = tuned.note(record)
-    agreement = next((key for key in facts if key.startswith("Agreement")), None)
+    agreement = next((key for key in facts if key.startswith((AGREEMENT, ENDS))), None)
     return {
         "study": study,
         "title": title_of(first),
@@ -70,6 +70,7 @@ def gather(study: str, results_dir: Path = Path("results"), bad: Report | None =
         "steps": _records(table, results, shown),
         "curves": points,
         "compared": compared(table),
+        "plumbing": "" if first.compared else notes.PLUMBING,
         "agreement": [agreement, facts.pop(agreement)] if agreement else None,
         "deviations": [list(line) for line in deviations(results)],
         "facts": facts,
@@ -139,6 +140,7 @@ def _records(table: Sequence[Row], results: Sequence[Data], shown: Sequence[Colu
             "cells": [(each.values[index], each.texts[index]) for each in shown],
             "seeds": {run["seed"]: run["metrics"]["top1"] for run in own},
             "significance": _significance(row),
+            "learned": row.learned,
             "changes": changes,
             "in_runs": in_runs if in_runs != changes else [],
             "drawings": drawings(before, after) if after else [],

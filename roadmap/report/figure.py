@@ -15,6 +15,7 @@ from roadmap.config.step_files import read_ladder
 from roadmap.numbers import COUNTS, column
 from roadmap.report import style
 from roadmap.report.style import FAINT, INK, MARGIN, Placed, axis, group, panel, short
+from roadmap.results.markup import compared
 from roadmap.results.paper import reference_regime, to_beat
 from roadmap.results.table import Row
 
@@ -57,7 +58,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     compared with the paper: its dashed line is the baseline.
     """
     first, placed = rows[0], list(zip(rows, style.heights(rows), strict=True))
-    published = reference_regime(first.ladder, first.regime) and first.design not in TITLES
+    published = compared(rows) and first.design not in TITLES
     columns = TWO_PANELS if published and first.data != "imagenet" else ONE_PANEL
     span = placed[-1][1] + 1
     figure = Figure(figsize=(style.WIDTH, style.ABOVE + style.ROW * span + style.BELOW), facecolor="white")
@@ -147,6 +148,8 @@ def _write_frame(figure: Figure, rows: Sequence[Row], columns: Columns) -> None:
     height, first, seeds = figure.get_figheight(), rows[0], style.seeds(rows)
     plural = "s" if seeds != "1" else ""
     subject = f"study {short(first.study, 50)}: {first.regime} regime on {first.data}, {seeds} seed{plural}"
+    if not first.compared:
+        subject += ". Plumbing: the numbers mean nothing."
     notes = "Bars: mean top-1, raw weights. "
     notes += "Whiskers: ± one standard deviation over seeds. " if plural else "One seed: no whiskers. "
     notes += "Axes do not start at 0" + ("; the paper's panel has its own scale." if columns.paper else ".")
@@ -164,7 +167,7 @@ def _legend(columns: Columns, first: Row) -> list[Artist]:
         return [Line2D([], [], **REFERENCE, label=f"baseline: {first.title}")]
     sequence = Line2D([], [], **SEQUENCE, label="main sequence")
     side, paper = Patch(edgecolor=FAINT, **SIDE_STEP, label="side step"), Line2D([], [], **PAPER, label="the paper")
-    if columns.paper or not reference_regime(first.ladder, first.regime):
+    if columns.paper or not compared([first]):
         return [sequence, side]
     beaten = to_beat(first.regime, first.ladder)
     return [

@@ -11,9 +11,9 @@ from roadmap.config.steps import steps
 from roadmap.errors import Report
 from roadmap.files import write_atomic
 from roadmap.results import curves, notes, tuned
-from roadmap.results.compatibility import design_of, ladder_of
+from roadmap.results.compatibility import design_of, ladder_of, purpose_of
 from roadmap.results.markup import page, to_latex
-from roadmap.results.paper import agreement, deviations, reference_regime, with_paper
+from roadmap.results.paper import AGREEMENT, agreement, deviations, reference_regime, with_paper
 from roadmap.results.sources import Found, Result, directories, finished_results, joined_curves, keep
 from roadmap.results.table import Row, long_rows, summarize, to_csv
 from roadmap.runs import TUNING
@@ -97,11 +97,12 @@ def blank_rows(results: Sequence[Result]) -> list[Row]:
     A design has its base first, then its variants in the order of their changes.
     """
     first, ladder, design = results[0], ladder_of(results[0]), design_of(results[0])
-    regime, data = first["regime"], first["config"]["data"]["name"]
+    regime, data, purpose = first["regime"], first["config"]["data"]["name"], purpose_of(first)
+    chance = 100 / first["config"]["data"]["num_classes"]
 
     def row(name: str, parent: str | None, group: str, title: str, main_sequence: bool = False) -> Row:
         own = (first["study"], ladder, regime, data, name, parent, group, title, main_sequence)
-        return with_paper(Row(*own, design=design.name))
+        return with_paper(Row(*own, design=design.name, purpose=purpose.name, chance=chance))
 
     known = steps(ladder=ladder)
     if design is Design.ladder:
@@ -127,25 +128,31 @@ def report(table: Sequence[Row], results: Sequence[Result], record: Mapping[str,
     """The table as a page of Markdown, with notes; `record` is that of a tuned study."""
     held = results[0]["config"]["data"].get("holdout", 0.0)
     which = f" that were held out of the training images ({held:.3g} of each class)" if held else ""
+    compared = table[0].compared
     lines = [
-        f"Top-1 on {results[0]['test_images']:,} images{which}, raw weights, mean over n seeds; changes to the parent.",
-        *([COMPARED[table[0].design]] if table[0].design in COMPARED else []),
+        f"Top-1 on {results[0]['test_images']:,} images{which}, raw weights, mean over n seeds"
+        + ("; changes to the parent." if compared else "."),
+        *([COMPARED[table[0].design]] if compared and table[0].design in COMPARED else []),
         *([f"Tuned: {tuned.note(record)}."] if record else []),
         notes.intervals(table),
     ]
-    return page(results[0]["study"], lines, table, facts(table, results), deviations(results))
+    different = deviations(results) if compared else []
+    return page(results[0]["study"], lines, table, facts(table, results), different)
 
 
 def facts(table: Sequence[Row], results: Sequence[Result]) -> dict[str, str]:
     """Notes on a table, by heading."""
     design, regime, ladder = Design[table[0].design], table[0].regime, table[0].ladder
     source, found = reference_regime(ladder, regime), {}
+    if not table[0].compared:
+        return notes.provenance(results)
     if design is not Design.ladder:
         reasons = "; ".join(f"{each.name}: {each.reason}" for each in variants(design, regime, ladder) if each.reason)
-        found = {"Agreement with the paper": "it has none of these networks"} if source else {}
+        found = {AGREEMENT: "it has none of these networks"} if source else {}
         found["Cannot be combined"] = reasons or "none: every variant is a network"
     elif source:
-        found[f"Agreement with the paper ({source.title})"] = agreement(table)
+        heading, text = agreement(table)
+        found[heading] = text
     found |= notes.sensitivity(table, results[0]["test_images"])
     return found | notes.provenance(results)
 

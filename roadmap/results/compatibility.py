@@ -5,7 +5,7 @@ from typing import Any
 
 from roadmap.config.checks import spell
 from roadmap.config.identity import DECIDES, difference, under
-from roadmap.config.schema import Design, StudyConfig
+from roadmap.config.schema import Design, Purpose, StudyConfig
 from roadmap.config.steps import steps
 from roadmap.config.tuning import parse_tuning
 from roadmap.errors import ConfigError
@@ -14,7 +14,7 @@ from roadmap.runs import count_of
 Result = Mapping[str, Any]
 STUDY = ("study.name", "regime", "data", "budget", DECIDES)  # keys that all runs of a study share
 FREE = (
-    "seed", "training", "tracking", "runs_dir", "study.seeds", "study.reuse_published", "data.root",
+    "seed", "training", "tracking", "runs_dir", "study.seeds", "study.reuse_published", "study.purpose", "data.root",
     "step.section", "step.group", "step.title", "recipe.init_weights",
 )  # fmt: skip
 """Keys that have no influence on the numbers of a run: how it is carried out, and texts."""
@@ -57,6 +57,11 @@ def tuned_option(result: Result) -> set[str]:
     """The option that a tuned study chose for each step."""
     text = result["config"]["study"].get("tune", "")
     return {parse_tuning(text).key} if text else set()
+
+
+def purpose_of(result: Result) -> Purpose:
+    """What the numbers of a run's study are for; the first results do not say."""
+    return Purpose[result["config"]["study"].get("purpose", Purpose.comparison.name)]
 
 
 def _compare(a: Result, b: Result, parts: Sequence[str], *, why: str, declared: Set[str] = frozenset()) -> None:

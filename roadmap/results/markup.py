@@ -139,8 +139,8 @@ def change_text(row: Row) -> str:
 
 
 def compared(rows: Sequence[Row]) -> bool:
-    """Whether the ladder of a table has published numbers, which have columns of their own."""
-    return read_ladder(rows[0].ladder).options.reference is not None
+    """Whether the ladder of a table has published numbers to compare it with, which have columns of their own."""
+    return rows[0].compared and read_ladder(rows[0].ladder).options.reference is not None
 
 
 def further(rows: Iterable[Row]) -> list[str]:

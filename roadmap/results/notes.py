@@ -3,17 +3,21 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from roadmap.cli import duration
+from roadmap.cli import counted, duration
 from roadmap.results.markup import p_value
 from roadmap.results.statistics import EFFECT, LEVEL, MOST_SEEDS, POWER, kendall_tau, pooled, same_sign
 from roadmap.results.table import Row, samples_of
 
 Result = Mapping[str, Any]
-Pairs = Sequence[tuple[float, float]]  # values of both sides
+Pairs = Sequence[tuple[Any, Any]]  # numbers of both sides
+LEAST_STEPS = 5  # whose order may be called an agreement
+PLUMBING = "This study tries out the code path (study.purpose=plumbing): its numbers mean nothing and are not compared."
 
 
 def intervals(table: Sequence[Row]) -> str:
     """How intervals and significance are computed, and which steps have none."""
+    if not table[0].compared:
+        return PLUMBING
     single = [row.step for row in table if row.n == 1]
     if len(single) == sum(row.n > 0 for row in table):
         return "One seed: no intervals, and no change is tested for significance."
@@ -39,7 +43,13 @@ def significance(table: Sequence[Row]) -> dict[str, str]:
 
 
 def agreement(levels: Pairs, changes: Pairs, significant: Pairs, label: str) -> str:
-    """Kendall's tau of two rankings by accuracy, and how many of all and of the significant changes share a sign."""
+    """Kendall's tau of two rankings by accuracy, and how many of all and of the significant changes share a sign.
+
+    Both are of steps that learned something; of fewer than `LEAST_STEPS` nothing is said.
+    """
+    if len(levels) < LEAST_STEPS:
+        few = counted(len(levels), "step") if levels else "no step"
+        return f"not stated: {few} with a top-1 above guessing, at least {LEAST_STEPS} are needed"
     tau = kendall_tau([a for a, _ in levels], [b for _, b in levels])
     text = f"Kendall's tau {'not defined' if tau is None else f'{tau:.2f}'} over {len(levels)} steps"
     same, among = (same_sign([a for a, _ in pairs], [b for _, b in pairs]) for pairs in (changes, significant))

@@ -21,6 +21,7 @@ from roadmap.results.markup import page
 from roadmap.results.table import Row, to_csv, with_changes
 
 STUDY = "paper"
+AGREEMENT, ENDS = "Agreement with the paper", "First and last step, here and in the paper"  # headings of notes
 IMAGES = DATASETS["imagenet"].images[1]  # of the validation set
 
 
@@ -65,24 +66,30 @@ def to_beat(regime: str, ladder: str = StudyConfig.ladder) -> tuple[str, float] 
 
 
 def with_paper(row: Row) -> Row:
-    """A row with the paper's accuracy and change, where it has them."""
+    """A row with the paper's accuracy and change, where it has them and the row's own numbers mean something."""
     paper = published(row.regime, row.ladder)
     here, parent = paper.get(row.step), paper.get(row.parent or "")
-    if here is None:
+    if here is None or not row.compared:
         return row
     return replace(row, paper_top1=here.top1, paper_change=round(here.top1 - parent.top1, 2) if parent else None)
 
 
-def agreement(table: Sequence[Row]) -> str:
-    """How the accuracies of a table agree with the paper's: Kendall's tau, and the signs of the changes."""
+def agreement(table: Sequence[Row]) -> tuple[str, str]:
+    """Heading and text: how the steps of a table that learned something agree with the paper's.
+
+    Kendall's tau and the signs of the changes; where the paper has both ends of the ladder alone, their difference.
+    """
+    title = getattr(reference_regime(table[0].ladder, table[0].regime), "title", "")
     if not any(row.paper_change is not None for row in table):
-        return _agreement_of_ends(table)
-    levels = [(row.top1, row.paper_top1) for row in table if row.top1 is not None and row.paper_top1 is not None]
+        return f"{ENDS} ({title})", _change_of_ends(table)
+    learned = {row.step for row in table if row.learned}
+    levels = [(row.top1, row.paper_top1) for row in table if row.step in learned and row.paper_top1 is not None]
+    changed = [row for row in table if {row.step, row.parent} <= learned and row.paper_change is not None]
     every, significant = (
-        [(row.change, row.paper_change) for row in rows if row.change is not None and row.paper_change is not None]
-        for rows in (table, [row for row in table if row.significant])
+        [(row.change, row.paper_change) for row in rows]
+        for rows in (changed, [row for row in changed if row.significant])
     )
-    return notes.agreement(levels, every, significant, "significant ones")
+    return f"{AGREEMENT} ({title})", notes.agreement(levels, every, significant, "significant ones")
 
 
 def deviations(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
@@ -157,10 +164,10 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def _agreement_of_ends(table: Sequence[Row]) -> str:
+def _change_of_ends(table: Sequence[Row]) -> str:
     """The change from the first to the last step that the paper has."""
     first, *_, last = [row for row in table if row.paper_top1 is not None]
-    known = first.top1 is not None and last.top1 is not None
+    known = first.learned and last.learned
     change = f"{(last.top1 or 0) - (first.top1 or 0):+.2f}" if known else "not known yet"
     paper = (last.paper_top1 or 0) - (first.paper_top1 or 0)
     return f"from {first.step} to {last.step} {change}, in the paper {paper:+.2f}; it has no steps between them"

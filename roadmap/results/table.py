@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from roadmap.config.aliases import COLUMN_VALUES, COLUMNS
-from roadmap.config.schema import Design
+from roadmap.config.schema import Design, Purpose
 from roadmap.config.values import Line, Name
 from roadmap.errors import ConfigError
 from roadmap.results.statistics import LEVEL, Sample, deviation, holm, one_run, pooled, seeds_needed, welch
@@ -57,6 +57,8 @@ class Row:
     paper_top1: float | None = None
     paper_change: float | None = None
     design: str = Design.ladder.name  # in others, all rows but the first are variants of the first
+    purpose: str = Purpose.comparison.name
+    chance: float | None = None  # top-1 of guessing
     metrics: dict[str, tuple[float, float | None]] = field(default_factory=dict)
     """All further metrics: mean and standard deviation. Columns `<metric>` and `<metric>_std` of the CSV file."""
 
@@ -64,6 +66,16 @@ class Row:
     def side(self) -> bool:
         """Whether it is a side step: tried, and left."""
         return not self.main_sequence and self.design == Design.ladder.name
+
+    @property
+    def compared(self) -> bool:
+        """Whether the numbers of its study mean something."""
+        return self.purpose != Purpose.plumbing.name
+
+    @property
+    def learned(self) -> bool:
+        """Whether it was run and its top-1 is above that of guessing by more than the error of one run."""
+        return self.top1 is not None and (self.chance is None or (self.one_run_low or 0.0) > self.chance)
 
 
 def long_rows(results: Iterable[Mapping[str, Any]]) -> DataFrame:
@@ -93,8 +105,11 @@ def summarize(runs: DataFrame, blank: Sequence[Row], images: int) -> list[Row]:
 def with_changes(rows: Sequence[Row], images: int) -> list[Row]:
     """Rows with everything that follows from n, top1 and top1_std of the steps and their parents.
 
-    All changes with a p value, side steps included, are the family that Holm's correction counts.
+    All changes with a p value, side steps included, are the family that Holm's correction counts. Rows of a study
+    whose numbers mean nothing stay as they are.
     """
+    if not all(row.compared for row in rows):
+        return [*rows]
     samples = samples_of(rows)
     parents = {row.step: row.parent for row in rows if row.parent in samples and row.step in samples}
     found = {step: welch(samples[str(parent)], samples[step]) for step, parent in parents.items()}

@@ -25,7 +25,7 @@ def _config(name: str) -> dict[str, Any]:
     step = find(name)
     identity = StepConfig(step.name, step.parent, step.section, step.group, step.title)
     recipe = "original" if step.parent is None else "modern"
-    base = compose(["study=smoke", f"recipe={recipe}", "study.name=smoke"])
+    base = compose(["study=smoke", f"recipe={recipe}", "study.name=smoke", "study.purpose=comparison"])
     return to_dict(replace(base, step=identity, model=model_config(name, "micro")))
 
 
