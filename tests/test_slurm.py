@@ -33,6 +33,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand-ins for SLURM's commands, called from inside a job; `squeue` prints the file that this returns."""
     states, does = tmp_path / "states", dict.fromkeys(("srun", "scontrol"), "")
     does |= {"squeue": f"cat {states}", "scancel": f'echo "$@" > {tmp_path}/cancelled', "sbatch": "echo job 7"}
+    does["scontrol"] = f'echo "$@" >> {tmp_path}/named'
     scripts = {name: f"#!/bin/sh\nenv > {tmp_path}/{name}.environment\n{line}\n" for name, line in does.items()}
     programs(monkeypatch, tmp_path, **scripts)
     inside_a_job = {"SLURM_MEM_PER_CPU": "100", "SBATCH_PARTITION": "interactive", "RANK": "0", "SLURM_CONF": "/x"}
@@ -49,6 +50,8 @@ def test_jobs_are_found_again_and_each_end_is_reported_once(tmp_path: Path, comm
     Slurm(plan).start(states)
     files = [state.run.directory / runs.JOB for state in states]
     assert [json.loads(path.read_text())["job"] for path in files] == ["7_0", "7_1", "7_2"]
+    named = (tmp_path / "named").read_text().splitlines()
+    assert named[1] == "update JobId=7_1 JobName=smoke/gelu/0" and len(named) == 3
 
     launcher, states = Slurm(plan), [RunState(run) for run in plan.runs]  # the sweep is opened again
     launcher.adopt(states)
@@ -69,6 +72,19 @@ def test_jobs_are_found_again_and_each_end_is_reported_once(tmp_path: Path, comm
     assert os.environ["SBATCH_PARTITION"] == "interactive"
     assert (tmp_path / "cancelled").read_text().split() == ["7_0", "7_1"]
     assert cancel(plan.runs) == 0
+
+
+@pytest.mark.usefixtures("commands")
+def test_a_refusal_of_sbatch_is_said_once_with_a_hint(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    refusal = "sbatch: error: invalid partition specified: gpuu"
+    (tmp_path / "programs" / "sbatch").write_text(f"#!/bin/sh\necho '{refusal}' >&2\nexit 1\n")
+    plan = make_plan(["study=smoke", f"runs_dir={tmp_path}/runs", "steps=[gelu]", "cluster=slurm"])
+    plan.freeze()
+    with pytest.raises(ConfigError) as error:
+        Slurm(plan).start([RunState(run) for run in plan.runs])
+    first, hint = str(error.value).splitlines()
+    assert first == f"cluster=slurm: {refusal}" and "cluster.partition=..." in hint
+    assert capfd.readouterr() == ("", "")
 
 
 def test_missing_slurm_commands_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

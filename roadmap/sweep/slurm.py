@@ -1,23 +1,31 @@
 """Runs as SLURM jobs: they continue when the sweep is closed, and the next sweep finds them."""
 
+import io
 import shutil
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from roadmap import runs
+from roadmap.cli import counted, duration
+from roadmap.config.schema import Device
 from roadmap.environment import outside_of_jobs
 from roadmap.errors import ConfigError, require
 from roadmap.files import refuse_links
 from roadmap.run_files import ExitFile, JobFile
-from roadmap.sweep.cluster import ClusterConfig
+from roadmap.sweep.cluster import ClusterConfig, Scheduler
 from roadmap.sweep.exit_status import ACTIVE_STATES, WORKING_STATES, Exit, checkpoint_time, job_states
 from roadmap.sweep.launcher import reset
 from roadmap.sweep.plan import Plan, Run
 from roadmap.sweep.slurm_job import TrainJob
 from roadmap.sweep.status import Phase, RunState
+
+HINT = (
+    "sinfo and sacctmgr say what SLURM allows; set cluster.partition=..., cluster.account=..., cluster.time=..., "
+    "cluster.mem_gb=... or, for other options of sbatch, 'cluster.additional={qos: NAME}'; --dry-run shows them all"
+)
 
 
 @dataclass
@@ -47,7 +55,7 @@ class Slurm:
 
     def __init__(self, plan: Plan) -> None:
         self._jobs: list[Job] = []
-        self._runs, self._executor = len(plan.runs), executor(plan)
+        self._runs, self._study, self._executor = len(plan.runs), plan.study.name, executor(plan)
 
     def adopt(self, states: list[RunState]) -> None:
         for state in states:
@@ -65,14 +73,16 @@ class Slurm:
         for state in states:
             reset(state, Phase.queued)
         try:
-            with outside_of_jobs():
+            with outside_of_jobs(), redirect_stderr(io.StringIO()):  # submitit would print sbatch's output as well
                 jobs = self._executor.submit_array([TrainJob(state.run.directory.absolute()) for state in states])
         except RuntimeError as error:  # raised by submitit with sbatch's output
             lines = [line for line in str(error).splitlines() if "sbatch:" in line] or str(error).splitlines()[-1:]
-            raise ConfigError(f"cluster=slurm: {' '.join(lines)}") from error
+            raise ConfigError(f"cluster=slurm: {' '.join(lines)}\n{HINT}") from error
         for state, job, checkpoint in zip(states, jobs, checkpoints, strict=True):
             self._jobs.append(Job(state, job.job_id, time.time(), checkpoint))
             self._jobs[-1].save()
+        named = [f"{self._study}/{state.run.step}/{state.run.seed}" for state in states]
+        _name({job.job_id: name for job, name in zip(jobs, named, strict=True)})
         return []
 
     def ended(self) -> list[tuple[RunState, Exit]]:
@@ -113,6 +123,40 @@ def executor(plan: Plan) -> Any:
     return made
 
 
+def _name(jobs: dict[str, str]) -> None:
+    """Name jobs after their runs in squeue: sbatch gives all jobs of an array one name. It does no harm to fail."""
+    with outside_of_jobs(), suppress(OSError, subprocess.SubprocessError):
+        for number, name in jobs.items():
+            command = ["scontrol", "update", f"JobId={number}", f"JobName={name}"]
+            subprocess.run(command, capture_output=True, check=True, timeout=10)
+
+
+def request(plan: Plan) -> list[str]:
+    """What a sweep would ask SLURM for, and the options of its batch script, as lines; writes and submits nothing."""
+    cluster, to_do = plan.cluster, sum(not runs.finished(run.directory) for run in plan.runs)
+    gpus = cluster.nodes * (cluster.gpus_per_node or 0)
+    each = f"{counted(cluster.nodes, 'node')} and {counted(gpus, 'GPU')} per job"
+    limits = f"time limit {duration(60 * cluster.time)}, partition {cluster.partition or 'the default one'}"
+    lines = [f"SLURM: {counted(to_do, 'job')}, {each}, {limits}", *missing_gpus(plan)]
+    try:
+        from submitit.slurm.slurm import _make_sbatch_string
+    except ImportError:
+        return [*lines, "submitit is needed to submit them: pip install 'convnet-roadmap[slurm]'"]
+    given = parameters(cluster, name=plan.study.name, jobs=plan.jobs)
+    script = _make_sbatch_string(command="", folder=plan.study.absolute() / "slurm", **given)
+    return [*lines, *(line for line in script.splitlines() if line.startswith("#SBATCH")), *cluster.setup]
+
+
+def missing_gpus(plan: Plan) -> list[str]:
+    """A warning if the jobs of a plan ask for no GPU and their options do not say that they train on CPUs."""
+    cluster, device = plan.cluster, plan.configs[0].training.device
+    asked = cluster.gpus_per_node or any("gpu" in f"{key}={value}" for key, value in cluster.additional.items())
+    if asked or device is Device.cpu or cluster.scheduler is not Scheduler.slurm:
+        return []
+    remedy = "cluster.gpus_per_node=N asks for them, training.device=cpu says that none is meant"
+    return [f"warning: the jobs ask for no GPU, and training.device={device.name}: {remedy}"]
+
+
 def parameters(cluster: ClusterConfig, *, name: str, jobs: int) -> dict[str, Any]:
     """A cluster's options as submitit's parameters."""
     same = ("partition", "account", "nodes", "gpus_per_node", "cpus_per_task", "time", "constraint")
@@ -127,7 +171,8 @@ def parameters(cluster: ClusterConfig, *, name: str, jobs: int) -> dict[str, Any
         # srun does not inherit it from sbatch since SLURM 22.05.
         "srun_args": [f"--cpus-per-task={cluster.cpus_per_task}"] if cluster.cpus_per_task else None,
     }
-    return {key: value for key, value in values.items() if value is not None}
+    # No workload characterization key, which submitit would set and some clusters refuse.
+    return {key: value for key, value in values.items() if value is not None} | {"wckey": None}
 
 
 def cancel(of: list[Run]) -> int:

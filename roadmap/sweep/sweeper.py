@@ -3,6 +3,7 @@
 import sys
 import time
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +11,8 @@ from rich.live import Live
 
 from roadmap import runs
 from roadmap.cli import counted, duration, warned
+from roadmap.config.schema import DataConfig
+from roadmap.data.datasets import dataset
 from roadmap.files import lock
 from roadmap.signals import Interrupted, caught
 from roadmap.sweep.cluster import Scheduler
@@ -17,7 +20,7 @@ from roadmap.sweep.exit_status import Exit, ExitStatus, exit_status
 from roadmap.sweep.launcher import Launcher
 from roadmap.sweep.local import Local
 from roadmap.sweep.plan import Plan, make_plan
-from roadmap.sweep.slurm import Slurm, cancel
+from roadmap.sweep.slurm import Slurm, cancel, missing_gpus, request
 from roadmap.sweep.status import UNDONE, Phase, RunState, error_file, reasons, status, summary, table
 from roadmap.sweep.tuning_stages import Stages, choose, make_stages
 from roadmap.terminal import Terminal
@@ -66,12 +69,22 @@ def main(words: list[str]) -> int:
     return warned(bad)
 
 
+def absent(data: DataConfig) -> list[str]:
+    """That the folder of the data is not there, in one line; of data that a sweep downloads too."""
+    root, entry = Path(data.root).expanduser(), dataset(data.name)
+    if root.is_dir() or data.train:  # shards may be anywhere
+        return []
+    return [f"data not found: {root}{' (the sweep downloads them)' if entry.in_memory else ': data.root=FOLDER'}"]
+
+
 def _show(plan: Plan, console: Console, *, chosen: bool) -> None:
     """Print the runs of a plan, and refuse what its sweep would refuse; tuned ones are not known before the choice."""
     console.print(f"{counted(len(plan.runs), 'run')}, {plan.jobs} at a time")
     configs = plan.configs if chosen else []
     if chosen:
         plan.refuse_impossible()
+        for line in [*absent(configs[0].data), *(request(plan) if plan.cluster.scheduler is Scheduler.slurm else [])]:
+            console.print(line)
     published = {
         config.step.name + f"/{config.seed}"
         for config in configs
@@ -111,6 +124,8 @@ def _sweep(plan: Plan, console: Console) -> int:
 
             initial_weights(config)
     data = plan.configs[0].data
+    for line in missing_gpus(plan):
+        console.print(line)
     prepare(data)
     known = plan.configs[0].study.reuse_published or any(runs.begun(run.directory) for run in plan.runs)
     images = listed(data) if known else None
