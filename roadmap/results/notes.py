@@ -22,11 +22,16 @@ def intervals(table: Sequence[Row]) -> str:
     if len(single) == sum(row.n > 0 for row in table):
         return "One seed: no intervals, and no change is tested for significance."
     tested = sum(row.p is not None for row in table)
+    why = f" One seed, no interval: {', '.join(single)}." if single else ""
+    after = [f"{row.step} (after {row.parent})" for row in table if row.n > 1 and row.parent in single]
+    why += f" No interval either, after a step of one seed: {', '.join(after)}." if after else ""
+    if not tested:
+        return f"No change has a p value, since none is between two steps of several seeds.{why}"
     text = (
         "Each interval is Welch's 95 % interval of that change alone. A change is significant if its p value, "
         f"with Holm's correction for all {tested} changes, is below {LEVEL:g}."
     )
-    return f"{text} One seed, no interval: {', '.join(single)}." if single else text
+    return text + why
 
 
 def significance(table: Sequence[Row]) -> dict[str, str]:
