@@ -19,6 +19,11 @@ OF_SLURM = ("SLURM_", "SLURMD_", "SBATCH_", "SALLOC_", "SRUN_", "SQUEUE_", "SCAN
 """Variables that SLURM sets in a job, and options that its commands read, by the beginnings of their names."""
 
 
+def cores() -> int:
+    """Cores available to this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def torchrun_ranks(environment: Mapping[str, str]) -> tuple[int, int, int]:
     """Rank, number of processes, and rank among those of this machine; 0, 1, 0 for a run of one process.
 

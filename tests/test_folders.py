@@ -43,9 +43,9 @@ def test_classes_and_images_are_counted(photographs: Path, tmp_path: Path) -> No
     assert inside("scripts/plan.py", *words, "steps=[resnet]", "images_per_second=16")[0] == 0
     flat = "classes lie in .* itself: python scripts/split.py data.root=.* to=FOLDER splits them into"
     where = "data.root=FOLDER, with make ROOT=FOLDER"
-    for root, message in ((photographs / "train", flat), (root / "val" / "coffee", f"every class: {where}$")):
-        with pytest.raises(ConfigError, match=rf"^data.num_classes: a value is needed, or {root}/train \(.*{message}"):
-            compose(["study=photos", f"data.root={root}"])
+    for place, message in ((photographs / "train", flat), (root / "val" / "coffee", f"every class: {where}$")):
+        with pytest.raises(ConfigError, match=rf"^data.num_classes: a value is needed, or {place}/train \(.*{message}"):
+            compose(["study=photos", f"data.root={place}"])
     gone = f"data.root={tmp_path / 'no'}"
     with pytest.raises(ConfigError, match=f"^{gone}: allowed is a folder that exists, with train .*: {where}$"):
         compose(["data=imagefolder", gone])

@@ -1,5 +1,6 @@
 """Image files: the same batches for any number of workers; unreadable images stop the run or are skipped."""
 
+import os
 import random
 from pathlib import Path
 
@@ -58,6 +59,13 @@ def test_unreadable_images_are_skipped_and_counted_unless_there_are_no_others(tm
     of = on_folders(root, *small)
     with pytest.raises(DataError, match=r"it is empty$"):
         list(evaluation_batches(load(of, train=False), of.data, 4))
+
+
+def test_workers_are_at_most_the_cores_of_the_process(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of = on_folders(photographs, "training.workers=8")
+    for cores in (1, 2, 16):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: {*range(cores)})
+        assert load(of, train=False).workers == min(8, cores)  # type: ignore[union-attr]
 
 
 def test_a_limit_takes_images_of_every_class(photographs: Path) -> None:

@@ -17,6 +17,7 @@ from roadmap.config.schema import DataConfig
 from roadmap.data.datasets import DATASETS, WNID, dataset
 from roadmap.data.decoding import as_rgb, open_image, raise_shortage, reason
 from roadmap.data.fetch import prepare
+from roadmap.data.loader import usable
 from roadmap.data.records import PARTS, Records, find
 from roadmap.data.resize import finished_copy
 from roadmap.errors import DataError, first_names, require
@@ -105,11 +106,8 @@ def inspect(data: DataConfig, *, workers: int) -> Iterator[tuple[int, int, Repor
         report.notes.append(f"{data.root}: a resized copy ({copy})")
     done, total = 0, sum(len(records.labels) for records in parts.values())
     for part, records in parts.items():
-        with warnings.catch_warnings():  # more workers than cores is the user's choice
-            warnings.filterwarnings("ignore", message="This DataLoader will create")
-            indices: Any = range(len(records.labels))
-            batches = iter(DataLoader(indices, 16, num_workers=workers, collate_fn=partial(_decode, records)))
-        for batch in batches:
+        indices: Any = range(len(records.labels))
+        for batch in DataLoader(indices, 16, num_workers=usable(workers), collate_fn=partial(_decode, records)):
             for image in batch:
                 _add(report, image, part, named_classes=dataset(data.name).class_folders)
             done += len(batch)

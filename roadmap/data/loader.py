@@ -16,6 +16,7 @@ from roadmap.data import in_memory
 from roadmap.data.batch_augment import augment, draw, normalize
 from roadmap.data.datasets import dataset
 from roadmap.data.rng import Stream, epoch_order, mix, preserved, reseed
+from roadmap.environment import cores
 from roadmap.errors import require
 
 if TYPE_CHECKING:
@@ -41,9 +42,14 @@ def load(config: Config, *, train: bool, classes: Sequence[str] = ()) -> Part:
         return in_memory.load(data, train=train)
     from roadmap.data import image_files  # timm and torchvision take seconds to import
 
-    workers = config.training.workers
+    workers = usable(config.training.workers)
     files = image_files.load(data, config.recipe, train=train, workers=workers, classes=classes)
     return in_memory.decoded(files, data) if data.in_memory else files
+
+
+def usable(workers: int) -> int:
+    """At most as many workers as this process has cores; more would only wait for each other, and torch would warn."""
+    return min(workers, cores())
 
 
 def batches_per_epoch(images: Part, recipe: RecipeConfig) -> int:

@@ -10,13 +10,9 @@ import subprocess
 from itertools import takewhile
 
 from roadmap.config.schema import Device, TrainingConfig
+from roadmap.environment import cores
 
 DRIVER_SECONDS = 20.0
-
-
-def cores() -> int:
-    """Cores available to this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus() -> list[str]:
