@@ -19,9 +19,7 @@ def test_one_seed_has_blanks_and_the_page_says_so() -> None:
     assert "| gelu | 1 | 86.00 | +1.50 | 1.64 | 12.3 | 1,000 | 1.00 | 80.62 | +0.05 |\n" in text
     some = [result("resnet", 0), result("resnet", 1), result("training_recipe")]
     text = report(rows(some), some)
-    assert (
-        "No change has a p value, since none is between two steps of several seeds. One seed, no in" in text
-    )
+    assert "No change has a p value, since none is between two steps of several seeds. One seed, no in" in text
     assert "all 0 changes" not in text and "No interval either" not in text
     some = [result("resnet"), result("training_recipe", 0), result("training_recipe", 1)]
     why = "One seed, no interval: resnet. No interval either, after a step of one seed: training_recipe (after resnet)."

@@ -1,7 +1,11 @@
-"""How long a run is: the images that it uses, its optimizer steps, and the micro-batches of each."""
+"""How long a run is: images, optimizer steps, the micro-batches of each, and whether they are enough for batch norm."""
 
 from roadmap.config.schema import Config, DataConfig, RecipeConfig
 from roadmap.errors import require
+from roadmap.networks.ops import placed
+
+UPDATES = 50
+"""Of a running average with torch's momentum of 0.1, after which 0.5 % of it is the initial value."""
 
 
 def images_used(data: DataConfig, train: int, test: int) -> tuple[int, int]:
@@ -31,3 +35,15 @@ def refuse_uneven(config: Config, processes: int) -> None:
     require(count % processes == 0, f"{key}bn_batch_size", recipe.bn_batch_size, f"{allowed}; or {fitting} processes")
     alone = recipe.sync_bn and processes == 1
     require(not alone, f"{key}sync_bn", True, "false with one process, which has nothing to synchronize")
+
+
+def too_short(config: Config, steps: int) -> str:
+    """A warning, if the running averages of batch norm see fewer than `UPDATES` micro-batches; else nothing."""
+    names = {op.name for op in placed(config.model, img_size=config.data.img_size)}
+    updates = steps * micro_batches_per_step(config.recipe)
+    if updates >= UPDATES or "batch_norm" not in names:
+        return ""
+    return (
+        f"{updates} micro-batches in all, batch norm's running averages need about {UPDATES}: "
+        "with fewer, a network may give all images one class"
+    )

@@ -262,9 +262,7 @@ class TrainingConfig:
 
     device: Device = Device.auto
     threads: Annotated[int, Range(1, 1024)] | None = None  # CPU threads. Unset: all cores.
-    workers: Annotated[int, Range(0, 256)] = (
-        0  # processes that decode images, up to the cores; 0: the training one
-    )
+    workers: Annotated[int, Range(0, 256)] = 0  # processes that decode images, up to the cores; 0: the training one
     channels_last: bool = True
     memory_gb: Gigabytes | None = None
     """Memory limit of a training process: larger micro-batches are split, or with batch norm use gradient

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from roadmap.config.capacity import refuse_oversized
-from roadmap.config.length import micro_batches_per_step, refuse_uneven, run_steps
+from roadmap.config.length import micro_batches_per_step, refuse_uneven, run_steps, too_short
 from roadmap.config.schema import Config, OnNonfinite, RecipeConfig
 from roadmap.data import loader
 from roadmap.data.records import fingerprint
@@ -60,7 +60,7 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
     possible = state.step == steps or (0 <= done <= per_epoch and state.step < steps)
     require(possible, f"{directory}: step", state.step, allowed)
     progress.begin(steps, epochs, checkpointer.before or 0.0)
-    for note in dict.fromkeys([*training.notes, *test.notes]):
+    for note in filter(None, dict.fromkeys([*training.notes, *test.notes, too_short(config, steps)])):
         progress.say(note)
     while len(state.history) < epochs:
         try:
