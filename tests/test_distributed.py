@@ -15,13 +15,14 @@ from helpers.processes import exit_codes, forked
 from helpers.smoke import at_step, computed, tiny, torchrun, words
 
 from roadmap import runs
+from roadmap.cli import run
 from roadmap.config.compose import compose, load
 from roadmap.config.conf import to_dict
 from roadmap.config.schema import Device
 from roadmap.data.loader import load as load_data
 from roadmap.errors import ConfigError
 from roadmap.networks.device import set_up
-from roadmap.training import checkpoint
+from roadmap.training import checkpoint, command
 from roadmap.training.checkpoint import Checkpointer
 from roadmap.training.command import main
 from roadmap.training.distributed import World, joined
@@ -90,6 +91,24 @@ def test_processes_need_own_gpus_and_micro_batches(
     allowed = r"allowed is a size that divides a step into micro-batches \(now 2\) which 3"
     with pytest.raises(ConfigError, match=rf"recipe\.bn_batch_size=16: {allowed}"):
         refuse_processes(config, World(0, 3), CPU)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_refusal_is_said_by_the_first_process_alone(
+    rank: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 3, "MASTER_ADDR": "localhost", "MASTER_PORT": 29500}
+    for key, value in place.items():
+        monkeypatch.setenv(key, str(value))
+    monkeypatch.setattr(command, "QUIET_SECONDS", 0.0)
+    for word, said in (
+        ("recipe.lrr=1", "did you mean lr"),
+        ("recipe.epochs=2", "gelu: recipe.bn_batch_size=64: allowed"),
+    ):
+        code = run("train", main, ["study=smoke", "+step=gelu", f"runs_dir={tmp_path}", word])
+        out, err = capsys.readouterr()
+        assert (code, out) == (2, "") and (said in err if rank == 0 else err == "")
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.fixture(scope="module")

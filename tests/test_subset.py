@@ -1,6 +1,7 @@
 """data.fraction and data.holdout: stratified, nested, seeded; and training.max_steps."""
 
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -89,8 +90,12 @@ def test_the_options_are_part_of_a_run_and_of_its_deviations_and_refused_beyond_
     for word in ("data.fraction=0", "data.fraction=1.1", "data.holdout=1", "data.holdout=-0.1", "training.max_steps=0"):
         with pytest.raises(ConfigError, match=word.partition("=")[0]):
             compose([word])
-    with pytest.raises(ConfigError, match=r"recipe\.batch_size=128: allowed is up to 60, the training images"):
-        compose(["data.fraction=0.001"])
+    for given, left in ((["data.fraction=0.001"], 60), (["data.fraction=0.001", "data.holdout=0.6"], 24)):
+        said = f"{' '.join(given)}: allowed is what leaves a batch of training images or more, recipe.batch_size=128"
+        with pytest.raises(ConfigError, match=f"^{re.escape(said)}; now {left}$"):
+            compose(given)
+    with pytest.raises(ConfigError, match=r"^data\.max_train=60: allowed is"):
+        compose(["data.max_train=60", "+step=gelu"])
 
 
 def test_a_run_ends_after_max_steps_with_its_whole_schedule_and_resumes(tmp_path: Path, data_root: Path) -> None:

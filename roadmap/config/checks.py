@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection
 
 from roadmap.config.conf import to_dict
-from roadmap.config.length import images_used
+from roadmap.config.length import images_used, refuse_few_images
 from roadmap.config.schema import Config, ModelConfig, OnError, RecipeConfig
 from roadmap.config.values import conform
 from roadmap.data.datasets import dataset
@@ -60,7 +60,7 @@ def _check_data(config: Config) -> None:
         enough = d.num_classes >= known.classes
         require(enough, "data.num_classes", d.num_classes, f"{known.classes} for {d.name}")
         images, _ = images_used(d, *known.images)
-        require(r.batch_size <= images, "recipe.batch_size", r.batch_size, f"up to {images}, the training images")
+        refuse_few_images(config, images)
     held = known.in_memory or d.in_memory
     require(not d.resize or held, "data.resize", d.resize, "unset for image files without data.in_memory=true")
     stops = d.on_error is OnError.stop

@@ -1,7 +1,7 @@
 """How long a run is: images, optimizer steps, the micro-batches of each, and whether they are enough for batch norm."""
 
 from roadmap.config.schema import Config, DataConfig, RecipeConfig
-from roadmap.errors import require
+from roadmap.errors import ConfigError, require
 from roadmap.networks.ops import placed
 
 UPDATES = 50
@@ -47,3 +47,15 @@ def too_short(config: Config, steps: int) -> str:
         f"{updates} micro-batches in all, batch norm's running averages need about {UPDATES}: "
         "with fewer, a network may give all images one class"
     )
+
+
+def refuse_few_images(config: Config, images: int) -> None:
+    """Refuse a batch larger than the training images; the options that left so few are named before the recipe's."""
+    data, size = config.data, config.recipe.batch_size
+    given = {"data.fraction": data.fraction < 1, "data.holdout": data.holdout > 0}
+    given["data.max_train"] = (data.max_train or size) < size
+    named = [f"{key}={getattr(data, key.removeprefix('data.'))}" for key, acts in given.items() if acts]
+    if images < size and named:
+        enough = f"what leaves a batch of training images or more, recipe.batch_size={size}; now {images}"
+        raise ConfigError(f"{' '.join(named)}: allowed is {enough}")
+    require(size <= images, "recipe.batch_size", size, f"up to {images}, the training images")

@@ -4,20 +4,24 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 from roadmap import cli, runs
 from roadmap.config import compose as configuration
 from roadmap.config.capacity import refuse_oversized
+from roadmap.config.length import refuse_uneven
 from roadmap.data.fetch import prepare
 from roadmap.data.records import listed
 from roadmap.environment import torchrun_ranks
-from roadmap.errors import NonFiniteLoss, require
+from roadmap.errors import ConfigError, DataError, NonFiniteLoss, require
 from roadmap.signals import Interrupted
 
 FROZEN = {"run": "", "wait": "0", "child": "false"}
 """Options of a sweep's processes: the run's directory, the seconds to wait for a process that still holds it, and
 whether to end when standard input closes."""
+QUIET_SECONDS = 3.0
+"""How long a process waits for torchrun to end it, when another one of its machine says why the run is refused."""
 
 
 def main(words: list[str]) -> int:
@@ -35,7 +39,22 @@ def main(words: list[str]) -> int:
     Any option of conf/ can be set as key=value. An interrupted run resumes; a finished one is only reported.
     Exit code: 0 finished, 1 failed, 2 refused, 128 + signal number if interrupted.
     """
-    torchrun_ranks(os.environ)  # before torch is imported, which takes seconds
+    _, processes, local_rank = torchrun_ranks(os.environ)  # before torch is imported, which takes seconds
+    try:
+        prepared = _prepared(words, processes)
+    except (ConfigError, DataError):
+        if local_rank == 0:
+            raise
+        time.sleep(QUIET_SECONDS)  # torchrun ends all at the first to end: that is the one which says why
+        return 2
+    return prepared if isinstance(prepared, int) else _carry_out(*prepared)
+
+
+def _prepared(words: list[str], processes: int) -> tuple[Path, float] | int:
+    """The directory of the run to carry out, and how long to wait for it; or an exit code if there is none.
+
+    What it refuses, every process of the machine refuses.
+    """
     own = [word for word in words if word.partition("=")[0] in FROZEN]
     overrides = [word for word in words if word not in own and word != "--cfg"]
     chosen = cli.options(own, FROZEN)
@@ -44,12 +63,14 @@ def main(words: list[str]) -> int:
         configuration.load(Path(chosen["run"]) / runs.CONFIG)
         if cli.flag(chosen, "child"):
             threading.Thread(target=_end_with_parent, daemon=True).start()
-        return _carry_out(Path(chosen["run"]), wait=float(chosen["wait"]))
+        return Path(chosen["run"]), float(chosen["wait"])
     configuration.refuse_nameless(overrides)
     config = configuration.compose(overrides)
     if "--cfg" in words:
         print(configuration.as_yaml(config), end="")
         return 0
+    if not runs.finished(runs.run_directory(config)):
+        refuse_uneven(config, processes)
     runs.refuse_other_run(config)
     from roadmap.networks.device import capacity
     from roadmap.training.distributed import World
@@ -65,10 +86,10 @@ def main(words: list[str]) -> int:
         if runs.begun(runs.run_directory(config)):
             data = listed(config.data)
     directory = runs.prepare(config, data) if world.first else runs.run_directory(config)
-    return _carry_out(directory, wait=0.0)
+    return directory, 0.0
 
 
-def _carry_out(directory: Path, *, wait: float) -> int:
+def _carry_out(directory: Path, wait: float) -> int:
     """Train and report how the run ended."""
     from roadmap.training.distributed import World
     from roadmap.training.run import execute

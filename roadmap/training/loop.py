@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from roadmap.config.capacity import refuse_oversized
-from roadmap.config.length import micro_batches_per_step, refuse_uneven, run_steps, too_short
+from roadmap.config.length import micro_batches_per_step, refuse_few_images, refuse_uneven, run_steps, too_short
 from roadmap.config.schema import Config, OnNonfinite, RecipeConfig
 from roadmap.data import loader
 from roadmap.data.records import fingerprint
@@ -47,6 +47,7 @@ def train(config: Config, directory: Path, *, progress: Progress, stop: list[int
         progress.say(warning)
     training, test = (loader.load(config, train=part).to(device) for part in (True, False))
     config = replace(config, training=replace(config.training, compile=compiles(config, len(training), device)))
+    refuse_few_images(config, len(training))
     per_epoch = loader.batches_per_epoch(training, config.recipe)
     steps = run_steps(config, per_epoch)
     epochs = math.ceil(steps / per_epoch)
