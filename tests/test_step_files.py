@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers.own_conf import forget
-from helpers.smoke import inside
+from helpers.smoke import ROOT, inside
 
 from roadmap.config.compose import compose
 from roadmap.config.step_files import read_ladder
@@ -160,6 +160,7 @@ def test_files_of_editors_and_systems_are_no_steps(own_conf: Path) -> None:
 def test_other_files_of_conf_are_refused_with_their_name(own_conf: Path) -> None:
     for name, text in (
         ("study/mine", "study: {name: [mine}"),
+        ("study/mine", "study: {name: mine, ladder: mobile}"),  # without its first line
         ("data/mine", BOMB),
         ("ladder/recipe/ladder", "title: 5"),
     ):
@@ -169,3 +170,12 @@ def test_other_files_of_conf_are_refused_with_their_name(own_conf: Path) -> None
         with pytest.raises(ConfigError, match=rf"^conf/{name}.yaml: "):
             read_ladder("recipe") if "ladder" in name else compose(["study=smoke", f"runs_dir={own_conf}"])
         path.unlink()
+
+
+def test_a_study_of_ones_own_is_written_as_the_page_says(own_conf: Path) -> None:
+    page = (ROOT / "docs" / "own_ladder.md").read_text()
+    text = page.partition("```yaml\n# @package")[2].partition("```")[0].replace("ladder: mine", "ladder: mobile")
+    (own_conf / "study" / "mine.yaml").write_text(f"# @package{text}")
+    forget()
+    config = compose(["study=mine", "+step=hard_swish"])
+    assert (config.study.name, config.study.ladder, config.recipe.epochs) == ("mine", "mobile", 2)

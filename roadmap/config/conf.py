@@ -19,7 +19,7 @@ from roadmap.config.identity import flatten
 from roadmap.config.overrides import LADDER, explain, with_placeholders
 from roadmap.config.schema import BatchRule, Config
 from roadmap.config.step_files import naming_file, read_ladder
-from roadmap.config.yaml_files import CONF, Data, conf_files, read_yaml
+from roadmap.config.yaml_files import CONF, Data, conf_files, read_yaml, shown
 from roadmap.errors import ConfigError, require
 from roadmap.files import write_atomic
 
@@ -30,6 +30,7 @@ FORMULAS = ("budget", "shrink", "share", "scaled")
 OTHER_FORMULA = re.compile(rf"\$\{{(?!\s*({'|'.join(FORMULAS)}):)([^}}]*?:|\s*\$\{{)")
 """Interpolations by other functions than these: of Hydra and OmegaConf, which read the environment or the time."""
 DAYS_KEPT = 30
+WHOLE = "# @package _global_"
 STEP = "+step="
 
 
@@ -179,6 +180,10 @@ def _check_files() -> None:
     """Refuse a file that Hydra would end in a traceback or hang on, before Hydra reads it."""
     for path in conf_files(CONF):
         read_yaml(path)
+        if path.parent == CONF / "study" and not path.read_text().lstrip().startswith(WHOLE):
+            raise ConfigError(
+                f"{shown(path)}: the first line of a study is {WHOLE}, since it sets options of all groups"
+            )
 
 
 @cache
