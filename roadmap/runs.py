@@ -260,8 +260,7 @@ def counted_result(directory: Path, config: Config | None = None) -> dict[str, A
     path = directory / RESULT
     if not path.exists():
         raise ConfigError(f"{directory}: not finished, it has no {RESULT}: the command that began it continues it")
-    frozen = load(directory / CONFIG)
-    result = read_result(path)
+    result, frozen = read_result(path), load(directory / CONFIG)
     for wanted in (to_dict(each) for each in (frozen, config) if each):
         # The step's parent, group and title are not in the hash.
         if result["config_hash"] != digest(wanted) or result["config"]["step"] != wanted["step"]:

@@ -104,6 +104,10 @@ def test_what_cannot_be_loaded_is_refused_in_a_line(undisturbed: Path, tmp_path:
         (copy / runs.CONFIG).write_text(text.replace(before, after))
         with pytest.raises(ConfigError, match=why):
             roadmap.load(copy)
+        if after == "act: mish":
+            with pytest.raises(ConfigError, match=why):
+                execute(copy)
+            assert (copy / runs.RESULT).exists() and not (copy / runs.FAILURE).exists()
 
 
 def test_results_are_rows_of_runs_and_numbers_in_ladder_order(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def status(plan: Plan, bad: Report = lambda _line: None) -> list[RunState]:
         result = state.run.directory / runs.RESULT
         if state.phase is not Phase.finished and result.exists():
             with left_out(bad):
-                runs.read_result(result)
+                runs.counted_result(state.run.directory)
     return states
 
 

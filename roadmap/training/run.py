@@ -76,6 +76,7 @@ def held(directory: Path, world: World, *, wait: float) -> Iterator[bool]:
             if world.first:
                 stack.enter_context(lock(directory, wait=wait, make=False))
                 remove_leftovers(directory)
+                load(directory / runs.CONFIG)  # a result that no configuration can be compared with is kept
                 done = runs.finished(directory)
                 for stale in (runs.FAILURE, *(() if done else (runs.RESULT,))):
                     (directory / stale).unlink(missing_ok=True)
