@@ -2,6 +2,7 @@
 
 import multiprocessing
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,30 @@ def test_a_small_study_is_measured(where: str, data_root: Path, monkeypatch: pyt
     assert re.search(r"startup of each run: \d+\.\d s", output)
     assert "1h on 2 devices is enough for:\n  steps: 1 of 1 with one seed\n  seeds: " in output
     assert "  epochs: 100% of them in all 4 runs (2 of 2)" in output
-    assert output.startswith("4 runs: runs/smoke\nmeasuring gelu (1 of 1), 1 at a time\n")
+    start = "4 runs: runs/smoke\nmeasuring on this machine's CPU, as it has no GPU: not the speed of a GPU; "
+    assert output.startswith(start) and re.search(
+        r"\nmeasuring gelu \(1 of 1\), 1 at a time\ngelu: \S+ images/s\n", output
+    )
+
+
+def test_an_interrupted_measurement_gives_an_estimate_of_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
+
+    def measure(config: Config) -> tuple[float, float, int]:
+        if config.step.name == "gelu":
+            raise KeyboardInterrupt
+        return 512.0, 1536.0, 1
+
+    monkeypatch.setattr(throughput, "measure", measure)
+    code, said = inside("scripts/plan.py", "study=smoke", "steps=[resnet,gelu]", "seeds=2", "jobs=1")
+    assert code == 130 and "\nresnet: 512 images/s\n" in said
+    assert "interrupted: an estimate of the 1 of 2 steps measured so far\n" in said
+    assert "2 runs: 0.00183 device hours, 7 s on 1 device\n" in said
+
+
+def test_no_more_devices_are_planned_than_there_are_runs() -> None:
+    code, said = inside("scripts/plan.py", "study=smoke", "steps=resnet", "cluster=slurm", "images_per_second=512")
+    assert code == 0 and "1 run: 0.000917 device hours, 3 s on 1 device\n" in said
 
 
 def test_impossible_words_are_refused() -> None:

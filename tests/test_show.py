@@ -17,6 +17,16 @@ def test_a_step_is_shown_with_its_changes_blocks_and_costs() -> None:
     assert "1,829,104 parameters, 307,607,808 multiply-adds" in output
 
 
+def test_the_words_of_a_study_are_taken_and_give_the_regime_and_the_ladder() -> None:
+    own = ["+step=move_up_depthwise", "step.name=kernel_13", "model.kernel_size=13"]
+    code, output = inside("scripts/show.py", *own, "study=smoke", "seeds=3", "jobs=2")
+    assert code == 0 and output.startswith("kernel_13 (kernel_13), regime micro\n")
+    assert "  model.kernel_size: 3 -> 13\n" in output
+    assert inside("scripts/show.py", *own, "study=smoke", "regime=resnet50") == inside("scripts/show.py", *own)
+    code, output = inside("scripts/show.py", "step=mixup", "study=smoke_recipe")
+    assert code == 0 and "recipe.mixup: 0 -> 0.8" in output
+
+
 def test_without_a_step_all_are_listed() -> None:
     code, output = inside("scripts/show.py")
     assert code == 0 and [line.split()[0] for line in output.splitlines()] == [step.name for step in steps()]

@@ -12,6 +12,7 @@ from roadmap.config.identity import difference, under
 from roadmap.config.schema import Design, ModelConfig, StudyConfig
 from roadmap.config.step_files import PARTS, ladders, read_ladder
 from roadmap.config.steps import as_published, find, model_config, published, regimes, steps
+from roadmap.errors import require
 from roadmap.networks.ops import labels
 from roadmap.numbers import written
 
@@ -24,14 +25,24 @@ def main(words: list[str]) -> int:
 
     python scripts/show.py
     python scripts/show.py step=inverted_bottleneck regime=micro
+    python scripts/show.py step=gelu study=smoke        in the regime and the ladder of a study
     python scripts/show.py step=mixup ladder=recipe     a step of another ladder, a folder of conf/ladder
     python scripts/show.py +step=move_up_depthwise model.kernel_size=13     a step of your own, as train.py has it
     python scripts/show.py design=leave_one_out         the variants of a design: leave_one_out or add_one
     """
-    defaults = {"step": "", "regime": "", "ladder": StudyConfig.ladder, "design": ""}
-    words = [renamed_override(word).removeprefix("+").removeprefix("study.") for word in words]
+    words = [renamed_override(word).removeprefix("+") for word in words]
+    words = [
+        word.removeprefix("study.") if word.startswith(("study.ladder=", "study.design=")) else word for word in words
+    ]
     own = [word for word in words if under(word.partition("=")[0], OWN)]
-    chosen = cli.options([word for word in words if word not in own], defaults)
+    defaults = {"step": "", "regime": "", "ladder": StudyConfig.ladder, "design": ""}
+    given, of_study = cli.split([word for word in words if word not in own], defaults)
+    for word in of_study:
+        require(not word.startswith("regime."), *word.partition("=")[::2], "regime=NAME, a file of conf/regime")
+    if named := [word for word in of_study if word.startswith("study=")]:
+        study = compose(named)
+        defaults |= {"regime": study.regime.name, "ladder": study.study.ladder}
+    chosen = cli.options(given, defaults)
     ladder = cli.choice(chosen, "ladder", ladders())
     regime = cli.choice(chosen, "regime", regimes()) if chosen["regime"] else None
     if own:

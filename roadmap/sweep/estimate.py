@@ -22,7 +22,7 @@ from rich.table import Table
 
 from roadmap.cli import counted, duration, options, positive, split, whole
 from roadmap.config.length import images_used, run_steps
-from roadmap.config.schema import Config, Opt, Precision, Tracking
+from roadmap.config.schema import Config, Device, Opt, Precision, Tracking
 from roadmap.data.datasets import dataset
 from roadmap.environment import child_environment
 from roadmap.errors import require
@@ -31,7 +31,7 @@ from roadmap.runs import freeze
 from roadmap.sweep.cluster import Scheduler
 from roadmap.sweep.launcher import train_command
 from roadmap.sweep.plan import Plan, make_plan
-from roadmap.sweep.resources import environments
+from roadmap.sweep.resources import environments, gpus
 from roadmap.terminal import Terminal
 
 RATES = {"watts": "500", "co2": "400", "price": "2"}
@@ -74,7 +74,7 @@ def main(words: list[str]) -> int:
     own, of_sweep = split(words, OPTIONS)
     chosen, plan = options(own, OPTIONS), make_plan(of_sweep)
     console = Terminal()
-    devices = whole(chosen | {"devices": chosen["devices"] or str(plan.jobs)}, "devices")
+    devices = whole(chosen | {"devices": chosen["devices"] or str(min(plan.jobs, len(plan.runs)))}, "devices")
     rates = {key: positive(chosen, key) for key in RATES}
     stated = positive(chosen, "images_per_second") if chosen["images_per_second"] else 0.0
     seconds = seconds_of(chosen["budget"]) if chosen["budget"] else 0.0
@@ -83,11 +83,13 @@ def main(words: list[str]) -> int:
     plan.refuse_impossible()
     here = plan.jobs if plan.cluster.scheduler is Scheduler.local and not stated else 0
     steps = plan.configs[: len(plan.steps)]
-    speeds = stated_speeds(plan, stated) if stated else measured_speeds(steps, here or 1, console)
-    startup = 0.0 if stated else measured_startup(plan.configs[0], here or 1)
-    costs = [run_cost(config, speeds[config.step.name], images, startup) for config in plan.configs]
+    speeds = stated_speeds(plan, stated) if stated else speeds_here(steps, here or 1, console)
+    whole_plan = len(speeds) == len(steps)
+    startup = measured_startup(plan.configs[0], here or 1) if whole_plan and not stated else 0.0
+    configs = [config for config in plan.configs if config.step.name in speeds]
+    costs = [run_cost(config, speeds[config.step.name], images, startup) for config in configs]
     console.print(table(speeds, costs))
-    if not stated and steps[0].recipe.precision is Precision.bfloat16:
+    if whole_plan and not stated and steps[0].recipe.precision is Precision.bfloat16:
         console.print(against_float32(steps[0], speeds, here or 1, console))
     if startup:
         console.print(f"startup of each run: {startup:.1f} s")
@@ -98,7 +100,26 @@ def main(words: list[str]) -> int:
     if seconds:
         console.print(f"{chosen['budget']} on {counted(devices, 'device')} is enough for:")
         console.print("\n".join(fitting(costs, devices, seconds)))
-    return 0
+    return 0 if whole_plan else 130
+
+
+def speeds_here(configs: Sequence[Config], jobs: int, console: Console) -> dict[str, Speed]:
+    """`measured_speeds`, saying of what; those measured so far if it is interrupted (KeyboardInterrupt: none are)."""
+    console.print(f"measuring {place(configs[0])}; images_per_second=N instead measures nothing, as on a login node")
+    speeds = measured_speeds(configs, jobs, console)
+    if not speeds:
+        raise KeyboardInterrupt
+    if len(speeds) < len(configs):
+        of = f"{len(speeds)} of {counted(len(configs), 'step')}"
+        console.print(f"interrupted: an estimate of the {of} measured so far")
+    return speeds
+
+
+def place(config: Config) -> str:
+    """What a measurement is of: a GPU of this machine, or its CPU, and why."""
+    if config.training.device is Device.cpu:
+        return "on this machine's CPU (training.device=cpu)"
+    return "on a GPU of this machine" if gpus() else "on this machine's CPU, as it has no GPU: not the speed of a GPU"
 
 
 def image_counts(config: Config, stated: str = "") -> tuple[int, int]:
@@ -135,7 +156,7 @@ def against_float32(config: Config, speeds: dict[str, Speed], jobs: int, console
 
 
 def measured_speeds(configs: Sequence[Config], jobs: int, console: Console) -> dict[str, Speed]:
-    """Mean speed of every step in `jobs` parallel processes of this machine."""
+    """Mean speed of every step in `jobs` parallel processes of this machine; of the first ones if Ctrl-C comes."""
     from roadmap.training.throughput import measure
 
     speeds, spawn = {}, multiprocessing.get_context("spawn")
@@ -147,9 +168,13 @@ def measured_speeds(configs: Sequence[Config], jobs: int, console: Console) -> d
         for number, config in enumerate(configs, 1):
             text = f"measuring {config.step.name} ({number} of {len(configs)}), {jobs} at a time"
             status.update(text) if console.is_terminal else console.print(text)
-            results = [future.result() for future in [pool.submit(measure, config) for pool in pools]]
+            try:
+                results = [future.result() for future in [pool.submit(measure, config) for pool in pools]]
+            except KeyboardInterrupt:
+                break
             training, evaluation, params = zip(*results, strict=True)
             speeds[config.step.name] = Speed(fmean(training), fmean(evaluation), params[0])
+            console.print(f"{config.step.name}: {amount(fmean(training))} images/s")
     return speeds
 
 
