@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from roadmap.config.aliases import renamed_override
-from roadmap.config.conf import ladder_of, to_dict
+from roadmap.config.conf import ladder_of, to_dict, without_own_ladder
 from roadmap.config.overrides import likely_option, parse_overrides, refuse_hydras, study_name
 from roadmap.config.schema import Config, SweepOptions
 from roadmap.config.step_files import read_ladder
@@ -151,9 +151,9 @@ def name_of_study(words: Iterable[str]) -> str:
     require_plain_name("study", study)
     chosen, _, overrides = sweep_words(rest)
     given, base = parse_overrides(overrides), study.partition(",")[0]
-    changes: list[str] = []
+    of_study, changes = [f"study={base}"] if base in choices("study") else [], list[str]()
+    given = without_own_ladder(given, of_study)
     if "step.name" in given:  # options that make a step of one's own are no part of the name
-        of_study = [f"study={base}"] if base in choices("study") else []
         changes = read_ladder(ladder_of([*overrides, *of_study])).options.changes
     return study_name(study, given, design=chosen.design, own_parts=changes, tune=chosen.tune)
 

@@ -61,7 +61,7 @@ BAD = [
     (["training.lr=0.01"], "Key 'lr' not in 'TrainingConfig'", "(did you mean recipe.lr?)"),
     (["epochs=3"], "epochs", "(did you mean budget.epochs or recipe.epochs?)"),
     (["kernel_sizes=3"], "kernel_sizes", "(did you mean model.kernel_size?)"),
-    (["data.max_train=100"], "recipe.batch_size=128", "up to 100"),
+    (["data.max_train=100"], "data.max_train=100", "recipe.batch_size=128"),
     (["+step=gelu", "budget.strength=1", "budget.batch_size=63"], "recipe.batch_size=63", "even"),
     (["data.in_chans=3", "data.mean=[0,0,0]", "data.std=[1,1,1]"], "data.in_chans=3", "1 for fashion_mnist"),
     (["data.num_classes=5"], "data.num_classes=5", "10 for fashion_mnist"),

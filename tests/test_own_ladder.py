@@ -36,6 +36,8 @@ def test_the_example_has_four_steps_from_its_own_start() -> None:
     config = compose(["study.ladder=mobile"])
     assert (config.step.name, config.recipe.name) == ("separable_conv", "modern")
     assert config.study.name == "fashion_mnist,ladder=mobile" == name_of_study(["study.ladder=mobile", "seeds=3"])
+    same = ["study=smoke_recipe", "study.ladder=recipe"]  # the ladder that this study has anyway
+    assert compose(same).study.name == name_of_study(same) == "smoke_recipe"
     params = create_model("hard_swish", "nano", ladder="mobile").parameters()
     assert sum(each.numel() for each in params) == 217_584, "as added up by hand"
     code, said = inside("scripts/show.py", "ladder=mobile", "step=hard_swish")

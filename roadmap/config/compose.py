@@ -9,7 +9,7 @@ import yaml
 
 from roadmap.config.aliases import renamed, renamed_override
 from roadmap.config.checks import check
-from roadmap.config.conf import composed, instance, ladder_of, to_dict, typed
+from roadmap.config.conf import composed, instance, ladder_of, to_dict, typed, without_own_ladder
 from roadmap.config.identity import flatten, under
 from roadmap.config.overrides import explain, parse_overrides, study_name
 from roadmap.config.schema import MISSING, Config, RecipeConfig, StepConfig, Tracking
@@ -40,6 +40,7 @@ def compose(overrides: Sequence[str]) -> Config:
     require_tracker(config.tracking)  # here, not where frozen runs are read
     _pin_weights(config.recipe)
     own, changes = "step.name" in given, ladder.options.changes
+    given = without_own_ladder(given, [word for word in words if word.startswith("study=")])
     config.study.name = study_name(config.study.name, given, own_parts=changes if own else ())
     made_from = given.get("step", ladder.start)
     if own:

@@ -65,6 +65,12 @@ def ladder_of(overrides: list[str]) -> str:
     return cast(str, json.loads(_read(kept) or _compose(words, kept))["study"]["ladder"])
 
 
+def without_own_ladder(given: dict[str, str], study: list[str]) -> dict[str, str]:
+    """Overrides without study.ladder, if it is the ladder that the study of the word `study` has anyway."""
+    same = LADDER in given and given[LADDER].strip("'\"") == ladder_of(study)
+    return {key: value for key, value in given.items() if not (same and key == LADDER)}
+
+
 def _compose_step(overrides: list[str]) -> str:
     """The configuration of a step, for which Hydra is given the changes of all steps to it as one file."""
     from hydra.core.config_store import ConfigStore
