@@ -13,8 +13,9 @@ N ?=
 STEP ?=
 WITH ?=
 CPU ?=
+INDEX ?=
 LOCK ?=
-unexport STUDY SEEDS JOBS STEPS ROOT LADDER CLUSTER DESIGN OPTIONS TRACKING N STEP WITH CPU LOCK  # to export is to expand
+unexport STUDY SEEDS JOBS STEPS ROOT LADDER CLUSTER DESIGN OPTIONS TRACKING N STEP WITH CPU INDEX LOCK  # to export is to expand
 PYTHON ?= python3
 BIN := .venv/bin
 # A variable as one word of the shell, and each word of one, whatever they hold: nothing in them is run.
@@ -26,7 +27,7 @@ WORDS = $(STUDY_WORD) $(call option,seeds,SEEDS) $(call option,jobs,JOBS) $(call
   $(call option,study.ladder,LADDER) $(call option,design,DESIGN) $(call option,tracking,TRACKING) $(FILES)
 SLURM := slurmctld slurmd slurm-client munge
 INSTALL = $(BIN)/python -m pip install $(if $(value LOCK),-c requirements.lock)
-CPU_INDEX := https://download.pytorch.org/whl/cpu
+INDEX_WORDS = $(if $(value INDEX),--extra-index-url '$(subst ','\'',$(value INDEX))' )
 
 .SILENT:
 .DEFAULT_GOAL := help
@@ -45,10 +46,10 @@ setup: .venv/installed ## install into .venv what running needs (CPU=1: without 
 .venv/installed: pyproject.toml
 	echo "setup: installing into .venv, 6 GB and one to six minutes (CPU=1: without CUDA, 1.3 GB)"
 	$(PYTHON) -m venv .venv
-	$(if $(value CPU),$(INSTALL) --no-deps --extra-index-url $(CPU_INDEX) torch torchvision)
+	$(if $(value CPU),$(INSTALL) --no-deps $(INDEX_WORDS)torch torchvision)
 	$(INSTALL) -e .
 	$(if $(value CPU),$(BIN)/python -c 'import torch; raise SystemExit(torch.version.cuda is not None)' || \
-	  echo "setup: no CPU build of torch was found in $(CPU_INDEX) or the package index; the usual one is installed")
+	  echo "setup: no CPU build of torch was found; the usual one is installed (INDEX=URL of an index that has it)")
 	touch $@
 	echo "setup: done, $$(du -sh .venv | cut -f1) in .venv; tests and tools come with make test"
 

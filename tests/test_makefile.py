@@ -27,6 +27,7 @@ def test_make_runs_nothing_that_its_variables_hold(attack: str, tmp_path: Path) 
     names = (
         "WITH",
         "CPU",
+        "INDEX",
         "LOCK",
         "STUDY",
         "SEEDS",
@@ -88,9 +89,9 @@ def test_running_needs_less_than_tests_and_each_is_installed_once(tmp_path: Path
 
 @pytest.mark.parametrize("cuda", [0, 1])
 def test_the_cpu_build_of_torch_is_asked_for_and_its_absence_said(cuda: int, tmp_path: Path) -> None:
-    code, said, _, called = make(tmp_path, "setup", "CPU=1", "LOCK=1", cuda=cuda)
+    code, said, _, called = make(tmp_path, "setup", "CPU=1", "INDEX=https://example.org/cpu", "LOCK=1", cuda=cuda)
     pip = "-m pip install -c requirements.lock"
-    index = "--no-deps --extra-index-url https://download.pytorch.org/whl/cpu torch torchvision"
+    index = "--no-deps --extra-index-url https://example.org/cpu torch torchvision"
     assert code == 0 and called[1:3] == [f"{pip} {index}", f"{pip} -e ."]
     assert any("no CPU build of torch was found" in line for line in said) == bool(cuda)
 
