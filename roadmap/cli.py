@@ -5,6 +5,8 @@ text. `roadmap.__main__` lists the commands; `scripts/` starts the same function
 """
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -57,7 +59,12 @@ def run(name: str, main: Main, words: Sequence[str]) -> int:
         return 0
     try:
         with cursor_shown():
-            return main(list(words))
+            code = main(list(words))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # of `... | head`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (Exception, KeyboardInterrupt) as error:
         ending = _ending(error)
         if ending is None:

@@ -119,3 +119,18 @@ def test_a_shortage_of_memory_in_any_command_is_one_line(error: Exception, capsy
     assert run("x", main, []) == 1
     said = capsys.readouterr().err
     assert said.startswith("x: out of memory: ") and len(said.splitlines()) == 1
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(tmp_path: Path) -> None:
+    code = (
+        "import sys; from roadmap import cli\n"
+        "def main(words):\n"
+        "    for number in range(100_000): print(number)\n"
+        "    return 0\n"
+        "sys.exit(cli.run('count', main, []))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline() == b"0\n"
+        process.stdout.close()
+        assert process.stderr and process.stderr.read() == b""
+    assert process.returncode == 128 + 13
