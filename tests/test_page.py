@@ -6,13 +6,16 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+import yaml
 from helpers.report import RESULTS, drawn, gathered
 from helpers.synthetic import run
 
 from roadmap.errors import ConfigError
 from roadmap.report.page import _script, build, render
+from roadmap.runs import read_result
 
 pytestmark = pytest.mark.xdist_group("report")
 
@@ -101,3 +104,18 @@ def test_nothing_is_written_for_an_unknown_study(tmp_path: Path) -> None:
 def test_the_page_is_given_json_without_numbers_that_no_browser_reads() -> None:
     given = _script({"a": [math.nan, math.inf, -math.inf, 1.5], "b": "NaN </script>"})
     assert given == '{"a": [null, null, null, 1.5], "b": "NaN \\u003c/script>"}'
+
+
+def test_words_are_explained_and_files_linked(half: Path) -> None:
+    page = build("smoke", half)
+    text = page.read_text()
+    assert "How to read this" in text
+    for words in ("seeds: how often the step was trained", "multiply-adds per image in a forward pass"):
+        assert f'<button title="{words}' in text
+    links = re.findall(r'<a download href="([^"]+)">([^<]+)</a>', text)
+    assert {name for _, name in links} == {"ladder.csv", "ladder.md", "ladder.tex", "runs.csv", "curves.csv"}
+    assert all((page.parent / path).samefile(page.parent / name) for path, name in links)
+    assert '<a href="../../conf/ladder/network/gelu.yaml">' in text and "conf/ladder/network/mine.yaml" not in text
+    (config,) = re.findall(r'<a download="gelu.yaml" href="data:application/yaml;charset=utf-8,([^"]+)"', text)
+    stored = read_result(half.parent / "runs" / "smoke" / "gelu" / "seed-0" / "result.json")["config"]
+    assert yaml.safe_load(unquote(config)) == stored

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from os.path import relpath
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from roadmap.config.identity import difference, flatten
 from roadmap.config.schema import Design, ModelConfig
 from roadmap.config.step_files import read_ladder
 from roadmap.config.steps import model_config, steps
+from roadmap.config.yaml_files import to_yaml
 from roadmap.errors import ConfigError, Report, left_out
 from roadmap.numbers import SMALL_COUNTS, column, headed, written
 from roadmap.report.drawings import drawings
@@ -40,6 +42,21 @@ SIGNIFICANCE = {  # classes of changes: title and explanation
     "single": ("No interval", "It needs at least two seeds of the step and of its parent."),
     "blank": ("Not run yet", "The step or its parent has no finished run."),
 }
+
+GLOSSARY = {  # columns of the table, for those who meet the words for the first time
+    "n": "seeds: how often the step was trained, each time from other random numbers",
+    "top1": "share of test images whose class is the network's first guess: mean over seeds ± standard deviation",
+    "change": "mean top-1 of the step minus that of its parent, in percentage points, with Welch's 95 % interval",
+    "p_holm": "probability of such a change if the step had no effect, corrected for the number of changes",
+    "significant": "whether that probability is below 0.05",
+    "params": "parameters: numbers that training sets",
+    "gflops": "multiply-adds per image in a forward pass",
+    "images_per_second": "training images per second, mean over seeds",
+    "seconds": "wall time of a run, mean over seeds",
+    "paper_top1": "the paper's top-1 of this step, on ImageNet",
+    "paper_change": "the paper's change of this step to its parent",
+}
+FILES = ("ladder.csv", "ladder.md", "ladder.tex", "ladder.png", "ladder.svg", "runs.csv", "curves.csv")
 
 
 def gather(study: str, results_dir: Path = Path("results"), bad: Report | None = None) -> Data:
@@ -74,6 +91,10 @@ def gather(study: str, results_dir: Path = Path("results"), bad: Report | None =
         "agreement": [agreement, facts.pop(agreement)] if agreement else None,
         "deviations": [list(line) for line in deviations(results)],
         "facts": facts,
+        "glossary": {each.key: GLOSSARY[each.key] for each in shown if each.key in GLOSSARY},
+        "files": {
+            name: relpath(path.with_name(name), results_dir / study) for name in FILES if path.with_name(name).exists()
+        },
     }
 
 
@@ -118,6 +139,7 @@ def _records(table: Sequence[Row], results: Sequence[Data], shown: Sequence[Colu
         runs[result["step"]].append(result)
     counts = Counter(row.title for row in table)
     titles = {row.step: row.title if counts[row.title] == 1 else f"{row.title} ({row.step})" for row in table}
+    files = read_ladder(table[0].ladder).files
     one = "model" not in read_ladder(table[0].ladder).options.changes
     shared = table[0].step if one else None  # one network for the whole ladder
     records = []
@@ -145,6 +167,8 @@ def _records(table: Sequence[Row], results: Sequence[Data], shown: Sequence[Colu
             "in_runs": in_runs if in_runs != changes else [],
             "drawings": drawings(before, after) if after else [],
             "stages": _stages(own[0].get("stages", [])) if own else None,
+            "file": files[row.step].path if row.step in files and row.design == Design.ladder.name else "",
+            "config": to_yaml(own[0]["config"]) if own else "",
         }
         costs, metrics = (
             [_quantity(each.heading, each.texts[index]) for each in shown if each.key in keys and each.texts[index]]
