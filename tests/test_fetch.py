@@ -236,7 +236,7 @@ def test_the_command_fetches_or_lists_the_remedies(root: Path) -> None:
     code, said = inside("scripts/fetch_data.py", "data=fashion")
     assert code == 2 and "allowed: cifar10 cifar100 fashion_mnist imagefolder imagenet imagenet_a" in said
     code, said = inside("scripts/fetch_data.py", "data=imagefolder", f"data.root={'x' * 300}")
-    assert code == 2 and "/train: File name too long" in said
+    assert code == 2 and ": File name too long" in said
 
 
 @pytest.mark.slow
