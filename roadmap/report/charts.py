@@ -154,11 +154,21 @@ def curve(report: Data, key: str) -> Chart:
     seeds = base.mark_line(strokeWidth=1, strokeDash=[3, 2], aria=False)
     ends = {point["step"]: point["epoch"] for point in points}
     end = _source([point for point in points if point["epoch"] == ends[point["step"]]])
+    sequence = [step["step"] for step in report["steps"] if step["main_sequence"] and step["step"] in ends]
+    places = dict.fromkeys(sequence[-1:], -8) | dict.fromkeys(sequence[:1], 14)  # above the last step, below the first
+    shown = alt.when("step === ''").then(alt.value(1)).otherwise(alt.value(0))
+    names = [
+        _source([point for point in points if point["step"] == name and point["epoch"] == ends[name]])
+        .mark_text(align="right", dx=-4, dy=dy, fontWeight="bold", aria=False)
+        .encode(x=x, y=y, detail="step:N", text="title:N", color=COLOUR, opacity=shown)
+        for name, dy in places.items()
+    ]
     touch = mean.mark_line(strokeWidth=14, opacity=0.001)  # wide enough to point at, and read out
     return _layered(
         mean.mark_line(aria=False).encode(opacity=dim, strokeWidth=thick),
         seeds.encode(x=x, y=alt.Y(f"{key}:Q"), detail=["step:N", "seed:N"], color=COLOUR, opacity=seen),
         touch.encode(description="text:N"),
+        *names,
         _title(end, align="right").encode(x=x, y=y, detail="step:N"),
     )
 

@@ -91,6 +91,7 @@ def gather(study: str, results_dir: Path = Path("results"), bad: Report | None =
         "agreement": [agreement, facts.pop(agreement)] if agreement else None,
         "deviations": [list(line) for line in deviations(results)],
         "facts": facts,
+        "configs": {each["step"]: to_yaml(each["config"]) for each in reversed(results)},  # of the first seed
         "glossary": {each.key: GLOSSARY[each.key] for each in shown if each.key in GLOSSARY},
         "files": {
             name: relpath(path.with_name(name), results_dir / study) for name in FILES if path.with_name(name).exists()
@@ -168,7 +169,6 @@ def _records(table: Sequence[Row], results: Sequence[Data], shown: Sequence[Colu
             "drawings": drawings(before, after) if after else [],
             "stages": _stages(own[0].get("stages", [])) if own else None,
             "file": files[row.step].path if row.step in files and row.design == Design.ladder.name else "",
-            "config": to_yaml(own[0]["config"]) if own else "",
         }
         costs, metrics = (
             [_quantity(each.heading, each.texts[index]) for each in shown if each.key in keys and each.texts[index]]
