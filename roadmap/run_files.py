@@ -14,6 +14,8 @@ Metric = Annotated[str, Text(re.compile(r"[A-Za-z][\w.]{0,99}", re.ASCII), "lett
 Hash = Annotated[str, Text(re.compile(r"[0-9a-f]{8,64}"), "hexadecimal digits")]
 Key = Annotated[str, Text(re.compile(r"[\w.]{1,200}", re.ASCII), "letters, digits, _ and .")]
 
+Numbers = Annotated[str, Text(re.compile(r"\d{1,18}( \d{1,18})*", re.ASCII), "whole numbers with spaces between them")]
+
 
 @dataclass
 class Fingerprint:
@@ -31,6 +33,15 @@ class StageCost:
     size: Count
     params: Count
     macs: Count
+
+
+@dataclass
+class AnswersFile:
+    """What a network answered on the test images: `roadmap.evals.accuracy.stored`."""
+
+    right: dict[Metric, Annotated[str, Text(re.compile(r"[A-Za-z0-9+/]*={0,2}"), "base64")]]
+    confusion: list[Numbers] | None = None
+    by_class: list[Numbers] | None = None
 
 
 @dataclass
@@ -72,6 +83,7 @@ class ResultFile:
     deviations: dict[Key, list[Any]] | None = None
     data: dict[Name, Fingerprint] | None = None
     classes: list[str] | None = None
+    answers: AnswersFile | None = None
     commit: Hash | None = None
     dirty: bool = False
     versions: dict[Name, Line] | None = None
@@ -167,3 +179,4 @@ class CheckpointFile:
     optimizer: dict[str, Any]
     versions: dict[Name, Line] | None = None
     data: dict[Name, Fingerprint] | None = None
+    answers: AnswersFile | None = None

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from roadmap.answers import refuse_other_counts
 from roadmap.config.aliases import renamed_result
 from roadmap.config.compose import as_yaml, load
 from roadmap.config.conf import to_dict
@@ -241,6 +242,7 @@ def _refuse_contradictions(result: dict[str, Any], path: Path) -> None:
         require(
             abs(share - stated) < 1e-6, f"{path}: metrics.{name}", stated, f"{share:.6g}, by counts and test_images"
         )
+    refuse_other_counts(result, f"{path}: answers")
 
 
 def finished(directory: Path, config: Config | None = None) -> bool:

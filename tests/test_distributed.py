@@ -193,6 +193,7 @@ def test_a_run_is_the_same_by_one_process_and_by_torchrun_with_a_stop(
     assert output.count("ready in") == 1 and "Warning" not in output, output
     one, several = (computed(tmp_path / name / "tiny/layer_norm/seed-0") for name in ("one", "several"))
     assert (several["counts"], several["test_images"]) == (one["counts"], one["test_images"])
+    assert several["answers"] == one["answers"]
     assert [line["step"] for line in several["lines"]] == [line["step"] for line in one["lines"]]
     losses = [[line["loss"] for line in found["lines"]] for found in (several, one)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)

@@ -1,12 +1,13 @@
 """What becomes of committed results."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from helpers.smoke import inside
-from helpers.synthetic import ROOT, ladder, result, write
+from helpers.synthetic import ROOT, ladder, result, stored_answers, write
 
 from roadmap.errors import ConfigError
 from roadmap.report.publish import publish
@@ -66,6 +67,19 @@ def test_two_results_of_one_run_are_refused_unless_their_numbers_are_equal(tmp_p
     assert after["runs/gelu/seed-0/result.json"] == before["runs/gelu/seed-0/result.json"], "equal: it stays"
     table = {row.step: row.top1 for row in read_csv(tmp_path / "results" / "published" / "smoke" / "ladder.csv")}
     assert (table["gelu"], table["resnet"]) == (80.0, 70.0)
+
+
+def test_a_result_that_says_more_takes_the_place_of_an_older_one_with_equal_numbers(tmp_path: Path) -> None:
+    old = result("gelu")
+    write(tmp_path / "runs", [old])
+    go(tmp_path)
+    new = old | {"metrics": old["metrics"] | {"test_loss": 0.5}, "answers": stored_answers(old), "wall_seconds": 7.0}
+    write(tmp_path / "runs", [new])
+    go(tmp_path)
+    assert json.loads(published(tmp_path)["runs/gelu/seed-0/result.json"])["metrics"]["test_loss"] == 0.5
+    write(tmp_path / "runs", [old])
+    go(tmp_path)
+    assert json.loads(published(tmp_path)["runs/gelu/seed-0/result.json"])["wall_seconds"] == 7.0, "and stays"
 
 
 def test_results_with_uncommitted_changes_are_counted(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ ROWS = [
     ["errors", "signals", "files", "terminal", "numbers"],
     ["networks.ops", "networks.layers", "networks.depthwise", "data.datasets"],
     ["config"],
-    ["runs", "run_files", "cli", "environment"],
+    ["runs", "run_files", "answers", "cli", "environment"],
     ["networks", "data"],
     ["tracking", "training", "evals"],
     ["results"],

@@ -14,7 +14,6 @@ from helpers.smoke import computed, inside, interrupt, prepared
 
 from roadmap import runs
 from roadmap.errors import ConfigError, Locked
-from roadmap.evals.accuracy import evaluate
 from roadmap.files import lock
 from roadmap.training import provenance
 from roadmap.training.diagnosis import first_nonfinite
@@ -87,17 +86,6 @@ def test_the_first_module_that_is_not_finite_is_found() -> None:
     torch.nn.init.constant_(model[2].weight, float("nan"))
     assert first_nonfinite(model, x) == "2"
     assert first_nonfinite(model, x / 0) == "the input"
-
-
-def test_evaluation_counts_every_image_once() -> None:
-    classes = torch.arange(7)
-    logits = torch.eye(7)
-    logits[3] = torch.tensor([9, 8, 7, 5, 6, 0, 0.0])  # right at the fifth guess
-    logits[4] = torch.tensor([9, 8, 7, 6, 0, 5, 1.0])  # not within five
-    models = [torch.nn.Identity(), torch.nn.Threshold(100, 0)]  # the second finds all classes alike, so guesses 0 first
-    counts, alike = evaluate(models, zip(logits.split(3), classes.split(3), strict=True), num_classes=7)
-    assert counts.tolist() == [[1, 1, 1]] * 3 + [[1, 0, 1], [1, 0, 0]] + [[1, 1, 1]] * 2
-    assert alike.sum(0).tolist() == [7, 1, 5]
 
 
 def test_a_directory_holds_one_run_and_one_process(tmp_path: Path, data_root: Path) -> None:

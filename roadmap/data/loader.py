@@ -99,9 +99,14 @@ def evaluation_batches(images: Part, data: DataConfig, batch_size: int, share: S
     Yields:
         Images (B, C, H, W) float32, channels last, and their classes (B,) int64.
     """
-    rank, world = share
-    for x, labels in images.batches(torch.arange(len(images)).split(batch_size)[rank::world], seed=0):
+    for x, labels in images.batches(evaluated(len(images), batch_size, share), seed=0):
         yield channels_last(normalize(x, data)), labels
+
+
+def evaluated(images: int, batch_size: int, share: Share = ALONE) -> tuple[Tensor, ...]:
+    """The positions (B,) of the images in each batch of `evaluation_batches`."""
+    rank, world = share
+    return torch.arange(images).split(batch_size)[rank::world]
 
 
 def _mixup(recipe: RecipeConfig, num_classes: int) -> "Mixup | None":

@@ -33,8 +33,8 @@ def corruption_errors(
     for name, severity in watch(folders, len(folders), console, unit="folders"):
         folder = replace(config, data=replace(config.data, root=str(root / name / str(severity))))
         batches = evaluation_batches(load(folder, train=False).to(device), config.data, config.training.eval_batch_size)
-        (counts,) = evaluate([network], batches, num_classes=config.data.num_classes)
-        total, top1, _ = counts.sum(0).tolist()
+        (found,) = evaluate([network], batches, num_classes=config.data.num_classes)
+        total, top1, _ = found.counts.sum(0).tolist()
         errors.append(1 - top1 / total)
         wrong, images = wrong + total - top1, images + total
         if severity == SEVERITIES[-1]:

@@ -8,8 +8,6 @@ from roadmap.errors import ConfigError
 from roadmap.results import collate, sources
 from roadmap.runs import PUBLISHED
 
-NUMBERS = ("config_hash", "counts", "metrics")  # decide whether two results of one run are equal
-
 
 def publish(
     study: str,
@@ -51,18 +49,34 @@ def publish(
 
 
 def _equal(mine: sources.Found, theirs: sources.Found, *, replace: bool) -> set[Path]:
-    """The places whose two results have equal numbers; a ConfigError for different ones, unless `replace`."""
+    """The places where the published result says all that the own one does.
+
+    A ConfigError for different numbers, unless `replace`.
+    """
     known, equal = {sources.place(result): result for result in theirs.values()}, set()
     for path, result in mine.items():
         other = known.get(sources.place(result))
-        if other and all(other[key] == result[key] for key in NUMBERS):
-            equal.add(sources.place(result))
+        if other and _agree(result, other):
+            equal |= set() if _says_more(result, other) else {sources.place(result)}
         elif other and not replace:
             both = " and ".join(f"{each['metrics']['top1']} ({each['config_hash']})" for each in (result, other))
             raise ConfigError(
                 f"{path}: top-1 {both} published: two results of one run; replace=true publishes this one"
             )
     return equal
+
+
+def _agree(a: sources.Result, b: sources.Result) -> bool:
+    """Whether two results of one run have equal numbers, as far as both have them."""
+    shared = a["metrics"].keys() & b["metrics"].keys()
+    return all(a[key] == b[key] for key in ("config_hash", "counts")) and all(
+        a["metrics"][name] == b["metrics"][name] for name in shared
+    )
+
+
+def _says_more(result: sources.Result, other: sources.Result) -> bool:
+    """Whether a result has metrics or answers that the other one is too old for."""
+    return bool(result["metrics"].keys() - other["metrics"].keys()) or ("answers" in result and "answers" not in other)
 
 
 def _refuse_fewer(new: Iterable[sources.Result], old: Iterable[sources.Result], *, fewer: bool) -> None:

@@ -10,7 +10,8 @@ from roadmap.numbers import COUNTS, SECONDS, column
 from roadmap.results.table import Row
 
 Deviation = tuple[str, str, str]  # an option that deviates, its value here and in the paper
-CSV_ONLY = ("top5", "ema_top1", "ema_top5", "train_loss")  # metrics of every run that these tables leave out
+CSV_ONLY = ("top5", "ema_top1", "ema_top5", "train_loss", "test_loss", "ema_test_loss")
+"""Metrics of every run that these tables leave out."""
 
 
 class Column(NamedTuple):

@@ -19,7 +19,7 @@ from roadmap.data import loader
 from roadmap.data.records import fingerprint
 from roadmap.data.rng import mix
 from roadmap.errors import NonFiniteLoss, require
-from roadmap.evals.accuracy import TOP, evaluate
+from roadmap.evals.accuracy import TOP, evaluate, stored, together
 from roadmap.networks.device import arithmetic, capacity, compiles, peak_memory_mb, set_up, slow_precision
 from roadmap.signals import Interrupted
 from roadmap.training.checkpoint import Checkpointer
@@ -188,13 +188,17 @@ def end_epoch(state: State, test: loader.Part, config: Config, *, per_epoch: int
     """Evaluate raw and averaged weights; returns the epoch's line of metrics.jsonl."""
     started, done = time.perf_counter(), state.step - len(state.history) * per_epoch
     size = state.plan.eval_batch_size or config.training.eval_batch_size
-    batches = loader.evaluation_batches(test, config.data, size, share=(state.world.rank, state.world.size))
-    found = evaluate([state.model, state.ema.module], batches, num_classes=config.data.num_classes)
-    accuracies: dict[str, float] = {}
-    for prefix, counts in zip(("", "ema_"), found, strict=True):
-        total, *hits = state.world.sum_tensor(counts).sum(0).tolist()
+    share = state.world.rank, state.world.size
+    batches = loader.evaluation_batches(test, config.data, size, share=share)
+    positions = torch.cat([torch.arange(0), *loader.evaluated(len(test), size, share)])
+    models, accuracies, answers = (state.model, state.ema.module), dict[str, float](), {}
+    for prefix, own in zip(("", "ema_"), evaluate(models, batches, num_classes=config.data.num_classes), strict=True):
+        found = answers[f"{prefix}top1"] = together(own, positions, len(test), state.world.sum_tensor)
+        total, *hits = found.counts.sum(0).tolist()
         for k, right in zip(TOP, hits, strict=True):
             accuracies |= {f"{prefix}top{k}_count": right, f"{prefix}top{k}": 100 * right / total}
+        accuracies[f"{prefix}test_loss"] = found.loss / total
+    state.answers = stored(answers)
     clock, recipe = state.clock, config.recipe
     clock.evaluation = time.perf_counter() - started
     return {

@@ -111,6 +111,7 @@ def make_result(
     last, training = history[-1], sum(line["training_seconds"] for line in history)
     overhead = sum(line["overhead_share"] * line["training_seconds"] for line in history)
     counts = {key.removesuffix("_count"): last[key] for key in last if key.endswith("_count")}
+    losses = {name: last[name] for name in ("test_loss", "ema_test_loss") if name in last}  # older checkpoints: neither
     size = cost(config.model, num_classes=data.num_classes, in_chans=data.in_chans, img_size=data.img_size)
     return {
         "study": config.study.name,
@@ -118,7 +119,7 @@ def make_result(
         "step": config.step.name,
         **{key: getattr(config.step, key) for key in ("parent", "title", "group", "section")},
         "seed": config.seed,
-        "metrics": {name: last[name] for name in counts} | {"train_loss": last["loss"]},
+        "metrics": {name: last[name] for name in counts} | {"train_loss": last["loss"]} | losses,
         "counts": counts,
         "test_images": last["test_images"],
         "params": size.params,
@@ -131,6 +132,7 @@ def make_result(
         "rollbacks": state.rollbacks,
         "skipped_images": sum(line["skipped_images"] for line in history),
         **({} if deviations is None else {"deviations": {key: list(pair) for key, pair in deviations.items()}}),
+        **({"answers": state.answers} if state.answers else {}),
         **({"data": state.data} if state.data else {}),
         **({"classes": state.classes} if state.classes and [*state.classes] != wnids() else {}),
         "config_hash": digest(plain),

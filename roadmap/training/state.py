@@ -68,6 +68,8 @@ class State:
     classes: list[str] = field(default_factory=list)  # their names by label, as far as the files tell
     versions: dict[str, str] = field(default_factory=provenance.versions)
     """Of the libraries under which the run was trained: "2.9.0 and 2.10.0" if it was resumed under another one."""
+    answers: dict[str, Any] | None = None
+    """`stored` of the last epoch's evaluation; None before the first one, and after an old checkpoint."""
     data: dict[str, Any] | None = None
     """The fingerprint of the images, if the name of their data set does not identify them."""
 
@@ -109,6 +111,7 @@ def dump_state(state: State) -> dict[str, Any]:
         "clock": vars(state.clock),
         "processes": state.world.size,
         "versions": state.versions,
+        **({"answers": state.answers} if state.answers else {}),
         **({"data": state.data} if state.data else {}),
         **({"classes": state.classes} if state.classes else {}),
         "model": state.model.state_dict(),
@@ -121,7 +124,7 @@ def load_state(state: State, saved: dict[str, Any]) -> None:
     """The reverse of `dump_state`."""
     for key in KEPT:
         setattr(state, key, saved[key])
-    state.clock = Clock(**saved["clock"])
+    state.clock, state.answers = Clock(**saved["clock"]), saved.get("answers")
     for name, before in (saved.get("versions") or {}).items():  # older checkpoints have none
         now = state.versions.get(name, before)
         state.versions[name] = before if now in before.split(" and ") else f"{before} and {now}"

@@ -1,5 +1,6 @@
 """Results that were never measured, made up under real configurations, and the scripts run on them."""
 
+import base64
 import copy
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from roadmap.config.compose import compose
 from roadmap.config.conf import to_dict
@@ -57,6 +60,21 @@ def result(step: str, seed: int = 0, *, correct: int = 8000, like: str | None = 
         "hardware": {"cpu": "Testing CPU", "cores": 2, "threads": 1, "gpu": None},
         "finished_at": "2026-11-23T08:00:00+00:00",
     }  # fmt: skip
+
+
+def stored_answers(made: dict[str, Any], wrong: int = 0) -> dict[str, Any]:
+    """Answers to a made-up result, equal in all ten classes; every wrong guess is the class `wrong`, or the one after.
+
+    The first images are the right ones.
+    """
+    share = made["counts"]["top1"] // 10
+    rows = [[0] * 10 for _ in range(10)]
+    for true, row in enumerate(rows):
+        row[true] = share
+        row[wrong if true != wrong else wrong + 1] += 1000 - share
+    bits = {name: np.packbits(np.arange(10_000) < made["counts"][name]).tobytes() for name in ("top1", "ema_top1")}
+    right = {name: base64.b64encode(each).decode() for name, each in bits.items()}
+    return {"right": right, "confusion": [" ".join(map(str, row)) for row in rows]}
 
 
 def write(runs_dir: Path, results: Iterable[dict[str, Any]]) -> Path:
