@@ -70,6 +70,17 @@ def test_titles_are_escaped_and_deviations_from_the_paper_listed(half: Path) -> 
     )
 
 
+def test_classes_are_shown_where_results_keep_them_and_said_to_be_unknown_where_not(half: Path) -> None:
+    page, old = page_of("smoke", half), page_of("fashion_mnist")
+    steps = {step["step"]: step["classes"] for step in gathered("smoke", half)["steps"]}
+    assert {name for name, known in steps.items() if known} == {"resnet", "training_recipe", "gelu"}
+    missing = "Not known: these results are older than the answers on test images in result files."
+    assert (page.count(missing), old.count(missing)) == (1, 18), "of the step of one's own; of all published ones"
+    assert (page.count("Accuracy by class"), page.count("Most frequent confusions")) == (3, 3)
+    assert page.count("Predicted class of each true class") == 3 and page.count("Difference to the parent, points") == 1
+    assert 'class="matrix"' not in old and '<th scope="row">0 T-shirt/top</th>' in page
+
+
 def test_missing_curves_are_explained() -> None:
     point = {"step": "gelu", "seed": 0, "epoch": 1, "loss": 1.0, "top1": 50.0, "ema_top1": 50.0}
     for curves in ([], [point]):

@@ -218,6 +218,22 @@ def test_dark_mode_is_dark_and_print_is_white(default: Path, browser: Any) -> No
         assert len(tab.pdf(format="A4")) > 50_000
 
 
+def test_the_confusion_matrix_fits_and_is_coloured_by_its_numbers(half: Path, browser: Any) -> None:
+    ground = "each => getComputedStyle(each).backgroundColor"
+    for viewport in (DESK, PHONE):
+        with opened(browser, half, viewport=viewport) as tab:
+            tab.locator('.sortable tr[data-step="training_recipe"] a').click()
+            own, difference = tab.locator("#step-training_recipe .matrix").all()
+            row = own.locator("tbody tr").nth(3).locator("td")
+            shares = {place: float(text) for place, text in enumerate(row.all_inner_texts()) if text}
+            assert shares == pytest.approx({0: 19.45, 3: 80.55}, abs=0.051)
+            grounds = [row.nth(place).evaluate(ground) for place in (0, 1, 3)]
+            assert len(set(grounds)) == 3 and own.bounding_box()["width"] <= viewport["width"]
+            row = difference.locator("tbody tr").nth(3).locator("td")
+            assert row.all_inner_texts() == ["-0.5", "", "", "+0.5", *[""] * 6]
+            assert {row.nth(place).get_attribute("class") for place in (0, 3)} == {"better"}
+
+
 def test_a_screenshot_is_taken(half: Path, browser: Any, tmp_path: Path) -> None:
     screenshot(browser, half, tmp_path / "docs" / "report.png")
     content = (tmp_path / "docs" / "report.png").read_bytes()

@@ -165,7 +165,7 @@ def curve(report: Data, key: str) -> Chart:
     ]
     touch = mean.mark_line(strokeWidth=14, opacity=0.001)  # wide enough to point at, and read out
     return _layered(
-        mean.mark_line(aria=False).encode(opacity=dim, strokeWidth=thick),
+        mean.mark_line(aria=False, point=last == 1).encode(opacity=dim, strokeWidth=thick),
         seeds.encode(x=x, y=alt.Y(f"{key}:Q"), detail=["step:N", "seed:N"], color=COLOUR, opacity=seen),
         touch.encode(description="text:N"),
         *names,
@@ -176,7 +176,7 @@ def curve(report: Data, key: str) -> Chart:
 def _record(step: Data) -> Data:
     """A step's values for the charts."""
     texts, spread, top1 = step["texts"], step["top1_std"] or 0.0, step["top1"]
-    return {key: value for key, value in step.items() if not isinstance(value, list | dict)} | {
+    return {key: value for key, value in step.items() if not isinstance(value, list | dict | tuple)} | {
         "fill": f"var(--{step['colour']})",
         "seeds": list(step["seeds"].values()),
         "low": None if top1 is None else top1 - spread,
@@ -247,6 +247,6 @@ def _layered(*layers: Any, height: int = 300) -> Chart:
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=INK, titleColor=FAINT, gridColor=GRID, domainColor=FAINT, tickColor=FAINT,
-            labelFontSize=12, titleFontSize=12, titleFontWeight="normal",
+            labelFontSize=12, titleFontSize=12, titleFontWeight="normal", labelOverlap=True, labelSeparation=5,
         )
     )  # fmt: skip

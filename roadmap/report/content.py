@@ -18,6 +18,7 @@ from roadmap.config.steps import model_config, steps
 from roadmap.config.yaml_files import to_yaml
 from roadmap.errors import ConfigError, Report, left_out
 from roadmap.numbers import SMALL_COUNTS, column, headed, written
+from roadmap.report.classes import classes_of
 from roadmap.report.drawings import drawings
 from roadmap.report.figure import title_of
 from roadmap.report.style import group, groups
@@ -167,6 +168,7 @@ def _records(table: Sequence[Row], results: Sequence[Data], shown: Sequence[Colu
             "changes": changes,
             "in_runs": in_runs if in_runs != changes else [],
             "drawings": drawings(before, after) if after else [],
+            "classes": classes_of(own, runs.get(row.parent, []) if row.compared else []),
             "stages": _stages(own[0].get("stages", [])) if own else None,
             "file": files[row.step].path if row.step in files and row.design == Design.ladder.name else "",
         }
