@@ -28,3 +28,15 @@ def test_charts_are_drawn_as_far_as_the_data_go_and_hold_the_values_of_the_table
     for chart in ("levels", "changes"):
         held = next(held for held in drawn("fashion_mnist")[chart]["datasets"].values() if len(held) == 18)
         assert {step["step"]: (step["top1"], step["change"]) for step in held} == values
+
+
+def test_the_first_and_the_last_step_are_named_where_fewest_curves_end() -> None:
+    for name, sides in (("curve_top1", {"ResNet": 15, "Layer scale (ConvNeXt)": -10}),
+                        ("curve_loss", {"ResNet": -10, "Layer scale (ConvNeXt)": 15})):  # fmt: skip
+        chart = drawn("fashion_mnist")[name]
+        found = {}
+        for layer in chart["layer"]:
+            if layer["mark"]["type"] == "text" and layer["mark"].get("dx") == -4:
+                (title,) = {point["title"] for point in chart["datasets"][layer["data"]["name"]]}
+                found[title] = layer["mark"]["dy"]
+        assert found == sides

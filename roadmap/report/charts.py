@@ -3,7 +3,8 @@
 Every chart has a parameter `step`, the highlighted step; the page sets it in all charts together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import altair as alt
@@ -155,22 +156,35 @@ def curve(report: Data, key: str) -> Chart:
     ends = {point["step"]: point["epoch"] for point in points}
     end = _source([point for point in points if point["epoch"] == ends[point["step"]]])
     sequence = [step["step"] for step in report["steps"] if step["main_sequence"] and step["step"] in ends]
-    places = dict.fromkeys(sequence[-1:], -8) | dict.fromkeys(sequence[:1], 14)  # above the last step, below the first
-    shown = alt.when("step === ''").then(alt.value(1)).otherwise(alt.value(0))
-    names = [
-        _source([point for point in points if point["step"] == name and point["epoch"] == ends[name]])
-        .mark_text(align="right", dx=-4, dy=dy, fontWeight="bold", aria=False)
-        .encode(x=x, y=y, detail="step:N", text="title:N", color=COLOUR, opacity=shown)
-        for name, dy in places.items()
+    named = [
+        label.encode(x=x, y=y, detail="step:N")
+        for name in dict.fromkeys([*sequence[:1], *sequence[-1:]])
+        for label in _label(points, name, key, ends)
     ]
     touch = mean.mark_line(strokeWidth=14, opacity=0.001)  # wide enough to point at, and read out
     return _layered(
         mean.mark_line(aria=False, point=last == 1).encode(opacity=dim, strokeWidth=thick),
         seeds.encode(x=x, y=alt.Y(f"{key}:Q"), detail=["step:N", "seed:N"], color=COLOUR, opacity=seen),
         touch.encode(description="text:N"),
-        *names,
+        *named,
         _title(end, align="right").encode(x=x, y=y, detail="step:N"),
     )
+
+
+def _label(points: Sequence[Data], name: str, key: str, ends: Mapping[str, int]) -> list[alt.Chart]:
+    """The title of a step at the end of its curve, on the side where fewer other curves end, over a halo."""
+    values: dict[str, list[float]] = {}
+    for point in points:
+        if point["epoch"] == ends[point["step"]]:
+            values.setdefault(point["step"], []).append(point[key])
+    means = {step: fmean(each) for step, each in values.items()}
+    near = 0.2 * (max(means.values()) - min(means.values()))
+    above, below = (sum(0 < sign * (each - means[name]) < near for each in means.values()) for sign in (1, -1))
+    base = _source([point for point in points if point["step"] == name and point["epoch"] == ends[name]])
+    looks: Any = {"align": "right", "dx": -4, "dy": -10 if above <= below else 15, "fontWeight": "bold", "aria": False}
+    shown: Any = alt.when("step === ''").then(alt.value(1)).otherwise(alt.value(0))
+    halo = base.mark_text(**looks, color=PAGE, stroke=PAGE, strokeWidth=4).encode(opacity=shown, text="title:N")
+    return [halo, base.mark_text(**looks).encode(opacity=shown, text="title:N", color=COLOUR)]
 
 
 def _record(step: Data) -> Data:
