@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from roadmap.config.schema import Config, Epochs, Images, Seed
-from roadmap.config.values import Line, Name, Range, Text
+from roadmap.config.values import LARGEST, Line, Name, Range, Text
 
 Count = Annotated[int, Range(0, 10**18)]
+Nanoseconds = Annotated[int, Range(0, LARGEST)]  # since 1970, of which today's number has 19 digits
 Seconds = Annotated[float, Range(0, 1e12)]
 Percent = Annotated[float, Range(0, 100)]
 Metric = Annotated[str, Text(re.compile(r"[A-Za-z][\w.]{0,99}", re.ASCII), "letters, digits, _ and .")]
@@ -126,7 +127,7 @@ class JobFile:
 
     job: Annotated[str, Text(re.compile(r"[0-9_]{1,40}"), "the number of a SLURM job")]
     submitted: Seconds
-    found: Count
+    found: Nanoseconds
     tries: Count
 
 

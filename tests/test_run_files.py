@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from roadmap import runs
 from roadmap.config.compose import load
 from roadmap.config.conf import to_dict
 from roadmap.errors import ConfigError
+from roadmap.run_files import JobFile
 from roadmap.training import checkpoint
 
 WRONG: dict[str, tuple[str, Any]] = {  # part of the refusal: dotted key and value
@@ -171,3 +173,10 @@ def test_a_checkpoint_of_the_right_format_and_hash_with_wrong_content_is_refused
     with pytest.raises(ConfigError, match=said):
         raise ConfigError(output.splitlines()[-1])
     assert (directory / runs.CHECKPOINT).read_bytes() == kept
+
+
+def test_a_job_of_today_is_read(tmp_path: Path) -> None:
+    path = tmp_path / runs.JOB
+    job = {"job": "17_3", "submitted": time.time(), "found": time.time_ns(), "tries": 0}
+    runs.write_json(path, job)
+    assert runs.read_json(path, JobFile) == job
