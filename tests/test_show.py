@@ -43,3 +43,9 @@ def test_an_unknown_step_or_one_of_the_other_ladder_is_refused() -> None:
         describe("mixup")
     with pytest.raises(ConfigError, match="step=mixop: allowed is one of resnet"):
         describe("mixop")
+
+
+@pytest.mark.parametrize("words", [["step=gelu", "training.epchs=3"], ["+step=gelu", "step.nam=x"]])
+def test_a_misspelt_option_is_refused(words: list[str]) -> None:
+    code, said = inside("scripts/show.py", *words)
+    assert code == 2 and words[1].partition("=")[0].rpartition(".")[2] in said

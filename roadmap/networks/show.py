@@ -39,8 +39,8 @@ def main(words: list[str]) -> int:
     given, of_study = cli.split([word for word in words if word not in own], defaults)
     for word in of_study:
         require(not word.startswith("regime."), *word.partition("=")[::2], "regime=NAME, a file of conf/regime")
-    if named := [word for word in of_study if word.startswith("study=")]:
-        study = compose(named)
+    if named := [word for word in of_study if word.partition("=")[0].partition(".")[0] not in cli.SWEEP_KEYS]:
+        study = compose(named)  # refuses a misspelt option
         defaults |= {"regime": study.regime.name, "ladder": study.study.ladder}
     chosen = cli.options(given, defaults)
     ladder = cli.choice(chosen, "ladder", ladders())
