@@ -73,7 +73,8 @@ def test_a_config_edited_during_a_sweep_is_ignored(undisturbed: Path, tmp_path: 
     while process.poll() is None and not working_on(tmp_path):
         time.sleep(0.02)
     assert not (tmp_path / "tiny/gelu/seed-0" / runs.CHECKPOINT).exists(), "gelu has not begun"
-    for name, old, new in (("study/smoke", "epochs: 2", "epochs: 3"), ("ladder/network/gelu", "act: gelu", "act: relu")):
+    edits = (("study/smoke", "epochs: 2", "epochs: 3"), ("ladder/network/gelu", "act: gelu", "act: relu"))
+    for name, old, new in edits:
         path = copy / "conf" / f"{name}.yaml"
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new))
