@@ -25,6 +25,11 @@ def column(values: Sequence[float | None], units: Mapping[str, float] | None = N
     return unit, ["" if value is None else _fixed(value / size, decimals) for value in values]
 
 
+def amount(value: float) -> str:
+    """Three significant digits, or all digits before the decimal point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def headed(name: str, unit: str) -> str:
     """The heading of a column: `parameters, M`."""
     return f"{name}, {unit}" if unit else name

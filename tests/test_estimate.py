@@ -11,8 +11,9 @@ from helpers.smoke import finished, inside
 from roadmap.config.compose import compose
 from roadmap.config.schema import Config, Precision
 from roadmap.errors import ConfigError
-from roadmap.sweep import estimate
-from roadmap.sweep.estimate import Speed, ends, fitting, image_counts, run_cost, seconds_of, summary, within
+from roadmap.sweep import estimate, speeds
+from roadmap.sweep.estimate import ends, fitting, image_counts, run_cost, seconds_of, summary, within
+from roadmap.sweep.speeds import Speed
 from roadmap.training import throughput
 
 
@@ -62,7 +63,7 @@ def test_bfloat16_is_measured_against_float32(monkeypatch: pytest.MonkeyPatch) -
         images = {Precision.bfloat16: 156, Precision.float32: 275}
         return {config.step.name: Speed(images[config.recipe.precision], 1000, 1) for config in configs}
 
-    monkeypatch.setattr(estimate, "measured_speeds", measure)
+    monkeypatch.setattr(speeds, "measured_speeds", measure)
     monkeypatch.setattr(estimate, "measured_startup", lambda *_: 1.0)
     words = ["study=smoke", "steps=[resnet,gelu]", "jobs=2"]
     code, said = inside("scripts/plan.py", *words, "recipe.precision=bfloat16")
@@ -85,7 +86,7 @@ def test_a_small_study_is_measured(where: str, data_root: Path, monkeypatch: pyt
         fork = multiprocessing.get_context("fork")
         monkeypatch.setattr(multiprocessing, "get_context", lambda _: fork)
         monkeypatch.setattr(throughput, "SECONDS", 0.1)
-        monkeypatch.setattr(estimate, "train_command", lambda directory: ["test", "-f", f"{directory}/config.yaml"])
+        monkeypatch.setattr(speeds, "train_command", lambda directory: ["test", "-f", f"{directory}/config.yaml"])
     code, output = (inside if where == "jobs=1" else finished)("scripts/plan.py", *words)
     assert code == 0, output
     assert "4 runs: " in output and "on 2 devices" in output
@@ -100,7 +101,7 @@ def test_a_small_study_is_measured(where: str, data_root: Path, monkeypatch: pyt
 
 
 def test_an_interrupted_measurement_gives_an_estimate_of_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
+    monkeypatch.setattr(speeds, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
 
     def measure(config: Config) -> tuple[float, float, int]:
         if config.step.name == "gelu":

@@ -2,46 +2,28 @@
 
 import heapq
 import math
-import multiprocessing
-import os
 import re
-import subprocess
-import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
-from dataclasses import replace
 from itertools import chain, repeat, takewhile
 from statistics import fmean
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 
 from roadmap.cli import counted, duration, options, positive, split, whole
 from roadmap.config.length import images_used, run_steps
-from roadmap.config.schema import Config, Device, Opt, Precision, Tracking
+from roadmap.config.schema import Config, Opt, Precision
 from roadmap.data.datasets import dataset
-from roadmap.environment import child_environment
 from roadmap.errors import require
-from roadmap.numbers import SECONDS, column
-from roadmap.runs import freeze
+from roadmap.numbers import SECONDS, amount, column
 from roadmap.sweep.cluster import Scheduler
-from roadmap.sweep.launcher import train_command
-from roadmap.sweep.plan import Plan, make_plan
-from roadmap.sweep.resources import environments, gpus
+from roadmap.sweep.plan import make_plan
+from roadmap.sweep.speeds import Speed, against_float32, measured_startup, speeds_here, stated_speeds
 from roadmap.terminal import Terminal
 
 RATES = {"watts": "500", "co2": "400", "price": "2"}
 OPTIONS = {"devices": "", **RATES, "budget": "", "images_per_second": "", "images": ""}
-
-
-class Speed(NamedTuple):
-    training: float  # images per second
-    evaluation: float
-    params: int
 
 
 class RunCost(NamedTuple):
@@ -103,25 +85,6 @@ def main(words: list[str]) -> int:
     return 0 if whole_plan else 130
 
 
-def speeds_here(configs: Sequence[Config], jobs: int, console: Console) -> dict[str, Speed]:
-    """`measured_speeds`, saying of what; those measured so far if it is interrupted (KeyboardInterrupt: none are)."""
-    console.print(f"measuring {place(configs[0])}; images_per_second=N instead measures nothing, as on a login node")
-    speeds = measured_speeds(configs, jobs, console)
-    if not speeds:
-        raise KeyboardInterrupt
-    if len(speeds) < len(configs):
-        of = f"{len(speeds)} of {counted(len(configs), 'step')}"
-        console.print(f"interrupted: an estimate of the {of} measured so far")
-    return speeds
-
-
-def place(config: Config) -> str:
-    """What a measurement is of: a GPU of this machine, or its CPU, and why."""
-    if config.training.device is Device.cpu:
-        return "on this machine's CPU (training.device=cpu)"
-    return "on a GPU of this machine" if gpus() else "on this machine's CPU, as it has no GPU: not the speed of a GPU"
-
-
 def image_counts(config: Config, stated: str = "") -> tuple[int, int]:
     """Number of images for training and testing: stated as TRAIN,TEST, of the data set, or counted in its folders."""
     from roadmap.data.folders import count_images
@@ -134,71 +97,6 @@ def image_counts(config: Config, stated: str = "") -> tuple[int, int]:
         train, test = count_images(data) or dataset(data.name).images
         require(train > 0, "images", "", f"TRAIN,TEST: the number of files, which {data.name} does not tell")
     return images_used(data, train, test)
-
-
-def stated_speeds(plan: Plan, images_per_second: float) -> dict[str, Speed]:
-    """The same speed for every step; evaluation is assumed to be three times as fast as training."""
-    from roadmap.networks.costs import cost
-
-    speeds = {}
-    for config in plan.configs[: len(plan.steps)]:
-        params = cost(config.model, num_classes=config.data.num_classes, in_chans=config.data.in_chans).params
-        speeds[config.step.name] = Speed(images_per_second, 3 * images_per_second, params)
-    return speeds
-
-
-def against_float32(config: Config, speeds: dict[str, Speed], jobs: int, console: Console) -> str:
-    """How much faster a step trains in its bfloat16 than in float32 here: on some processors it is slower."""
-    plain = replace(config, recipe=replace(config.recipe, precision=Precision.float32))
-    (other,) = measured_speeds([plain], jobs, console).values()
-    ratio = speeds[config.step.name].training / other.training
-    return f"bfloat16: {ratio:.2f} times the speed of float32, {amount(other.training)} images/s in {config.step.name}"
-
-
-def measured_speeds(configs: Sequence[Config], jobs: int, console: Console) -> dict[str, Speed]:
-    """Mean speed of every step in `jobs` parallel processes of this machine; of the first ones if Ctrl-C comes."""
-    from roadmap.training.throughput import measure
-
-    speeds, spawn = {}, multiprocessing.get_context("spawn")
-    with ExitStack() as stack:
-        pools = [ProcessPoolExecutor(1, spawn, set_environment, (each,)) for each in environments(jobs)]
-        for pool in pools:
-            stack.enter_context(pool)
-        status = stack.enter_context(console.status("measuring"))
-        for number, config in enumerate(configs, 1):
-            text = f"measuring {config.step.name} ({number} of {len(configs)}), {jobs} at a time"
-            status.update(text) if console.is_terminal else console.print(text)
-            try:
-                results = [future.result() for future in [pool.submit(measure, config) for pool in pools]]
-            except KeyboardInterrupt:
-                break
-            training, evaluation, params = zip(*results, strict=True)
-            speeds[config.step.name] = Speed(fmean(training), fmean(evaluation), params[0])
-            console.print(f"{config.step.name}: {amount(fmean(training))} images/s")
-    return speeds
-
-
-def set_environment(environment: dict[str, str]) -> None:
-    os.environ.update(environment)
-
-
-def measured_startup(config: Config, jobs: int) -> float:
-    """Mean seconds of `jobs` parallel runs of one training step; 0 for image files, and if one fails."""
-    if not dataset(config.data.name).in_memory:
-        return 0.0
-    images = config.recipe.batch_size
-    recipe = replace(config.recipe, epochs=1, warmup_epochs=0.0)
-    data = replace(config.data, max_train=images, max_test=images)
-    config = replace(config, recipe=recipe, data=data, tracking=Tracking.none)
-    with TemporaryDirectory() as folder:
-        commands = [train_command(freeze(replace(config, seed=seed, runs_dir=folder))) for seed in range(jobs)]
-        started, quiet = time.monotonic(), subprocess.DEVNULL
-        processes = [
-            subprocess.Popen(command, stdout=quiet, stderr=quiet, env=child_environment(own))
-            for command, own in zip(commands, environments(jobs), strict=True)
-        ]
-        ended = [(process.wait(), time.monotonic() - started) for process in processes]
-    return fmean(seconds for _, seconds in ended) if all(code == 0 for code, _ in ended) else 0.0
 
 
 def run_cost(config: Config, speed: Speed, images: tuple[int, int], startup: float = 0.0) -> RunCost:
@@ -280,8 +178,3 @@ def percent_within(costs: Sequence[RunCost], devices: int, seconds: float) -> in
         return max(ends([cost._replace(work=cost.work * percent / 100) for cost in costs], devices))
 
     return max(0, bisect_right(range(101), seconds, key=end) - 1)
-
-
-def amount(value: float) -> str:
-    """Three significant digits, or all digits before the decimal point."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
